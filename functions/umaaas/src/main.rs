@@ -1,0 +1,2 @@
+//! The UMAaaS function.
+fn main() {}

@@ -1,0 +1,29 @@
+//! Proves who sent a delivery.
+//!
+//! [`Delivery`] is what arrived; [`Verified<Delivery>`](Verified) is what a provider signed. Only
+//! [`Verifier::verify`] makes the second out of the first, so a function that takes a `Verified<_>`
+//! cannot be reached by a forgery. Parsing, recording and replying are other crates' work; nothing
+//! here reads a clock, does I/O or knows AWS.
+//!
+//! ```
+//! use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verifier};
+//!
+//! const SCHEME: Scheme = Scheme { header: "x-signature", encoding: Encoding::Hex, signed: &[Part::Body] };
+//!
+//! let secrets = Secrets::parse_list("newest,previous").unwrap();
+//! let mut delivery = Delivery::new("/hooks", br#"{"amount":1}"#.to_vec());
+//! delivery.headers.insert("x-signature", SCHEME.sign(&delivery, secrets.newest()).unwrap().parse().unwrap());
+//!
+//! let verified = Verifier::new(SCHEME, secrets).verify(delivery).unwrap();
+//! assert_eq!(verified.body.as_ref(), br#"{"amount":1}"#);
+//! ```
+
+mod delivery;
+mod freshness;
+mod scheme;
+mod secret;
+
+pub use delivery::Delivery;
+pub use freshness::{FUTURE_SKEW, Stale, Tolerance};
+pub use scheme::{Encoding, Part, Refusal, Scheme, Verified, Verifier};
+pub use secret::{NoSecret, Secret, Secrets};

@@ -1,0 +1,83 @@
+//! The secrets a sender may have signed with: several while one is being rotated, newest first.
+
+use std::fmt;
+
+/// One shared secret. Never shown: `Debug` prints a placeholder.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// A secret from its text, white space at the ends removed (editors and consoles add it).
+    /// `None` when nothing is left.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+
+    /// The key bytes: the text's UTF-8, as both providers define it.
+    pub(crate) fn key(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// All secrets that are valid now: at least one, newest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Secrets {
+    newest: Secret,
+    older: Vec<Secret>,
+}
+
+/// A list of secrets that holds none, or an empty one.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("a list of secrets needs at least one, and none of them may be empty")]
+pub struct NoSecret;
+
+impl Secrets {
+    /// Reads a comma-separated list, newest first.
+    ///
+    /// # Errors
+    /// [`NoSecret`] for an empty list and for an empty entry: an empty HMAC key would accept a
+    /// signature that anybody can compute.
+    pub fn parse_list(list: &str) -> Result<Self, NoSecret> {
+        let mut all = list.split(',').map(|entry| Secret::new(entry).ok_or(NoSecret));
+        let newest = all.next().ok_or(NoSecret)??;
+        Ok(Self { newest, older: all.collect::<Result<_, _>>()? })
+    }
+
+    /// The secret a sender signs with once the rotation is complete.
+    #[must_use]
+    pub fn newest(&self) -> &Secret {
+        &self.newest
+    }
+
+    /// Every valid secret, newest first.
+    pub fn iter(&self) -> impl Iterator<Item = &Secret> {
+        std::iter::once(&self.newest).chain(&self.older)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists() {
+        let both = Secrets::parse_list(" new , old\n").unwrap();
+        assert_eq!(both.iter().map(Secret::key).collect::<Vec<_>>(), [b"new".as_slice(), b"old"]);
+        for empty in ["", " ", ",", "a,", ",a", "a,,b"] {
+            assert_eq!(Secrets::parse_list(empty), Err(NoSecret), "{empty:?}");
+        }
+    }
+
+    #[test]
+    fn never_shown() {
+        assert!(!format!("{:?}", Secrets::parse_list("hunter2,old-one").unwrap()).contains("hunter2"));
+    }
+}

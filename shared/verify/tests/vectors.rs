@@ -1,0 +1,149 @@
+//! The digests that Lightspark publishes, and properties that hold for every body and key.
+
+use proptest::prelude::*;
+use serde::Deserialize;
+use verify::{Delivery, Encoding, Part, Refusal, Scheme, Secrets, Verifier};
+
+const HEX: Scheme = Scheme { header: "x-signature", encoding: Encoding::Hex, signed: &[Part::Body] };
+const BASE64: Scheme = Scheme {
+    header: "x-signature",
+    encoding: Encoding::Base64,
+    signed: &[Part::OptionalHeader("x-ref"), Part::Body, Part::Header("x-time")],
+};
+
+#[derive(Deserialize)]
+struct Vectors {
+    vectors: Vec<Vector>,
+}
+
+#[derive(Deserialize)]
+struct Vector {
+    name: String,
+    secret: String,
+    body: String,
+    signature_hex: String,
+    valid: bool,
+}
+
+fn delivery(body: impl Into<Vec<u8>>, headers: &[(&'static str, &str)]) -> Delivery {
+    let mut delivery = Delivery::new("/", body.into());
+    for (name, value) in headers {
+        delivery.headers.append(*name, value.parse().unwrap());
+    }
+    delivery
+}
+
+fn secrets(list: &str) -> Secrets {
+    Secrets::parse_list(list).unwrap()
+}
+
+#[test]
+fn published_vectors() {
+    let file: Vectors = serde_json::from_str(include_str!("hmac-sha256-hex.json")).unwrap();
+    assert_eq!(file.vectors.iter().filter(|vector| vector.valid).count(), 3);
+    for vector in file.vectors {
+        let verifier = Verifier::new(HEX, secrets(&vector.secret));
+        let outcome = verifier.verify(delivery(vector.body, &[("x-signature", &vector.signature_hex)]));
+        assert_eq!(outcome.is_ok(), vector.valid, "{}", vector.name);
+    }
+}
+
+#[test]
+fn refusals() {
+    let good = HEX.sign(&delivery("{}", &[]), secrets("k").newest()).unwrap();
+    let header = "x-signature";
+    let two_lines = [(header, good.as_str()), (header, good.as_str())];
+    let cases: [(&str, Vec<(&'static str, &str)>, Option<Refusal>); 9] = [
+        ("right", vec![(header, &good)], None),
+        ("absent", vec![], Some(Refusal::Missing { header })),
+        ("empty", vec![(header, "")], Some(Refusal::Malformed { header })),
+        ("truncated", vec![(header, &good[..62])], Some(Refusal::Malformed { header })),
+        ("odd", vec![(header, &good[..63])], Some(Refusal::Malformed { header })),
+        ("not hex", vec![(header, "zz")], Some(Refusal::Malformed { header })),
+        ("two lines", two_lines.to_vec(), Some(Refusal::Repeated { header })),
+        ("another digest", vec![(header, &*"0".repeat(64).leak())], Some(Refusal::Mismatch { header })),
+        ("joined", vec![(header, &*format!("{good}, {good}").leak())], Some(Refusal::Repeated { header })),
+    ];
+    let verifier = Verifier::new(HEX, secrets("k"));
+    for (name, headers, refusal) in cases {
+        assert_eq!(verifier.verify(delivery("{}", &headers)).err(), refusal, "{name}");
+    }
+}
+
+#[test]
+fn rotation_accepts_both_secrets_and_no_third() {
+    let verifier = Verifier::new(HEX, secrets("new,old"));
+    for (secret, accepted) in [("new", true), ("old", true), ("older", false)] {
+        let signature = HEX.sign(&delivery("{}", &[]), secrets(secret).newest()).unwrap();
+        let outcome = verifier.verify(delivery("{}", &[("x-signature", &signature)]));
+        assert_eq!(outcome.is_ok(), accepted, "{secret}");
+    }
+}
+
+#[test]
+fn headers_that_are_signed() {
+    let key = secrets("k");
+    let sign = |headers: &[(&'static str, &str)]| BASE64.sign(&delivery("{}", headers), key.newest());
+    assert_eq!(sign(&[]), Err(Refusal::Missing { header: "x-time" }));
+    assert_eq!(sign(&[("x-time", "1"), ("x-time", "2")]), Err(Refusal::Repeated { header: "x-time" }));
+    assert_eq!(sign(&[("x-time", "1, 2")]), Err(Refusal::Repeated { header: "x-time" }));
+    assert_eq!(
+        sign(&[("x-time", "1"), ("x-ref", "a"), ("x-ref", "b")]),
+        Err(Refusal::Repeated { header: "x-ref" })
+    );
+    // an absent optional header signs as nothing, and a comma in it is text
+    assert_eq!(sign(&[("x-time", "1")]), sign(&[("x-time", "1"), ("x-ref", "")]));
+    assert!(sign(&[("x-time", "1"), ("x-ref", "a, b")]).is_ok());
+    assert_ne!(sign(&[("x-time", "1")]), sign(&[("x-time", "2")]));
+}
+
+#[test]
+fn a_second_signature_that_is_present_must_be_right() {
+    const SECOND: Scheme = Scheme { header: "x-second", encoding: Encoding::Hex, signed: &[Part::Body] };
+    let key = secrets("k");
+    let verifier = Verifier::new(HEX, key.clone()).and_when_present(SECOND);
+    let first = HEX.sign(&delivery("{}", &[]), key.newest()).unwrap();
+    let wrong = SECOND.sign(&delivery("{ }", &[]), key.newest()).unwrap();
+    assert!(verifier.verify(delivery("{}", &[("x-signature", &first)])).is_ok());
+    assert!(verifier.verify(delivery("{}", &[("x-signature", &first), ("x-second", &first)])).is_ok());
+    assert_eq!(
+        verifier.verify(delivery("{}", &[("x-signature", &first), ("x-second", &wrong)])).err(),
+        Some(Refusal::Mismatch { header: "x-second" })
+    );
+}
+
+proptest! {
+    #[test]
+    fn any_flipped_bit_in_the_body_fails(body in prop::collection::vec(any::<u8>(), 1..200), bit in any::<prop::sample::Index>()) {
+        let key = secrets("k");
+        let signature = HEX.sign(&delivery(body.clone(), &[]), key.newest()).unwrap();
+        let mut changed = body.clone();
+        let bit = bit.index(body.len() * 8);
+        changed[bit / 8] ^= 1 << (bit % 8);
+        let verifier = Verifier::new(HEX, key);
+        prop_assert!(verifier.verify(delivery(body, &[("x-signature", &signature)])).is_ok());
+        prop_assert!(verifier.verify(delivery(changed, &[("x-signature", &signature)])).is_err());
+    }
+
+    #[test]
+    fn any_flipped_bit_in_the_digest_fails(body in prop::collection::vec(any::<u8>(), 0..200), bit in 0usize..256) {
+        let key = secrets("k");
+        let signature = HEX.sign(&delivery(body.clone(), &[]), key.newest()).unwrap();
+        let mut digest = hex::decode(signature).unwrap();
+        digest[bit / 8] ^= 1 << (bit % 8);
+        let outcome = Verifier::new(HEX, key).verify(delivery(body, &[("x-signature", &hex::encode(digest))]));
+        prop_assert_eq!(outcome.err(), Some(Refusal::Mismatch { header: "x-signature" }));
+    }
+
+    #[test]
+    fn no_header_panics(body in prop::collection::vec(any::<u8>(), 0..50), value in "[\\x20-\\x7e\\x80-\\xff]{0,100}") {
+        for scheme in [HEX, BASE64] {
+            let mut delivery = Delivery::new("/", body.clone());
+            if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
+                delivery.headers.insert("x-signature", value.clone());
+                delivery.headers.insert("x-time", value);
+            }
+            prop_assert!(Verifier::new(scheme, secrets("k")).verify(delivery).is_err());
+        }
+    }
+}
