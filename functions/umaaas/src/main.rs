@@ -1,2 +1,8 @@
-//! The UMAaaS function.
-fn main() {}
+//! The Lambda function behind `POST /umaaas` and the paths below it.
+
+use std::process::ExitCode;
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    aws::run(umaaas::Umaaas::from_environment).await
+}

@@ -5,6 +5,7 @@ use std::ops::Deref;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -19,6 +20,14 @@ impl<T> Deref for Verified<T> {
 
     fn deref(&self) -> &T {
         &self.0
+    }
+}
+
+impl Verified<Delivery> {
+    /// The body alone, still proven.
+    #[must_use]
+    pub fn payload(&self) -> Verified<Bytes> {
+        Verified(self.0.body.clone())
     }
 }
 

@@ -1,0 +1,69 @@
+//! Which event a body is about: its `webhookId`, under its `type`. (UMAaaS's own examples use one
+//! `webhookId` under two types, so the id alone is not enough.)
+
+use ingest::{Drift, Event, MAX_ID_BYTES, Object, Outcome, bounded_id, schema, sha256_hex};
+use jiff::Timestamp;
+use verify::{Delivery, Stale, Tolerance, Verified};
+
+use crate::kinds::{self, ANY_KIND, Kind, UNKNOWN};
+
+/// Identifies a delivery's event, and checks its age where a tolerance is set.
+///
+/// # Errors
+/// [`Outcome::Unidentified`] for a body that is not a JSON object or has no `webhookId`, `type` or
+/// `timestamp`; [`Outcome::Stale`] for one outside the tolerance, or whose time cannot be read.
+pub(crate) fn identify(
+    delivery: &Verified<Delivery>,
+    tolerance: Option<Tolerance>,
+    now: Timestamp,
+) -> Result<Event, Outcome> {
+    let body = Object::parse(&delivery.body).ok_or(Outcome::Unidentified("the body is not a JSON object"))?;
+    let webhook_id = named(&body, "webhookId").ok_or(Outcome::Unidentified("webhookId is missing"))?;
+    let wire = named(&body, "type").ok_or(Outcome::Unidentified("type is missing"))?;
+    body.get("timestamp").ok_or(Outcome::Unidentified("timestamp is missing"))?;
+    let occurred_at = body.text("timestamp").and_then(|text| text.parse().ok());
+    if let Some(tolerance) = tolerance {
+        tolerance.check(occurred_at.ok_or(Outcome::Stale(Stale::TooOld))?, now).map_err(Outcome::Stale)?;
+    }
+
+    let kind = Kind::of(&wire);
+    let id = bounded_id(webhook_id);
+    Ok(Event {
+        kind: kind.map_or(UNKNOWN, |kind| kind.name),
+        key: format!("umaaas#{}#{id}", key_part(&wire)),
+        id,
+        source: kind.map_or(ANY_KIND, |kind| kind.path),
+        subject: kinds::subject(&body).map(bounded_id),
+        occurred_at,
+        path: delivery.path.clone(),
+        call_ref: None,
+        drift: drift(&body, kind, &delivery.path),
+        payload: delivery.payload(),
+    })
+}
+
+/// A field that an event cannot do without: a string that is not empty.
+fn named(body: &Object<'_>, name: &str) -> Option<String> {
+    body.text(name).filter(|text| !text.is_empty())
+}
+
+/// The type as it stands in a key. One that holds the separator, or would make the key too long,
+/// enters as its SHA-256, so that no two pairs of type and id share a key.
+fn key_part(wire: &str) -> String {
+    if wire.contains('#') || wire.len() > MAX_ID_BYTES {
+        sha256_hex(wire.as_bytes())
+    } else {
+        wire.to_owned()
+    }
+}
+
+fn drift(body: &Object<'_>, kind: Option<&'static Kind>, path: &str) -> Vec<Drift> {
+    let Some(kind) = kind else {
+        return vec![Drift { field: "type".to_owned(), expected: "is not one of the documented values" }];
+    };
+    let mut drift = schema::drift(body, kind.schema);
+    if path != ANY_KIND && path != kind.path {
+        drift.push(Drift { field: "type".to_owned(), expected: "should fit the path" });
+    }
+    drift
+}

@@ -1,0 +1,65 @@
+//! The table of replies (UMAaaS `WebhooksApi`, "HTTP response details"; 404 to 415 and 503 are not
+//! documented and follow HTTP). UMAaaS retries everything but 2xx and 409, and never a payment that
+//! waits for a decision.
+
+use ingest::{Decision, Outcome, Reply};
+use serde_json::{Value, json};
+
+/// What an outcome is answered with.
+pub(crate) fn reply(outcome: &Outcome) -> Reply {
+    match outcome {
+        Outcome::Accepted { decision: None | Some(Decision::Approve) } => Reply::empty(200),
+        Outcome::Accepted { decision: Some(Decision::Reject { reason, message }) } => error(
+            403,
+            "payment_rejected",
+            "The payment is rejected.",
+            json!({"reason": reason, "rejectionReason": message}),
+        ),
+        Outcome::Accepted { decision: Some(Decision::RequestInformation { required_fields }) } => {
+            let message = "More information about the counterparty is required.";
+            let mut body =
+                document("additional_info_required", message, json!({"requiredFields": required_fields}));
+            body["requiredFields"] = json!(required_fields);
+            Reply::json(422, &body)
+        }
+        Outcome::Duplicate { decision, .. } => {
+            let details = match decision {
+                Some(decision) => json!({"decision": decision.name()}),
+                None => json!({}),
+            };
+            error(409, "duplicate_webhook", "A webhook with this webhookId has been processed.", details)
+        }
+        Outcome::Unidentified(missing) => {
+            error(400, "invalid_webhook", "The webhook cannot be identified.", json!({"reason": missing}))
+        }
+        Outcome::Unreadable => {
+            error(400, "invalid_webhook", "The body's transfer encoding cannot be read.", json!({}))
+        }
+        Outcome::Refused(_) => error(401, "invalid_signature", "Signature validation failed.", json!({})),
+        Outcome::Stale(_) => {
+            error(401, "stale_webhook", "The webhook's timestamp is not acceptable.", json!({}))
+        }
+        Outcome::NotFound => error(404, "not_found", "There is no webhook at this path.", json!({})),
+        Outcome::MethodNotAllowed => {
+            error(405, "method_not_allowed", "Webhooks are sent by POST.", json!({}))
+        }
+        Outcome::TooLarge => {
+            error(413, "payload_too_large", "The webhook is too large to be recorded.", json!({}))
+        }
+        Outcome::UnsupportedEncoding => {
+            error(415, "unsupported_encoding", "The body must not have a Content-Encoding.", json!({}))
+        }
+        Outcome::Unavailable(_) => {
+            error(503, "unavailable", "The webhook could not be recorded. Send it again.", json!({}))
+        }
+    }
+}
+
+/// An `Error` of the API: code, message, details.
+fn error(status: u16, code: &str, message: &str, details: Value) -> Reply {
+    Reply::json(status, &document(code, message, details))
+}
+
+fn document(code: &str, message: &str, details: Value) -> Value {
+    json!({"code": code, "message": message, "details": details})
+}

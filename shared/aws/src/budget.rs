@@ -1,0 +1,81 @@
+//! How long each call to AWS may take. The values stand together because one deadline binds them.
+
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+
+/// UMAaaS cancels a PENDING payment that has no answer after this long (its integration guide).
+pub const PROVIDER_DEADLINE: Duration = Duration::from_secs(5);
+
+/// When our reply has left at the latest; the rest of the deadline is the network's and the cold
+/// start's.
+pub const REPLY_WITHIN: Duration = Duration::from_secs(4);
+
+/// What one operation may take, retries included, and how long one attempt of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget {
+    /// All attempts together.
+    pub total: Duration,
+    /// One attempt.
+    pub attempt: Duration,
+}
+
+/// The conditional write. One attempt outlasts a DynamoDB that takes a second to answer, and what
+/// is left after a lost answer is enough for a retry at normal speed.
+pub const RECORD: Budget =
+    Budget { total: Duration::from_millis(1800), attempt: Duration::from_millis(1200) };
+
+/// The message to SQS.
+pub const FORWARD: Budget = Budget { total: Duration::from_millis(700), attempt: Duration::from_millis(500) };
+
+/// Settling the record, or keeping a conflicting body: one write after the first.
+pub const SETTLE: Budget =
+    Budget { total: Duration::from_millis(1200), attempt: Duration::from_millis(1150) };
+
+/// Opening a connection. An address that does not answer at all should leave time for another.
+const CONNECT: Duration = Duration::from_millis(600);
+
+const _: () = {
+    let all = RECORD.total.as_millis() + FORWARD.total.as_millis() + SETTLE.total.as_millis();
+    assert!(all < REPLY_WITHIN.as_millis(), "the calls of one delivery fit the time for its reply");
+    assert!(REPLY_WITHIN.as_millis() < PROVIDER_DEADLINE.as_millis());
+};
+
+impl Budget {
+    pub(crate) fn timeouts(self) -> TimeoutConfig {
+        TimeoutConfig::builder()
+            .connect_timeout(CONNECT)
+            .operation_attempt_timeout(self.attempt)
+            .operation_timeout(self.total)
+            .build()
+    }
+
+    /// Retries while the budget lasts, soon: the SDK's own back-off is made for calls without a
+    /// deadline.
+    pub(crate) fn retries() -> RetryConfig {
+        RetryConfig::standard()
+            .with_max_attempts(4)
+            .with_initial_backoff(Duration::from_millis(25))
+            .with_max_backoff(Duration::from_millis(200))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_attempt_is_shorter_than_all() {
+        for budget in [RECORD, FORWARD, SETTLE] {
+            assert!(budget.attempt < budget.total, "{budget:?}");
+            assert!(CONNECT < budget.total, "{budget:?}");
+        }
+    }
+
+    #[test]
+    fn a_store_that_takes_a_second_still_records() {
+        assert!(RECORD.attempt > Duration::from_secs(1));
+        assert!(SETTLE.attempt > Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,175 @@
+//! The environment of a function, read once at start-up. What is wrong in it stops the start, with
+//! the variable's name and what was expected.
+
+use std::fmt;
+
+use jiff::SignedDuration;
+use verify::{Secrets, Tolerance};
+
+/// How long a settled record stays, unless `RETENTION_DAYS` says otherwise.
+const DEFAULT_RETENTION_DAYS: u32 = 90;
+
+/// The longest retention: ten years, far from the end of any clock's range.
+const MAX_RETENTION_DAYS: u32 = 3650;
+
+type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// The variables of a process.
+pub struct Environment {
+    lookup: Box<Lookup>,
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment(…)")
+    }
+}
+
+/// A variable that keeps the function from starting. Never shows a value.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SettingsError {
+    /// It is not set, or empty.
+    #[error("{name} is not set: {meaning}")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+        /// What it is for.
+        meaning: &'static str,
+    },
+    /// It is set to something that it cannot be.
+    #[error("{name} is wrong: {expected}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What it should be.
+        expected: String,
+    },
+}
+
+impl Environment {
+    /// The variables of this process.
+    #[must_use]
+    pub fn of_process() -> Self {
+        Self::from_lookup(|name| std::env::var(name).ok())
+    }
+
+    /// Variables from elsewhere, for tests.
+    pub fn from_lookup(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
+        Self { lookup: Box::new(lookup) }
+    }
+
+    /// A variable; an empty one counts as not set.
+    #[must_use]
+    pub fn optional(&self, name: &str) -> Option<String> {
+        (self.lookup)(name).filter(|value| !value.trim().is_empty())
+    }
+
+    /// A variable that has to be set.
+    ///
+    /// # Errors
+    /// [`SettingsError::Missing`].
+    pub fn required(&self, name: &'static str, meaning: &'static str) -> Result<String, SettingsError> {
+        self.optional(name).ok_or(SettingsError::Missing { name, meaning })
+    }
+
+    /// Secrets from a comma-separated list, newest first.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when there is none, or an empty one.
+    pub fn secrets(&self, name: &'static str) -> Result<Secrets, SettingsError> {
+        let list = self.required(name, "the shared secrets, comma-separated, newest first")?;
+        Secrets::parse_list(&list)
+            .map_err(|error| SettingsError::Invalid { name, expected: error.to_string() })
+    }
+
+    /// How long a settled record stays.
+    ///
+    /// # Errors
+    /// [`SettingsError::Invalid`] for anything but 1 to 3650 days.
+    pub fn retention(&self) -> Result<SignedDuration, SettingsError> {
+        let days = self.number("RETENTION_DAYS", 1, MAX_RETENTION_DAYS)?.unwrap_or(DEFAULT_RETENTION_DAYS);
+        Ok(SignedDuration::from_hours(i64::from(days) * 24))
+    }
+
+    /// How old a delivery may be; off unless set. Records have to outlive it, or a replay of an old
+    /// delivery would find no record and count as new.
+    ///
+    /// # Errors
+    /// [`SettingsError::Invalid`] for anything but a positive number of seconds that is shorter
+    /// than the retention.
+    pub fn tolerance(&self, name: &'static str) -> Result<Option<Tolerance>, SettingsError> {
+        let Some(seconds) = self.number(name, 1, u32::MAX)? else { return Ok(None) };
+        let tolerance = SignedDuration::from_secs(i64::from(seconds));
+        if tolerance >= self.retention()? {
+            let expected =
+                "a time shorter than RETENTION_DAYS, or replays would outlive the records".to_owned();
+            return Err(SettingsError::Invalid { name, expected });
+        }
+        Ok(Some(Tolerance(tolerance)))
+    }
+
+    /// Whether the body stays in a settled record.
+    ///
+    /// # Errors
+    /// [`SettingsError::Invalid`] for anything but `true` and `false`.
+    pub fn keep_payload(&self) -> Result<bool, SettingsError> {
+        match self.optional("KEEP_PAYLOAD").as_deref() {
+            None | Some("true") => Ok(true),
+            Some("false") => Ok(false),
+            Some(_) => {
+                Err(SettingsError::Invalid { name: "KEEP_PAYLOAD", expected: "true or false".to_owned() })
+            }
+        }
+    }
+
+    fn number(&self, name: &'static str, min: u32, max: u32) -> Result<Option<u32>, SettingsError> {
+        let Some(text) = self.optional(name) else { return Ok(None) };
+        match text.trim().parse() {
+            Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
+            _ => {
+                Err(SettingsError::Invalid { name, expected: format!("a whole number from {min} to {max}") })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn environment(pairs: &'static [(&'static str, &'static str)]) -> Environment {
+        Environment::from_lookup(move |name| {
+            pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        })
+    }
+
+    #[test]
+    fn defaults() {
+        let nothing = environment(&[]);
+        assert_eq!(nothing.retention(), Ok(SignedDuration::from_hours(90 * 24)));
+        assert_eq!(nothing.tolerance("T"), Ok(None));
+        assert_eq!(nothing.keep_payload(), Ok(true));
+        assert!(matches!(nothing.secrets("S"), Err(SettingsError::Missing { name: "S", .. })));
+    }
+
+    #[test]
+    fn wrong_values_name_their_variable() {
+        for value in ["0", "-1", "x", "3651", "1.5"] {
+            let environment = Environment::from_lookup(move |_| Some(value.to_owned()));
+            let error = environment.retention().unwrap_err().to_string();
+            assert!(error.contains("RETENTION_DAYS") && error.contains("1 to 3650"), "{error}");
+        }
+        let error = environment(&[("KEEP_PAYLOAD", "no")]).keep_payload().unwrap_err().to_string();
+        assert_eq!(error, "KEEP_PAYLOAD is wrong: true or false");
+        let error = environment(&[("S", "hunter2,,")]).secrets("S").unwrap_err().to_string();
+        assert!(error.contains('S') && !error.contains("hunter2"), "{error}");
+        assert!(matches!(environment(&[("S", " ")]).secrets("S"), Err(SettingsError::Missing { .. })));
+    }
+
+    #[test]
+    fn records_outlive_the_tolerance() {
+        let day = environment(&[("RETENTION_DAYS", "1"), ("T", "86399")]);
+        assert_eq!(day.tolerance("T"), Ok(Some(Tolerance(SignedDuration::from_secs(86_399)))));
+        assert!(environment(&[("RETENTION_DAYS", "1"), ("T", "86400")]).tolerance("T").is_err());
+    }
+}

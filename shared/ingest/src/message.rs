@@ -1,0 +1,145 @@
+//! The message that goes to the queue: a CloudEvents 1.0 envelope in JSON around the provider's
+//! own bytes.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+
+use crate::event::sha256_hex;
+use crate::record::gzip;
+use crate::{Decision, Record};
+
+/// The largest message that SQS takes, attributes included.
+pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
+
+/// What is kept free of [`MAX_MESSAGE_BYTES`] for the message attributes: three names and types,
+/// two short values and an id of at most 512 bytes.
+const ATTRIBUTE_BYTES: usize = 1024;
+
+/// One message. The same record always makes the same message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// The envelope.
+    pub body: String,
+    /// Attributes that a consumer can filter by without parsing the body.
+    pub attributes: [(&'static str, String); 3],
+    /// FIFO: events about one subject stay in one group.
+    pub group_id: String,
+    /// FIFO: the same for every attempt to send this event.
+    pub deduplication_id: String,
+}
+
+/// The envelope without its data. The order of fields is the order in the message.
+#[derive(Serialize)]
+struct Envelope<'a> {
+    specversion: &'static str,
+    id: &'a str,
+    source: &'a str,
+    #[serde(rename = "type")]
+    kind: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    time: Option<String>,
+    datacontenttype: &'static str,
+    receivedat: String,
+    deliveryid: &'a str,
+    path: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    callref: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decisionreason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    requiredfields: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<String>,
+}
+
+impl Message {
+    /// The message about a recorded event.
+    #[must_use]
+    pub fn new(record: &Record) -> Self {
+        let (reason, fields) = match &record.decision {
+            Some(Decision::Reject { reason, .. }) => (Some(reason.as_str()), None),
+            Some(Decision::RequestInformation { required_fields }) => (None, Some(required_fields.join(","))),
+            Some(Decision::Approve) | None => (None, None),
+        };
+        let envelope = Envelope {
+            specversion: "1.0",
+            id: &record.id,
+            source: &record.source,
+            kind: &record.kind,
+            subject: record.subject.as_deref(),
+            time: record.occurred_at.map(|time| time.to_string()),
+            datacontenttype: "application/json",
+            receivedat: record.received_at.to_string(),
+            deliveryid: &record.delivery_id,
+            path: &record.path,
+            callref: record.call_ref.as_deref(),
+            decision: record.decision.as_ref().map(Decision::name),
+            decisionreason: reason,
+            requiredfields: fields,
+            drift: (!record.drift.is_empty()).then(|| record.drift.join("; ")),
+        };
+        let envelope = serde_json::to_string(&envelope).expect("strings serialise");
+        let about = record.subject.as_ref().unwrap_or(&record.id);
+        Self {
+            body: with_data(escape_refused(envelope), &record.payload),
+            attributes: [
+                ("source", record.source.clone()),
+                ("type", record.kind.clone()),
+                ("id", attribute(&record.id)),
+            ],
+            group_id: sha256_hex(format!("{}{about}", record.source).as_bytes()),
+            deduplication_id: sha256_hex(record.key.as_bytes()),
+        }
+    }
+}
+
+/// Puts the body into the envelope: as it is; in base64 where SQS would refuse its characters; in
+/// base64 of its gzip where the message would be too large.
+fn with_data(mut envelope: String, payload: &[u8]) -> String {
+    envelope.pop(); // the closing brace
+    let room = MAX_MESSAGE_BYTES - ATTRIBUTE_BYTES;
+    match std::str::from_utf8(payload) {
+        Ok(text) if queue_accepts(text) && envelope.len() + text.len() + 16 <= room => {
+            envelope.push_str(r#","data":"#);
+            envelope.push_str(text);
+        }
+        _ if envelope.len() + payload.len().div_ceil(3) * 4 + 32 <= room => {
+            envelope.push_str(r#","data_base64":""#);
+            BASE64.encode_string(payload, &mut envelope);
+            envelope.push('"');
+        }
+        _ => {
+            envelope.push_str(r#","dataencoding":"gzip","data_base64":""#);
+            BASE64.encode_string(gzip(payload), &mut envelope);
+            envelope.push('"');
+        }
+    }
+    envelope.push('}');
+    envelope
+}
+
+/// Whether SQS takes a text as it is. It allows the characters of XML 1.0: tab, line feed, carriage
+/// return, and everything from U+0020 but U+FFFE and U+FFFF.
+#[must_use]
+pub fn queue_accepts(text: &str) -> bool {
+    text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..))
+}
+
+/// The envelope's own strings come from outside too (ids, paths). JSON escapes control characters;
+/// the two others that SQS refuses are escaped here.
+fn escape_refused(envelope: String) -> String {
+    if queue_accepts(&envelope) {
+        return envelope;
+    }
+    envelope.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
+}
+
+/// An attribute has no escapes: an id that SQS would refuse, or an empty one, goes as its digest.
+fn attribute(id: &str) -> String {
+    if id.is_empty() || !queue_accepts(id) { sha256_hex(id.as_bytes()) } else { id.to_owned() }
+}

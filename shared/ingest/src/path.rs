@@ -1,0 +1,202 @@
+//! The path of a delivery. It reads top to bottom in [`Receiver::deliver`], and each step changes
+//! the type of what it handles.
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, header};
+use jiff::Timestamp;
+use verify::{Delivery, Verified};
+
+use crate::{Decision, Event, Message, Outcome, PortError, Record, Recorded, Reply, Sink, Store};
+
+/// An HTTP request as the gateway passed it on.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// The path below the API's stage.
+    pub path: String,
+    /// All header lines.
+    pub headers: HeaderMap,
+    /// The body's exact bytes; `None` when the gateway's encoding of it could not be undone.
+    pub body: Option<Bytes>,
+}
+
+/// What a provider has to say about itself. Each provider crate implements it once.
+pub trait Provider: Send + Sync {
+    /// Its name in logs and metrics.
+    const NAME: &'static str;
+
+    /// Whether one of its webhooks lives at this path.
+    fn serves(&self, path: &str) -> bool;
+
+    /// Proves who sent a delivery.
+    ///
+    /// # Errors
+    /// The outcome, when the sender is not proven.
+    fn verify(&self, delivery: Delivery, now: Timestamp) -> Result<Verified<Delivery>, Outcome>;
+
+    /// Finds out which event a delivery is about.
+    ///
+    /// # Errors
+    /// The outcome, when it is about none.
+    fn identify(&self, delivery: &Verified<Delivery>, now: Timestamp) -> Result<Event, Outcome>;
+
+    /// Decides about a payment that waits for approval; every other event needs no decision.
+    fn decide(&self, event: &Event) -> Option<Decision>;
+
+    /// The table of replies.
+    fn reply(&self, outcome: &Outcome) -> Reply;
+}
+
+/// Receives the deliveries of one provider.
+#[derive(Debug)]
+pub struct Receiver<P, S, Q> {
+    /// Whose deliveries these are.
+    pub provider: P,
+    /// Where events are recorded.
+    pub store: S,
+    /// Where messages go.
+    pub sink: Q,
+    /// The time of day.
+    pub clock: fn() -> Timestamp,
+}
+
+/// What happened to a delivery, for the log and the metrics. Holds no body, no signature, no secret
+/// and no personal data.
+#[derive(Debug)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was answered.
+    pub status: u16,
+    /// The event's kind, once identified.
+    pub kind: Option<&'static str>,
+    /// The event's id, once identified.
+    pub event_id: Option<String>,
+    /// Departures from the documented schema, once identified.
+    pub drift: Vec<String>,
+    /// What became of the message, once recorded.
+    pub forwarding: Option<Forwarding>,
+    /// The size of the body.
+    pub body_bytes: usize,
+    /// When the delivery arrived.
+    pub received_at: Timestamp,
+    /// When the store had answered.
+    pub recorded_at: Option<Timestamp>,
+    /// When all was done.
+    pub finished_at: Timestamp,
+}
+
+/// What became of a recorded event's message.
+#[derive(Debug)]
+pub enum Forwarding {
+    /// The queue has it and the record says so.
+    Settled,
+    /// The queue has it, but the record still says `pending`: it will be sent again.
+    Unsettled(PortError),
+    /// The queue may not have it; the record stays pending.
+    Failed(PortError),
+    /// The first attempt ran out of time before it sent anything; the record stays pending.
+    Overdue,
+}
+
+impl<P: Provider, S: Store, Q: Sink> Receiver<P, S, Q> {
+    /// Takes one request through the whole path and answers it.
+    pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Report) {
+        let received_at = (self.clock)();
+        let mut report = Report {
+            outcome: Outcome::NotFound,
+            status: 0,
+            kind: None,
+            event_id: None,
+            drift: Vec::new(),
+            forwarding: None,
+            body_bytes: request.body.as_ref().map_or(0, Bytes::len),
+            received_at,
+            recorded_at: None,
+            finished_at: received_at,
+        };
+        report.outcome = self
+            .deliver(request, delivery_id, received_at, &mut report)
+            .await
+            .unwrap_or_else(|refused| refused);
+        let reply = self.provider.reply(&report.outcome);
+        report.status = reply.status;
+        report.finished_at = (self.clock)();
+        (reply, report)
+    }
+
+    /// The path itself. `record` is the point of no return: before it, a failure is the sender's to
+    /// retry; after it, the event is ours and the reply no longer depends on what else fails.
+    async fn deliver(
+        &self,
+        request: Request,
+        delivery_id: String,
+        received_at: Timestamp,
+        report: &mut Report,
+    ) -> Result<Outcome, Outcome> {
+        let delivery: Delivery = self.accept(request)?;
+        let delivery: Verified<Delivery> = self.provider.verify(delivery, received_at)?;
+        let event: Event = self.provider.identify(&delivery, received_at)?;
+        report.identified(&event);
+        let decision: Option<Decision> = self.provider.decide(&event);
+
+        let accepted = Outcome::Accepted { decision: decision.clone() };
+        let status = self.provider.reply(&accepted).status;
+        let record =
+            Record::new(event, decision, status, delivery_id, received_at).ok_or(Outcome::TooLarge)?;
+        let recorded = self.store.record(&record).await.map_err(Outcome::Unavailable)?;
+        report.recorded_at = Some((self.clock)());
+
+        match recorded {
+            Recorded::First => {
+                report.forwarding = Some(self.forward(&record).await);
+                Ok(accepted)
+            }
+            Recorded::Duplicate { decision } => Ok(Outcome::Duplicate { decision, conflict: false }),
+            Recorded::Conflict { decision } => {
+                self.store.keep_conflict(&record).await.map_err(Outcome::Unavailable)?;
+                Ok(Outcome::Duplicate { decision, conflict: true })
+            }
+        }
+    }
+
+    /// Request to delivery: the right path and method, and a body whose bytes are the signed ones.
+    fn accept(&self, request: Request) -> Result<Delivery, Outcome> {
+        if !self.provider.serves(&request.path) {
+            return Err(Outcome::NotFound);
+        }
+        if request.method != Method::POST {
+            return Err(Outcome::MethodNotAllowed);
+        }
+        let mut encodings = request.headers.get_all(header::CONTENT_ENCODING).iter();
+        if !encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+            return Err(Outcome::UnsupportedEncoding);
+        }
+        let body = request.body.ok_or(Outcome::Unreadable)?;
+        Ok(Delivery { path: request.path, headers: request.headers, body })
+    }
+
+    /// Sends the message and settles the record. Whatever fails here leaves the record pending,
+    /// where it will be found.
+    async fn forward(&self, record: &Record) -> Forwarding {
+        if (self.clock)() >= record.due_at() {
+            return Forwarding::Overdue;
+        }
+        if let Err(error) = self.sink.forward(&Message::new(record)).await {
+            return Forwarding::Failed(error);
+        }
+        match self.store.settle(record, (self.clock)()).await {
+            Ok(()) => Forwarding::Settled,
+            Err(error) => Forwarding::Unsettled(error),
+        }
+    }
+}
+
+impl Report {
+    fn identified(&mut self, event: &Event) {
+        self.kind = Some(event.kind);
+        self.event_id = Some(event.id.clone());
+        self.drift = event.drift.iter().map(ToString::to_string).collect();
+    }
+}

@@ -1,0 +1,73 @@
+//! What the path of a delivery needs from outside: somewhere to record an event, and somewhere to
+//! send it.
+
+use std::error::Error;
+use std::future::Future;
+
+use jiff::Timestamp;
+
+use crate::{Message, Record, Recorded};
+
+/// Something that keeps records. The contract is the test `store_contract` in `tests/`, which runs
+/// against every implementation.
+pub trait Store: Send + Sync {
+    /// Records an event unless it is there already: the point of no return of a delivery.
+    ///
+    /// # Errors
+    /// [`PortError`] when nobody knows whether the record was written.
+    fn record(&self, record: &Record) -> impl Future<Output = Result<Recorded, PortError>> + Send;
+
+    /// Keeps a body that arrived under a key which already has another one. Keeping it again
+    /// changes nothing.
+    ///
+    /// # Errors
+    /// [`PortError`] when nobody knows whether it was kept.
+    fn keep_conflict(&self, record: &Record) -> impl Future<Output = Result<(), PortError>> + Send;
+
+    /// Marks a record as forwarded, provided that it is still pending and still this delivery's.
+    /// One that is not stays as it is, which is no error: somebody else settled it.
+    ///
+    /// # Errors
+    /// [`PortError`] when nobody knows whether it was marked. It will be forwarded again.
+    fn settle(&self, record: &Record, now: Timestamp) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// Something that takes messages.
+pub trait Sink: Send + Sync {
+    /// Hands a message over; when this returns it is durable there.
+    ///
+    /// # Errors
+    /// [`PortError`] when nobody knows whether it arrived.
+    fn forward(&self, message: &Message) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// A port that could not do its work. Always an infrastructure fault, never the sender's.
+#[derive(Debug, thiserror::Error)]
+#[error("{operation} failed")]
+pub struct PortError {
+    /// The step, as in `record`.
+    pub operation: &'static str,
+    /// The cause.
+    #[source]
+    pub source: Box<dyn Error + Send + Sync>,
+}
+
+impl PortError {
+    /// A failure of one operation.
+    pub fn new(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { operation, source: source.into() }
+    }
+
+    /// The whole chain of causes on one line, for the log.
+    #[must_use]
+    pub fn chain(&self) -> String {
+        let mut text = self.to_string();
+        let mut cause: Option<&dyn Error> = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,218 @@
+//! What is stored about an event, and what it means to find an earlier record under its key.
+//!
+//! A record's life: written `pending` with its body, which is the point of no return; `forwarded`
+//! once the queue has it. `pending` records stand in a sparse index by the time they are due, where
+//! a scheduled job finds what an interrupted delivery left behind. A second body under a key that
+//! has one is kept as `conflict`, for a person to look at.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::event::sha256_hex;
+use crate::{Decision, Event};
+
+/// The version that this code writes. It reads the previous one too, once there is one.
+pub const VERSION: u32 = 1;
+
+/// How long a first attempt has for forwarding before the record counts as left behind. Longer than
+/// any function's time-out, and short enough that a second attempt still falls into the queue's
+/// 5-minute deduplication window.
+pub const DUE_AFTER: SignedDuration = SignedDuration::from_secs(90);
+
+/// How many partitions the index of pending records has. Each takes 1,000 writes a second.
+pub const PENDING_SHARDS: u8 = 8;
+
+/// The largest body, after compression, that fits a record beside its other attributes. DynamoDB's
+/// limit for the whole item is 400 KB.
+pub const MAX_PAYLOAD_BYTES: usize = 380 * 1024;
+
+/// From which size on a body is stored compressed. Below, it costs more time than it saves.
+const COMPRESS_FROM_BYTES: usize = 32 * 1024;
+
+/// Where a record is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Written; the queue may not have it yet.
+    Pending,
+    /// The queue has it.
+    Forwarded,
+    /// Another body under a key that was taken; not forwarded.
+    Conflict,
+}
+
+impl State {
+    /// As it stands in the table.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Forwarded => "forwarded",
+            Self::Conflict => "conflict",
+        }
+    }
+}
+
+/// Everything that is known about an event: enough to answer its redelivery and to send its message
+/// again, the same in every byte.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// The key, as [`Event::key`].
+    pub key: String,
+    /// As [`Event::kind`].
+    pub kind: String,
+    /// As [`Event::id`].
+    pub id: String,
+    /// As [`Event::source`].
+    pub source: String,
+    /// As [`Event::subject`].
+    pub subject: Option<String>,
+    /// As [`Event::occurred_at`].
+    pub occurred_at: Option<Timestamp>,
+    /// As [`Event::path`].
+    pub path: String,
+    /// As [`Event::call_ref`].
+    pub call_ref: Option<String>,
+    /// As [`Event::drift`], one departure an entry.
+    pub drift: Vec<String>,
+    /// What was decided, where the event asks for a decision.
+    pub decision: Option<Decision>,
+    /// The status of the reply to the first delivery.
+    pub reply: u16,
+    /// Which delivery wrote this.
+    pub delivery_id: String,
+    /// When that delivery arrived.
+    pub received_at: Timestamp,
+    /// The body, byte for byte.
+    pub payload: Bytes,
+    /// The same, as it is stored.
+    pub stored: StoredPayload,
+}
+
+/// A body as it stands in the table.
+#[derive(Clone, Debug)]
+pub struct StoredPayload {
+    /// The bytes, compressed or not.
+    pub bytes: Bytes,
+    /// `gzip` when they are compressed.
+    pub encoding: Option<&'static str>,
+    /// Hex SHA-256 of the body itself.
+    pub sha256: String,
+}
+
+/// What recording an event came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    /// It is written, by this delivery.
+    First,
+    /// It had been written by another delivery, which decided this.
+    Duplicate {
+        /// The decision of the delivery that came first.
+        decision: Option<Decision>,
+    },
+    /// Its key had been taken by another body.
+    Conflict {
+        /// The decision about the other body.
+        decision: Option<Decision>,
+    },
+}
+
+/// What an earlier record under the same key says about itself.
+#[derive(Clone, Debug)]
+pub struct Earlier {
+    /// Which delivery wrote it.
+    pub delivery_id: String,
+    /// Hex SHA-256 of its body.
+    pub payload_sha256: String,
+    /// What was decided.
+    pub decision: Option<Decision>,
+}
+
+impl Record {
+    /// The record of an event that one delivery brought. `None` when its body does not fit, even
+    /// compressed.
+    #[must_use]
+    pub fn new(
+        event: Event,
+        decision: Option<Decision>,
+        reply: u16,
+        delivery_id: String,
+        received_at: Timestamp,
+    ) -> Option<Self> {
+        Some(Self {
+            stored: StoredPayload::new(&event.payload)?,
+            payload: (*event.payload).clone(),
+            key: event.key,
+            kind: event.kind.to_owned(),
+            id: event.id,
+            source: event.source.to_owned(),
+            subject: event.subject,
+            occurred_at: event.occurred_at,
+            path: event.path,
+            call_ref: event.call_ref,
+            drift: event.drift.iter().map(ToString::to_string).collect(),
+            decision,
+            reply,
+            delivery_id,
+            received_at,
+        })
+    }
+
+    /// When the first attempt has had its time: from then on it sends nothing, and the record
+    /// belongs to whoever claims it.
+    #[must_use]
+    pub fn due_at(&self) -> Timestamp {
+        self.received_at.saturating_add(DUE_AFTER).unwrap_or(Timestamp::MAX)
+    }
+
+    /// The partition of the pending index that this key belongs to.
+    #[must_use]
+    pub fn pending_shard(&self) -> String {
+        let spread = self.key.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
+        (spread % PENDING_SHARDS).to_string()
+    }
+
+    /// The key under which this body is kept when another one holds its own key.
+    #[must_use]
+    pub fn conflict_key(&self) -> String {
+        format!("{}#{}", self.key, self.stored.sha256)
+    }
+
+    /// What it means that this record could not be written because an earlier one is there. One
+    /// that carries our own delivery id is this very write, whose answer was lost on the way.
+    #[must_use]
+    pub fn after(&self, earlier: Earlier) -> Recorded {
+        if earlier.delivery_id == self.delivery_id {
+            Recorded::First
+        } else if earlier.payload_sha256 == self.stored.sha256 {
+            Recorded::Duplicate { decision: earlier.decision }
+        } else {
+            Recorded::Conflict { decision: earlier.decision }
+        }
+    }
+}
+
+impl StoredPayload {
+    fn new(payload: &Bytes) -> Option<Self> {
+        let sha256 = sha256_hex(payload);
+        let stored = if payload.len() < COMPRESS_FROM_BYTES {
+            Self { bytes: payload.clone(), encoding: None, sha256 }
+        } else {
+            Self { bytes: gzip(payload), encoding: Some("gzip"), sha256 }
+        };
+        (stored.bytes.len() <= MAX_PAYLOAD_BYTES).then_some(stored)
+    }
+}
+
+/// Compresses a body. The output depends on nothing but the input.
+pub(crate) fn gzip(payload: &[u8]) -> Bytes {
+    let mut encoder = GzEncoder::new(Vec::with_capacity(payload.len() / 4), Compression::fast());
+    encoder
+        .write_all(payload)
+        .and_then(|()| encoder.finish())
+        .map(Bytes::from)
+        .expect("writing to memory does not fail")
+}

@@ -1,0 +1,103 @@
+//! How a delivery can end, and what is answered. Each provider has one table from the first to the
+//! second.
+
+use verify::{Refusal, Stale};
+
+use crate::{Decision, PortError};
+
+/// How a delivery ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Recorded now; it is on the queue or will be.
+    Accepted {
+        /// What was decided, where the event asked for a decision.
+        decision: Option<Decision>,
+    },
+    /// Recorded by an earlier delivery; nothing new goes to the queue.
+    Duplicate {
+        /// What the earlier delivery decided.
+        decision: Option<Decision>,
+        /// Whether this delivery has another body than the earlier one. It is kept beside it.
+        conflict: bool,
+    },
+    /// No webhook lives at this path.
+    NotFound,
+    /// Webhooks are POSTed.
+    MethodNotAllowed,
+    /// The body came with a `Content-Encoding` that the signature does not cover.
+    UnsupportedEncoding,
+    /// The gateway's own encoding of the body could not be undone.
+    Unreadable,
+    /// The body does not fit a record, compressed.
+    TooLarge,
+    /// The sender is not proven.
+    Refused(Refusal),
+    /// The sender is proven, but the delivery is too old, or from the future.
+    Stale(Stale),
+    /// The sender is proven, but the body is not an event; says what is missing.
+    Unidentified(&'static str),
+    /// Something we need is out of reach. Nothing is recorded, or nobody knows.
+    Unavailable(PortError),
+}
+
+impl Outcome {
+    /// A short name for logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Accepted { .. } => "accepted",
+            Self::Duplicate { conflict: false, .. } => "duplicate",
+            Self::Duplicate { conflict: true, .. } => "conflict",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::UnsupportedEncoding => "unsupported_encoding",
+            Self::Unreadable => "unreadable",
+            Self::TooLarge => "too_large",
+            Self::Refused(_) => "refused",
+            Self::Stale(_) => "stale",
+            Self::Unidentified(_) => "unidentified",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    /// What a person reading the log needs besides the name. Never a value from the delivery.
+    #[must_use]
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.to_string()),
+            Self::Stale(stale) => Some(stale.to_string()),
+            Self::Unidentified(missing) => Some((*missing).to_owned()),
+            Self::Unavailable(error) => Some(error.chain()),
+            _ => None,
+        }
+    }
+}
+
+/// An HTTP response in JSON, or without a body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// The status code.
+    pub status: u16,
+    /// The JSON document; empty for none.
+    pub body: String,
+    /// `Retry-After`, in seconds.
+    pub retry_after: Option<u32>,
+}
+
+/// When to come back after a 503. Long enough for a fail-over, far below any provider's horizon.
+pub const RETRY_AFTER_SECONDS: u32 = 30;
+
+impl Reply {
+    /// A reply without a body.
+    #[must_use]
+    pub fn empty(status: u16) -> Self {
+        Self { status, body: String::new(), retry_after: None }
+    }
+
+    /// A reply with a JSON body; a 503 also says when to come back.
+    #[must_use]
+    pub fn json(status: u16, body: &serde_json::Value) -> Self {
+        let retry_after = (status == 503).then_some(RETRY_AFTER_SECONDS);
+        Self { status, body: body.to_string(), retry_after }
+    }
+}
