@@ -1,0 +1,406 @@
+//! Every reply of every kind: signed requests through the whole path, on the in-memory ports.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+
+use http::{HeaderMap, Method};
+use ingest::memory::{MemorySink, MemoryStore};
+use ingest::{Forwarding, Receiver, Reply, Report, Request};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use umaaas::{KINDS, SIGNATURE, Umaaas};
+use verify::{Delivery, Secrets, Tolerance};
+
+const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json");
+const COMPLETED: &str = include_str!("../../../events/umaaas/incoming_payment.completed.json");
+const TEST: &str = include_str!("../../../events/umaaas/test.json");
+
+/// The time at which everything here happens: a minute after the fixtures were sent.
+fn now() -> Timestamp {
+    "2026-11-02T09:26:10Z".parse().unwrap()
+}
+
+type UmaaasReceiver = Receiver<Umaaas, MemoryStore, MemorySink>;
+
+fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
+    Receiver {
+        provider: Umaaas::new(Secrets::parse_list(secrets).unwrap(), tolerance),
+        store: MemoryStore::new(SignedDuration::from_hours(24 * 90)),
+        sink: MemorySink::default(),
+        clock: now,
+    }
+}
+
+/// A header line.
+type Header<'a> = (&'static str, &'a str);
+
+fn request(path: &str, body: impl Into<Vec<u8>>, headers: &[Header<'_>]) -> Request {
+    let mut lines = HeaderMap::new();
+    for (name, value) in headers {
+        lines.append(*name, value.parse().unwrap());
+    }
+    Request { method: Method::POST, path: path.into(), headers: lines, body: Some(body.into().into()) }
+}
+
+fn signature(secret: &str, body: &[u8]) -> String {
+    let secrets = Secrets::parse_list(secret).unwrap();
+    SIGNATURE.sign(&Delivery::new("/", body.to_vec()), secrets.newest()).unwrap()
+}
+
+fn signed(path: &str, body: impl Into<Vec<u8>>) -> Request {
+    let body = body.into();
+    let signature = signature("key", &body);
+    request(path, body, &[("X-UMAaas-Signature", &signature)])
+}
+
+async fn send(receiver: &UmaaasReceiver, request: Request) -> (Reply, Report) {
+    static DELIVERIES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let delivery = DELIVERIES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    let (reply, report) = receiver.receive(request, format!("delivery-{delivery}")).await;
+    as_documented(&reply);
+    (reply, report)
+}
+
+/// Checks a reply's body against the documented shape for its status.
+fn as_documented(reply: &Reply) {
+    if reply.status == 200 {
+        assert_eq!(reply.body, "", "200 has no body");
+        return;
+    }
+    let mut schema: Value = serde_json::from_str(include_str!("replies.schema.json")).unwrap();
+    schema["$ref"] = json!(format!("#/$defs/{}", reply.status));
+    let body: Value = serde_json::from_str(&reply.body).unwrap();
+    jsonschema::validate(&schema, &body).unwrap_or_else(|error| panic!("{}: {error}: {body}", reply.status));
+    assert_eq!(reply.retry_after.is_some(), reply.status == 503);
+}
+
+/// A fixture with some text in it replaced.
+fn with(fixture: &str, replacements: &[(&str, &str)]) -> String {
+    replacements.iter().fold(fixture.to_owned(), |text, (from, to)| {
+        assert!(text.contains(from), "{from} is in the fixture");
+        text.replace(from, to)
+    })
+}
+
+/// The fixtures: file name and body.
+fn fixtures() -> Vec<(String, String)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/umaaas");
+    let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    files
+        .filter(|path| path.is_file())
+        .map(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            (name, std::fs::read_to_string(&path).unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn every_kind_has_a_fixture_and_every_fixture_is_a_documented_kind() {
+    let mut seen = BTreeSet::new();
+    for (name, body) in fixtures() {
+        let receiver = receiver("key", None);
+        let (_, report) = send(&receiver, signed("/umaaas", body)).await;
+        let kind = report.kind.unwrap_or_else(|| panic!("{name}: {report:?}"));
+        assert_eq!(kind, format!("umaaas.{}", name.split('.').next().unwrap()), "{name}");
+        assert_eq!(report.drift, Vec::<String>::new(), "{name}");
+        seen.insert(kind);
+    }
+    assert_eq!(seen, KINDS.iter().map(|kind| kind.name).collect());
+}
+
+#[tokio::test]
+async fn accepted_once_then_409_on_both_urls() {
+    for (name, body) in fixtures() {
+        let pending = body.contains("PENDING");
+        let receiver = receiver("key", None);
+        let path = KINDS.iter().find(|kind| body.contains(&format!("\"{}\"", kind.wire))).unwrap().path;
+
+        let (reply, report) = send(&receiver, signed(path, body.clone())).await;
+        assert_eq!(reply.status, if pending { 403 } else { 200 }, "{name}");
+        assert!(matches!(report.forwarding, Some(Forwarding::Settled)), "{name}");
+
+        let (again, _) = send(&receiver, signed("/umaaas", body.clone())).await;
+        assert_eq!(again.status, 409, "{name}");
+        let details = serde_json::from_str::<Value>(&again.body).unwrap()["details"].clone();
+        assert_eq!(details, if pending { json!({"decision": "reject"}) } else { json!({}) }, "{name}");
+
+        let messages = receiver.sink.messages();
+        assert_eq!(messages.len(), 1, "{name}");
+        assert!(messages[0].body.ends_with(&format!("\"data\":{body}}}")), "{name}: the provider's bytes");
+        let envelope: Value = serde_json::from_str(&messages[0].body).unwrap();
+        assert_eq!(envelope["data"], serde_json::from_str::<Value>(&body).unwrap());
+        assert_eq!(envelope["source"], path);
+        assert_eq!(envelope.get("decision"), pending.then(|| json!("reject")).as_ref());
+    }
+}
+
+#[tokio::test]
+async fn without_a_policy_a_payment_to_decide_is_rejected() {
+    let receiver = receiver("key", None);
+    let (reply, _) = send(&receiver, signed("/umaaas/incoming-payment", PENDING)).await;
+    let body: Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!((reply.status, &body["details"]["reason"]), (403, &json!("no_policy")));
+    let envelope: Value = serde_json::from_str(&receiver.sink.messages()[0].body).unwrap();
+    assert_eq!((&envelope["decision"], &envelope["decisionreason"]), (&json!("reject"), &json!("no_policy")));
+}
+
+#[tokio::test]
+async fn only_documented_statuses_are_informational() {
+    let status = |status: &str| with(PENDING, &[("\"PENDING\"", status)]);
+    for informational in ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"] {
+        let (reply, _) =
+            send(&receiver("key", None), signed("/umaaas", status(&format!("\"{informational}\"")))).await;
+        assert_eq!(reply.status, 200, "{informational}");
+    }
+    let undecided =
+        ["\"PENDING\"", "\"pending\"", "\"completed\"", "\"COMPLETED \"", "\"ON_HOLD\"", "\"\"", "null", "1"];
+    for value in undecided {
+        let (reply, _) = send(&receiver("key", None), signed("/umaaas", status(value))).await;
+        assert_eq!(reply.status, 403, "{value}");
+    }
+    for body in [
+        with(PENDING, &[("\"status\": \"PENDING\",", "")]),
+        r#"{"type":"INCOMING_PAYMENT","webhookId":"w","timestamp":"t"}"#.to_owned(),
+        r#"{"type":"INCOMING_PAYMENT","webhookId":"w","timestamp":"t","transaction":[]}"#.to_owned(),
+        r#"{"type":"INCOMING_PAYMENT","webhookId":"w","timestamp":"t","transaction":{"status":"COMPLETED","status":"PENDING"}}"#.to_owned(),
+    ] {
+        let (reply, _) = send(&receiver("key", None), signed("/umaaas", body.clone())).await;
+        assert_eq!(reply.status, 403, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn kinds_that_we_do_not_know() {
+    let receiver = receiver("key", None);
+    let claimed = with(TEST, &[("\"TEST\"", "\"INVITATION_CLAIMED\"")]);
+    let (reply, report) = send(&receiver, signed("/umaaas", claimed)).await;
+    assert_eq!((reply.status, report.kind), (200, Some("umaaas.unknown")));
+    assert_eq!(report.drift, ["type: is not one of the documented values"]);
+
+    let newer = with(PENDING, &[("\"INCOMING_PAYMENT\"", "\"INCOMING_PAYMENT_V2\"")]);
+    let (reply, _) = send(&receiver, signed("/umaaas", newer)).await;
+    let body: Value = serde_json::from_str(&reply.body).unwrap();
+    assert_eq!((reply.status, &body["details"]["reason"]), (403, &json!("unknown_kind")));
+    assert_eq!(receiver.sink.messages().len(), 2, "both are forwarded");
+}
+
+#[tokio::test]
+async fn one_id_under_two_types_is_two_events_and_with_another_body_a_conflict() {
+    let receiver = receiver("key", None);
+    let bulk = with(TEST, &[("\"TEST\"", "\"BULK_UPLOAD\"")]);
+    assert_eq!(send(&receiver, signed("/umaaas", TEST)).await.0.status, 200);
+    assert_eq!(send(&receiver, signed("/umaaas", bulk)).await.0.status, 200);
+
+    let other = with(TEST, &[("09:15:00Z", "09:15:01Z")]);
+    for _ in 0..2 {
+        let (reply, report) = send(&receiver, signed("/umaaas", other.clone())).await;
+        assert_eq!((reply.status, report.outcome.name()), (409, "conflict"));
+    }
+    let key = "umaaas#TEST#Webhook:0193a1c4-7d10-7b02-0000-0000000000a1";
+    let kept = receiver.store.get(key).unwrap();
+    assert_eq!(kept.record.payload, TEST, "the first record is kept");
+    let beside = receiver.store.get(&format!("{key}#{}", ingest::sha256_hex(other.as_bytes()))).unwrap();
+    assert_eq!((beside.record.payload, beside.state), (other.into(), ingest::State::Conflict));
+    assert_eq!(receiver.sink.messages().len(), 2, "a conflict is not forwarded");
+}
+
+#[tokio::test]
+async fn keys_of_different_events_differ() {
+    let receiver = receiver("key", None);
+    for (kind, id) in [("A#B", "c"), ("A", "B#c"), ("A", &"x".repeat(2000)), (&"T".repeat(2000), "c")] {
+        let body = json!({"type": kind, "webhookId": id, "timestamp": "t"}).to_string();
+        assert_eq!(send(&receiver, signed("/umaaas", body)).await.0.status, 200, "{kind:.9} {id:.9}");
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_identified_is_400_but_only_when_signed() {
+    for body in [
+        "",
+        "{",
+        "[]",
+        "null",
+        "\u{feff}{}",
+        "{}",
+        r#"{"webhookId":"w","type":"TEST"}"#,
+        r#"{"webhookId":"w","timestamp":"t"}"#,
+        r#"{"type":"TEST","timestamp":"t"}"#,
+        r#"{"webhookId":"","type":"TEST","timestamp":"t"}"#,
+        r#"{"webhookId":7,"type":"TEST","timestamp":"t"}"#,
+        r#"{"webhookId":"w","type":"TEST","timestamp":null}"#,
+        r#"{"webhookId":"\ud800","type":"TEST","timestamp":"t"}"#,
+        &"[".repeat(1 << 20),
+    ] {
+        let receiver = receiver("key", None);
+        assert_eq!(send(&receiver, signed("/umaaas", body)).await.0.status, 400, "{body:.40}");
+        let forged = request("/umaaas", body, &[("x-umaaas-signature", &"0".repeat(64))]);
+        assert_eq!(send(&receiver, forged).await.0.status, 401, "{body:.40}");
+        assert!(receiver.sink.messages().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn bodies_that_are_odd_but_identified_arrive_byte_for_byte() {
+    let deep = format!(r#""x":{}1{}"#, "[".repeat(10_000), "]".repeat(10_000));
+    let digits = format!(r#""x":{}"#, "9".repeat(400));
+    let odd = [
+        "\"b\": 1.0, \"a\" : 1e2,  \"€\":\"\\u20ac\"",
+        r#""x":"\ud800""#,
+        r#""x":"\u0000""#,
+        r#""\ud800":1"#,
+        r#""webhookId":"first""#,
+        &deep,
+        &digits,
+    ];
+    for extra in odd {
+        let body = format!("\n{{ {extra}, \"webhookId\":\"w\",\"type\":\"TEST\",\"timestamp\":\"t\" }}\r\n");
+        let receiver = receiver("key", None);
+        let (reply, report) = send(&receiver, signed("/umaaas", body.clone())).await;
+        assert_eq!((reply.status, report.event_id.as_deref()), (200, Some("w")), "{extra:.40}");
+        let message = receiver.sink.messages().remove(0).body;
+        assert!(message.ends_with(&format!("\"data\":{body}}}")), "{extra:.40}");
+    }
+}
+
+#[tokio::test]
+async fn drift_is_reported_and_delivered() {
+    let receiver = receiver("key", None);
+    let body = with(COMPLETED, &[("50000", "\"50000\""), ("\"quoteId\"", "\"quote\"")]);
+    let (reply, report) = send(&receiver, signed("/umaaas/outgoing-payment", body)).await;
+    assert_eq!(reply.status, 200);
+    let expected = [
+        "transaction.receivedAmount.amount: should be an integer",
+        "transaction.quote: is not documented",
+        "type: should fit the path",
+    ];
+    assert_eq!(report.drift, expected);
+    let envelope: Value = serde_json::from_str(&receiver.sink.messages()[0].body).unwrap();
+    assert_eq!(envelope["drift"], expected.join("; "));
+}
+
+#[tokio::test]
+async fn signatures() {
+    let good = signature("key", TEST.as_bytes());
+    let old = signature("old", TEST.as_bytes());
+    let upper = good.to_uppercase();
+    let joined = format!("{good}, {good}");
+    let long = "a".repeat(8192);
+    let name = "x-umaaas-signature";
+    let cases: [(&str, &[Header<'_>], u16); 13] = [
+        ("as documented", &[("X-UMAaas-Signature", &good)], 200),
+        ("as spelt elsewhere in the document", &[("X-UMAaaS-Signature", &good)], 200),
+        ("lower-case name", &[(name, &good)], 200),
+        ("upper-case hex", &[(name, &upper)], 200),
+        ("rotated", &[(name, &old)], 200),
+        ("none", &[], 401),
+        ("truncated", &[(name, &good[..63])], 401),
+        ("extended", &[(name, &joined[..66])], 401),
+        ("not hex", &[(name, "not-hex")], 401),
+        ("8 KB", &[(name, &long)], 401),
+        ("twice", &[(name, &good), (name, &good)], 401),
+        ("twice, joined by the gateway", &[(name, &joined)], 401),
+        ("under another header", &[("x-signature", &good)], 401),
+    ];
+    for (what, headers, status) in cases {
+        let receiver = receiver("key,old", None);
+        assert_eq!(send(&receiver, request("/umaaas", TEST, headers)).await.0.status, status, "{what}");
+        assert_eq!(receiver.sink.messages().len(), usize::from(status == 200), "{what}");
+    }
+}
+
+#[tokio::test]
+async fn age() {
+    let tolerance = |seconds| Some(Tolerance(SignedDuration::from_secs(seconds)));
+    for (tolerance, body, status) in [
+        (None, TEST.to_owned(), 200),
+        (tolerance(3600), TEST.to_owned(), 200),
+        (tolerance(60), TEST.to_owned(), 401),
+        (tolerance(60), with(TEST, &[("09:15:00Z", "09:31:10Z")]), 200),
+        (tolerance(60), with(TEST, &[("09:15:00Z", "09:31:11Z")]), 401),
+        (tolerance(3600), with(TEST, &[("2026-11-02T09:15:00Z", "yesterday")]), 401),
+        (None, with(TEST, &[("2026-11-02T09:15:00Z", "yesterday")]), 200),
+    ] {
+        let receiver = receiver("key", tolerance);
+        let (reply, _) = send(&receiver, signed("/umaaas", body.clone())).await;
+        assert_eq!(reply.status, status, "{tolerance:?} {body}");
+        assert_eq!(reply.body.contains("stale_webhook"), status == 401);
+    }
+}
+
+#[tokio::test]
+async fn requests_that_are_not_deliveries() {
+    let receiver = receiver("key", None);
+    let with_header = |value| {
+        let mut request = signed("/umaaas", TEST);
+        request.headers.insert("content-encoding", http::HeaderValue::from_static(value));
+        request
+    };
+    let unreadable = Request { body: None, ..signed("/umaaas", TEST) };
+    let get = Request { method: Method::GET, ..signed("/umaaas", TEST) };
+    for (what, request, status) in [
+        ("unknown path", signed("/umaaas/other", TEST), 404),
+        ("trailing slash", signed("/umaaas/", TEST), 404),
+        ("outside", signed("/", TEST), 404),
+        ("GET", get, 405),
+        ("gzip", with_header("gzip"), 415),
+        ("bad base64 from the gateway", unreadable, 400),
+        ("identity", with_header("Identity"), 200),
+    ] {
+        assert_eq!(send(&receiver, request).await.0.status, status, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn bodies_of_any_size() {
+    let filled =
+        |filler: &str| format!(r#"{{"webhookId":"w","type":"TEST","timestamp":"t","x":"{filler}"}}"#);
+    let large = filled(&"large ".repeat(800_000));
+    let receiver = receiver("key", None);
+    assert_eq!(send(&receiver, signed("/umaaas", large.clone())).await.0.status, 200);
+    let message = receiver.sink.messages().remove(0).body;
+    assert!(message.len() <= ingest::MAX_MESSAGE_BYTES && message.contains(r#""dataencoding":"gzip""#));
+
+    let noise: String = std::iter::successors(Some(1u64), |n| {
+        Some(n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1))
+    })
+    .map(|n| char::from(b'#' + u8::try_from(n >> 58).unwrap() % 57))
+    .take(800_000)
+    .collect();
+    let (reply, report) = send(&receiver, signed("/umaaas", filled(&noise))).await;
+    assert_eq!((reply.status, report.outcome.name()), (413, "too_large"));
+    assert_eq!(receiver.sink.messages().len(), 1, "nothing is recorded or sent");
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+proptest! {
+    #[test]
+    fn no_signed_body_panics_or_is_approved_by_accident(body in prop::collection::vec(any::<u8>(), 0..300)) {
+        let (reply, _) = runtime().block_on(send(&receiver("key", None), signed("/umaaas", body)));
+        prop_assert_eq!(reply.status, 400);
+    }
+
+    #[test]
+    fn no_status_but_the_documented_ones_is_approved(status in "\\PC{0,20}") {
+        prop_assume!(!["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"].contains(&status.as_str()));
+        let body = with(PENDING, &[("\"PENDING\"", &json!(status).to_string())]);
+        let (reply, _) = runtime().block_on(send(&receiver("key", None), signed("/umaaas", body)));
+        prop_assert_eq!(reply.status, 403);
+    }
+
+    #[test]
+    fn no_request_panics(
+        path in "\\PC{0,40}",
+        body in prop::collection::vec(any::<u8>(), 0..100),
+        header in "[\\x20-\\x7e]{0,80}",
+    ) {
+        let request = request(&path, body, &[("x-umaaas-signature", &header)]);
+        let (reply, _) = runtime().block_on(send(&receiver("key", None), request));
+        prop_assert!((400..500).contains(&reply.status));
+    }
+}
