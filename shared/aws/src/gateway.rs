@@ -138,7 +138,7 @@ mod tests {
             "version": "1.0", "resource": "/umaaas", "path": "/umaaas", "httpMethod": "POST",
             "headers": {"X-UMAaas-Signature": "second"},
             "multiValueHeaders": {"X-UMAaas-Signature": ["first", "second"]},
-            "requestContext": {"stage": "prod", "path": "/prod/umaaas"},
+            "requestContext": {"stage": "prod", "path": "/prod/umaaas", "httpMethod": "POST"},
             "body": "{}", "isBase64Encoded": false
         });
         apply(&mut event, changes);

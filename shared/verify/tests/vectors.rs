@@ -27,7 +27,10 @@ struct Vector {
     valid: bool,
 }
 
-fn delivery(body: impl Into<Vec<u8>>, headers: &[(&'static str, &str)]) -> Delivery {
+/// A header line.
+type Header<'a> = (&'static str, &'a str);
+
+fn delivery(body: impl Into<Vec<u8>>, headers: &[Header<'_>]) -> Delivery {
     let mut delivery = Delivery::new("/", body.into());
     for (name, value) in headers {
         delivery.headers.append(*name, value.parse().unwrap());
@@ -55,7 +58,7 @@ fn refusals() {
     let good = HEX.sign(&delivery("{}", &[]), secrets("k").newest()).unwrap();
     let header = "x-signature";
     let two_lines = [(header, good.as_str()), (header, good.as_str())];
-    let cases: [(&str, &[(&'static str, &str)], Option<Refusal>); 9] = [
+    let cases: [(&str, &[Header<'_>], Option<Refusal>); 9] = [
         ("right", &[(header, &good)], None),
         ("absent", &[], Some(Refusal::Missing { header })),
         ("empty", &[(header, "")], Some(Refusal::Malformed { header })),
