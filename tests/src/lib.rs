@@ -1,1 +1,53 @@
-//! Test harness.
+//! What the end-to-end tests stand on: the built functions behind a Lambda Runtime API
+//! ([`Host`], [`Function`]), and a [`FaultProxy`] between them and AWS.
+//!
+//! The local AWS itself, `cargo lambda watch` and the signed samples come from the crate `local`.
+
+#![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
+
+mod host;
+mod proxy;
+
+pub use host::{Answer, Function, Host, post};
+pub use proxy::{Fault, FaultProxy, Rule};
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use local::ministack::Ministack;
+use local::stack::Stack;
+use local::tools::Tools;
+
+/// A local AWS with a table and queues.
+#[derive(Debug)]
+pub struct LocalAws {
+    /// The table and the queues.
+    pub stack: Stack,
+    _ministack: Ministack,
+}
+
+impl LocalAws {
+    /// Starts one on a free port. It ends when this is dropped.
+    pub async fn start() -> Self {
+        let tools = Tools::install().await.unwrap();
+        let ministack = Ministack::start(&tools, 0).await.unwrap();
+        let stack = Stack::create(&ministack.endpoint(), "").await.unwrap();
+        Self { stack, _ministack: ministack }
+    }
+}
+
+/// Text that no other call of this or another process returns.
+pub fn unique() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{}-{count}", std::process::id(), jiff::Timestamp::now().as_microsecond())
+}
+
+/// Asks again and again until the answer is yes.
+pub async fn wait_for(what: &str, within: Duration, mut check: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + within;
+    while !check().await {
+        assert!(Instant::now() < deadline, "{what}: not within {within:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

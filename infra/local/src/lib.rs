@@ -1,1 +1,35 @@
-//! The local stack.
+//! The whole service on this machine: its tools, [ministack](ministack) as DynamoDB and SQS, the
+//! functions behind `cargo lambda watch`, and signed samples. `cargo dev` runs all of it; the tests
+//! take the parts they need.
+//!
+//! Whatever is started here ends with the value that stands for it, when that is dropped and when
+//! this process is killed: see [`process`].
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+pub mod client;
+pub mod ministack;
+pub mod port;
+pub mod process;
+pub mod progress;
+pub mod providers;
+pub mod python;
+pub mod samples;
+pub mod stack;
+pub mod tools;
+pub mod watch;
+
+/// The workspace's root.
+pub fn root() -> &'static Path {
+    static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {
+        let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+        here.ancestors().nth(2).expect("this crate is two folders below the root").to_owned()
+    });
+    &ROOT
+}
+
+/// Where logs and other files of a run go. Ignored by git.
+pub fn scratch() -> PathBuf {
+    root().join(".local")
+}

@@ -1,2 +1,237 @@
-//! `cargo dev`.
-fn main() {}
+//! `cargo dev`: the whole service on this machine, in one command.
+
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Parser;
+use local::ministack::{self, Ministack};
+use local::progress::step;
+use local::providers::{PROVIDERS, Provider};
+use local::samples::{self, Row};
+use local::stack::Stack;
+use local::tools::Tools;
+use local::watch::{self, Watch};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Runs the whole service on this machine: installs the tools, starts DynamoDB and SQS (ministack) and
+/// the functions (cargo lambda watch), posts signed samples, and stays until Ctrl-C.
+#[derive(Debug, Parser)]
+#[command(name = "cargo dev", bin_name = "cargo dev")]
+struct Arguments {
+    /// Ends after the samples; the exit status says whether all went as documented
+    #[arg(long)]
+    once: bool,
+    /// Port of the functions on 127.0.0.1, which stands for the API Gateway
+    #[arg(long, default_value_t = watch::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    port: u16,
+    /// Port of DynamoDB and SQS on 127.0.0.1
+    #[arg(long, default_value_t = ministack::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
+    aws_port: u16,
+    /// How many instances of each function may run at once
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..))]
+    concurrency: u16,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match dev(&arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// What is running. Dropping it ends all of it, functions first.
+struct Service {
+    watch: Watch,
+    ministack: Ministack,
+    stack: Stack,
+}
+
+async fn dev(arguments: &Arguments) -> Result<ExitCode> {
+    let mut stop = Stop::new()?;
+    let started = async {
+        let mut service = start(arguments).await?;
+        let rows = post_samples(&mut service).await?;
+        Ok::<_, anyhow::Error>((service, rows))
+    };
+    let (mut service, rows) = tokio::select! {
+        started = started => started?,
+        code = stop.asked() => {
+            step("stopped");
+            return Ok(ExitCode::from(code));
+        }
+    };
+    let wrong = rows.iter().filter(|row| !row.is_as_documented()).count();
+    if wrong > 0 {
+        step(format!("{wrong} of {} not as documented; the end of the functions' log:", rows.len()));
+        eprintln!("{}", service.watch.log_tail());
+    }
+    if arguments.once {
+        return Ok(if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
+    explain(&service);
+    tokio::select! {
+        _ = stop.asked() => {
+            step("stopping");
+            Ok(ExitCode::SUCCESS)
+        }
+        failure = service.follow() => failure.map(|()| ExitCode::SUCCESS),
+    }
+}
+
+async fn start(arguments: &Arguments) -> Result<Service> {
+    ensure!(
+        arguments.port != arguments.aws_port,
+        "--port and --aws-port name the same port, {}",
+        arguments.port
+    );
+    local::port::ensure_free(arguments.port, "--port")?;
+    local::port::ensure_free(arguments.aws_port, "--aws-port")?;
+
+    let tools = Tools::install().await?;
+    watch::build().await?;
+    step(format!("starting DynamoDB and SQS on port {}", arguments.aws_port));
+    let ministack = Ministack::start(&tools, arguments.aws_port).await?;
+    let stack = Stack::create(&ministack.endpoint(), "").await?;
+    let environment = stack.shared_environment();
+    write_env(&environment)?;
+
+    step(format!("starting the functions on port {}", arguments.port));
+    let options = watch::Options {
+        port: arguments.port,
+        concurrency: arguments.concurrency.into(),
+        reload: !arguments.once,
+        environment,
+    };
+    let watch = Watch::start(&tools, &options).await?;
+    Ok(Service { watch, ministack, stack })
+}
+
+async fn post_samples(service: &mut Service) -> Result<Vec<Row>> {
+    let mut all = Vec::new();
+    for provider in PROVIDERS {
+        step(format!("posting the samples of {}", provider.name));
+        let url = service.watch.url();
+        let queue = service.stack.queue(provider);
+        let rows = tokio::select! {
+            rows = samples::run(provider, &url, queue) => rows,
+            failure = service.watch.failure() => Err(failure),
+        };
+        let rows = match rows {
+            Ok(rows) => rows,
+            Err(error) => bail!("{error:#}; the functions' log ends with\n{}", service.watch.log_tail()),
+        };
+        println!("\n{}", samples::table(&rows));
+        all.extend(rows);
+    }
+    Ok(all)
+}
+
+/// For `cargo lambda watch --env-file .local/env`.
+fn write_env(environment: &[(String, String)]) -> Result<()> {
+    let path = local::scratch().join("env");
+    let lines: String = environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    std::fs::write(&path, lines).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn explain(service: &Service) {
+    println!("endpoint   {}", service.stack.endpoint);
+    for provider in PROVIDERS {
+        let Some(sample) = provider.samples.first() else { continue };
+        println!("url        {}/{}", service.watch.url(), provider.name);
+        println!("secret     {}", provider.secret);
+        println!("queue      {}", service.stack.queue(provider).url);
+        println!("\nTry it:\n{}", example(service, provider, sample.file));
+    }
+    println!("The functions' log follows. Ctrl-C stops everything.\n");
+}
+
+fn example(service: &Service, provider: &Provider, file: &str) -> String {
+    let url = service.watch.url();
+    let Provider { name, secret, .. } = provider;
+    format!(
+        r#"
+  body=events/{name}/{file}.json
+  signature=$(openssl dgst -sha256 -hmac {secret} -hex < $body | sed 's/.* //')
+  curl -i {url}/{name} -H 'content-type: application/json' -H "x-umaaas-signature: $signature" --data-binary @$body
+"#
+    )
+}
+
+impl Service {
+    /// Shows the functions' log until something ends that should not.
+    async fn follow(&mut self) -> Result<()> {
+        let mut log = Follow::from_end(self.watch.log())?;
+        loop {
+            log.print_new()?;
+            self.watch.ensure_running()?;
+            self.ministack.ensure_running()?;
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+    }
+}
+
+/// A file that grows.
+struct Follow(std::fs::File);
+
+impl Follow {
+    fn from_end(path: &Path) -> Result<Self> {
+        let mut file = std::fs::File::open(path)?;
+        file.seek(SeekFrom::End(0))?;
+        Ok(Self(file))
+    }
+
+    fn print_new(&mut self) -> Result<()> {
+        let mut new = Vec::new();
+        self.0.read_to_end(&mut new)?;
+        std::io::stdout().write_all(&new)?;
+        Ok(std::io::stdout().flush()?)
+    }
+}
+
+/// Ctrl-C, or an order to end.
+struct Stop {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Stop {
+    /// Listens from now on.
+    fn new() -> Result<Self> {
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
+    }
+
+    /// Waits for it: the exit status a shell expects of a program that was stopped so.
+    async fn asked(&mut self) -> u8 {
+        tokio::select! {
+            _ = self.interrupt.recv() => 130,
+            _ = self.terminate.recv() => 143,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments() {
+        Arguments::command().debug_assert();
+        let default = Arguments::parse_from(["cargo dev"]);
+        assert!((default.port, default.aws_port, default.once) == (9000, 4566, false));
+        let all = Arguments::parse_from(["cargo dev", "--once", "--port", "1", "--aws-port", "2"]);
+        assert!((all.port, all.aws_port, all.once) == (1, 2, true));
+        for wrong in [["--port", "0"], ["--port", "65536"], ["--aws-port", "x"]] {
+            Arguments::try_parse_from(["cargo dev"].iter().chain(&wrong)).unwrap_err();
+        }
+    }
+}

@@ -19,12 +19,20 @@ const DEFAULT_STAGE: &str = "$default";
 
 /// One invocation by API Gateway.
 #[derive(Debug)]
-pub struct GatewayEvent(Request);
+pub struct GatewayEvent {
+    /// The HTTP request.
+    pub request: Request,
+    /// How the gateway wrote it, and expects the response.
+    pub format: Format,
+}
 
-impl From<GatewayEvent> for Request {
-    fn from(event: GatewayEvent) -> Self {
-        event.0
-    }
+/// The payload format of events and responses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// REST APIs, and HTTP APIs that choose it.
+    V1,
+    /// HTTP APIs.
+    V2,
 }
 
 impl<'de> Deserialize<'de> for GatewayEvent {
@@ -36,13 +44,13 @@ impl<'de> Deserialize<'de> for GatewayEvent {
 
         let event = Box::<RawValue>::deserialize(deserializer)?;
         let version = serde_json::from_str(event.get()).map(|Version { version }| version);
-        let request = match version.as_ref().map(Option::as_deref) {
-            Ok(Some("2.0")) => serde_json::from_str(event.get()).map(format_2),
-            _ => serde_json::from_str(event.get()).map(format_1),
+        let read = match version.as_ref().map(Option::as_deref) {
+            Ok(Some("2.0")) => serde_json::from_str(event.get()).map(|event| (format_2(event), Format::V2)),
+            _ => serde_json::from_str(event.get()).map(|event| (format_1(event), Format::V1)),
         };
-        request
-            .map(Self)
-            .map_err(|error| D::Error::custom(format_args!("not an event of API Gateway: {error}")))
+        let (request, format) =
+            read.map_err(|error| D::Error::custom(format_args!("not an event of API Gateway: {error}")))?;
+        Ok(Self { request, format })
     }
 }
 
@@ -86,13 +94,18 @@ fn body(body: Option<String>, is_base64: bool) -> Option<Bytes> {
     if is_base64 { BASE64.decode(body).ok().map(Bytes::from) } else { Some(Bytes::from(body)) }
 }
 
-/// A response that both payload formats understand.
+/// A response, in the format of the event it answers.
 #[derive(Debug)]
-pub struct GatewayResponse(pub Reply);
+pub struct GatewayResponse {
+    /// What is answered.
+    pub reply: Reply,
+    /// How the gateway expects it.
+    pub format: Format,
+}
 
 impl Serialize for GatewayResponse {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(reply) = self;
+        let Self { reply, format } = self;
         let mut headers = serde_json::Map::new();
         if !reply.body.is_empty() {
             headers.insert("content-type".into(), "application/json".into());
@@ -103,11 +116,15 @@ impl Serialize for GatewayResponse {
         if reply.status == 405 {
             headers.insert("allow".into(), Method::POST.as_str().into());
         }
-        let mut response = serializer.serialize_map(Some(4))?;
+        let mut response = serializer.serialize_map(None)?;
         response.serialize_entry("statusCode", &reply.status)?;
         response.serialize_entry("headers", &headers)?;
         response.serialize_entry("body", &reply.body)?;
         response.serialize_entry("isBase64Encoded", &false)?;
+        if *format == Format::V2 {
+            // Optional to API Gateway, not to cargo-lambda; in format 1.0 it would be an error (502).
+            response.serialize_entry("cookies", &[(); 0])?;
+        }
         response.end()
     }
 }
@@ -119,7 +136,7 @@ mod tests {
     use super::*;
 
     fn read(event: &Value) -> Request {
-        serde_json::from_str::<GatewayEvent>(&event.to_string()).unwrap().into()
+        serde_json::from_str::<GatewayEvent>(&event.to_string()).unwrap().request
     }
 
     fn format_2(changes: &[(&str, Value)]) -> Value {
@@ -210,15 +227,16 @@ mod tests {
 
     #[test]
     fn responses() {
-        let response = |reply| serde_json::to_value(GatewayResponse(reply)).unwrap();
+        let response = |reply, format| serde_json::to_value(GatewayResponse { reply, format }).unwrap();
+        let empty = json!({"statusCode": 200, "headers": {}, "body": "", "isBase64Encoded": false});
+        assert_eq!(response(Reply::empty(200), Format::V1), empty);
+        let mut with_cookies = empty;
+        with_cookies["cookies"] = json!([]);
+        assert_eq!(response(Reply::empty(200), Format::V2), with_cookies);
         assert_eq!(
-            response(Reply::empty(200)),
-            json!({"statusCode": 200, "headers": {}, "body": "", "isBase64Encoded": false})
-        );
-        assert_eq!(
-            response(Reply::json(503, &json!({"message": "later"})))["headers"],
+            response(Reply::json(503, &json!({"message": "later"})), Format::V1)["headers"],
             json!({"content-type": "application/json", "retry-after": "30"})
         );
-        assert_eq!(response(Reply::empty(405))["headers"], json!({"allow": "POST"}));
+        assert_eq!(response(Reply::empty(405), Format::V1)["headers"], json!({"allow": "POST"}));
     }
 }

@@ -30,9 +30,10 @@ pub async fn run<P: Provider + 'static>(
         let receiver = Arc::clone(&receiver);
         async move {
             let delivery_id = event.context.request_id;
-            let (reply, report) = receiver.receive(event.payload.into(), delivery_id.clone()).await;
+            let GatewayEvent { request, format } = event.payload;
+            let (reply, report) = receiver.receive(request, delivery_id.clone()).await;
             log::delivery(P::NAME, &delivery_id, &report);
-            Ok::<_, lambda_runtime::Error>(GatewayResponse(reply))
+            Ok::<_, lambda_runtime::Error>(GatewayResponse { reply, format })
         }
     });
     match lambda_runtime::run(handler).await {

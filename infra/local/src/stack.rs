@@ -1,0 +1,221 @@
+//! What the functions need of AWS: the table and the queues, as the SAM template declares them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
+    ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
+};
+use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use serde_json::json;
+
+use crate::providers::{PROVIDERS, Provider};
+
+/// The emulated region.
+pub const REGION: &str = "eu-central-1";
+
+/// Emulated credentials.
+pub const ACCESS_KEY: &str = "local";
+
+/// A table and a queue for each provider, on one endpoint.
+#[derive(Clone, Debug)]
+pub struct Stack {
+    /// A client of the table's database.
+    pub dynamodb: aws_sdk_dynamodb::Client,
+    /// A client of the queues.
+    pub sqs: aws_sdk_sqs::Client,
+    /// The table's name.
+    pub table: String,
+    /// The address of the emulated AWS.
+    pub endpoint: String,
+    queues: Vec<(&'static str, Queue)>,
+}
+
+/// A queue and its dead-letter queue.
+#[derive(Clone, Debug)]
+pub struct Queue {
+    /// The address that functions send to.
+    pub url: String,
+    /// Where a message goes that nobody managed to handle.
+    pub dead_letters_url: String,
+    sqs: aws_sdk_sqs::Client,
+}
+
+impl Stack {
+    /// Creates what is missing. Stacks with different suffixes share an endpoint and nothing else;
+    /// the plain stack's is empty.
+    ///
+    /// # Errors
+    /// The endpoint does not answer, or has a queue of that name with other attributes.
+    pub async fn create(endpoint: &str, suffix: &str) -> Result<Self> {
+        let config = config(endpoint);
+        let dynamodb = aws_sdk_dynamodb::Client::new(&config);
+        let sqs = aws_sdk_sqs::Client::new(&config);
+        let table = format!("webhook-events{suffix}");
+        create_table(&dynamodb, &table).await.with_context(|| format!("cannot create the table {table}"))?;
+        let mut queues = Vec::new();
+        for provider in PROVIDERS {
+            let name = format!("{}{suffix}", provider.name);
+            let queue = Queue::create(&sqs, &name).await;
+            queues.push((
+                provider.name,
+                queue.with_context(|| format!("cannot create the queue {name}.fifo"))?,
+            ));
+        }
+        Ok(Self { dynamodb, sqs, table, endpoint: endpoint.to_owned(), queues })
+    }
+
+    /// The queue of a provider.
+    pub fn queue(&self, provider: &Provider) -> &Queue {
+        let (_, queue) = self
+            .queues
+            .iter()
+            .find(|(name, _)| *name == provider.name)
+            .expect("every provider has its queue");
+        queue
+    }
+
+    /// One environment for the functions of all providers: the first one's, and what the others add.
+    /// [`watch`](crate::watch) says how those get their own `QUEUE_URL`.
+    pub fn shared_environment(&self) -> Vec<(String, String)> {
+        let mut shared: Vec<(String, String)> = Vec::new();
+        for (name, value) in PROVIDERS.iter().flat_map(|provider| self.environment(provider)) {
+            if !shared.iter().any(|(known, _)| *known == name) {
+                shared.push((name, value));
+            }
+        }
+        shared
+    }
+
+    /// The environment of a provider's functions.
+    pub fn environment(&self, provider: &Provider) -> Vec<(String, String)> {
+        let mut variables = vec![
+            ("EVENTS_TABLE", self.table.as_str()),
+            ("QUEUE_URL", &self.queue(provider).url),
+            (provider.secrets_variable, provider.secret),
+            ("AWS_ENDPOINT_URL", &self.endpoint),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", ACCESS_KEY),
+        ];
+        variables.extend(provider.variables);
+        variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+}
+
+impl Queue {
+    /// Takes messages off the queue until there are `count`, or `within` is over.
+    ///
+    /// # Errors
+    /// The queue does not answer.
+    pub async fn receive(&self, count: usize, within: Duration) -> Result<Vec<Message>> {
+        const LONGEST_POLL: Duration = Duration::from_secs(2);
+
+        let deadline = Instant::now() + within;
+        let mut messages = Vec::new();
+        while messages.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            let batch = i32::try_from((count - messages.len()).min(10)).expect("at most ten");
+            let poll = self
+                .sqs
+                .receive_message()
+                .queue_url(&self.url)
+                .max_number_of_messages(batch)
+                .wait_time_seconds(i32::try_from(left.min(LONGEST_POLL).as_secs()).expect("a few seconds"))
+                .message_attribute_names("All")
+                .message_system_attribute_names("All".into())
+                .send();
+            let received = poll.await.context("cannot receive from the queue")?.messages.unwrap_or_default();
+            let nothing = received.is_empty();
+            for message in received {
+                let handle = message.receipt_handle.as_deref().unwrap_or_default();
+                let delete = self.sqs.delete_message().queue_url(&self.url).receipt_handle(handle).send();
+                delete.await.context("cannot delete from the queue")?;
+                messages.push(message);
+            }
+            if nothing {
+                // A wait below a second asks SQS not to wait at all.
+                tokio::time::sleep(left.min(Duration::from_millis(50))).await;
+            }
+        }
+        Ok(messages)
+    }
+
+    /// Creates the queue and its dead-letter queue.
+    async fn create(sqs: &aws_sdk_sqs::Client, name: &str) -> Result<Self> {
+        let dead_letters_url = create_queue(sqs, &format!("{name}-dead-letters.fifo"), None).await?;
+        let attributes = sqs
+            .get_queue_attributes()
+            .queue_url(&dead_letters_url)
+            .attribute_names(QueueAttributeName::QueueArn)
+            .send()
+            .await?;
+        let arn = attributes.attributes().and_then(|all| all.get(&QueueAttributeName::QueueArn));
+        let redrive =
+            json!({ "deadLetterTargetArn": arn.context("a queue without an ARN")?, "maxReceiveCount": 5 });
+        let url = create_queue(sqs, &format!("{name}.fifo"), Some(redrive.to_string())).await?;
+        Ok(Self { url, dead_letters_url, sqs: sqs.clone() })
+    }
+}
+
+/// Access to an emulated AWS. Nothing of it comes from the environment or from `~/.aws`.
+pub fn config(endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new(ACCESS_KEY, ACCESS_KEY, None, None, "local");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::from_static(REGION))
+        .endpoint_url(endpoint)
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .build()
+}
+
+async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Result<()> {
+    let pending = GlobalSecondaryIndex::builder()
+        .index_name("pending")
+        .key_schema(key("pending_shard", KeyType::Hash)?)
+        .key_schema(key("due_at", KeyType::Range)?)
+        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
+        .build()?;
+    let created = dynamodb
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute("pk", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("pending_shard", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("due_at", ScalarAttributeType::N)?)
+        .key_schema(key("pk", KeyType::Hash)?)
+        .global_secondary_indexes(pending)
+        .send()
+        .await;
+    match created {
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {
+            return Ok(());
+        }
+        created => created?,
+    };
+    let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expires_at").build()?;
+    dynamodb.update_time_to_live().table_name(name).time_to_live_specification(expiry).send().await?;
+    Ok(())
+}
+
+fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement> {
+    Ok(KeySchemaElement::builder().attribute_name(name).key_type(kind).build()?)
+}
+
+fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinition> {
+    Ok(AttributeDefinition::builder().attribute_name(name).attribute_type(kind).build()?)
+}
+
+async fn create_queue(sqs: &aws_sdk_sqs::Client, name: &str, redrive: Option<String>) -> Result<String> {
+    let mut request = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::FifoQueue, "true");
+    if let Some(redrive) = redrive {
+        request = request.attributes(QueueAttributeName::RedrivePolicy, redrive);
+    }
+    request.send().await?.queue_url.context("a queue without an address")
+}

@@ -1,0 +1,227 @@
+//! Runs built functions as Lambda would: behind a Runtime API, one invocation at a time.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use local::process::{Process, Program};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::sync::{Notify, oneshot};
+
+use crate::unique;
+
+/// A Lambda Runtime API. Every function that is started on it takes from the same line of requests.
+#[derive(Clone, Debug)]
+pub struct Host {
+    address: String,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    line: Mutex<VecDeque<(String, Value)>>,
+    grown: Notify,
+    waiting: Mutex<HashMap<String, oneshot::Sender<Result<Value, String>>>>,
+    init_errors: Mutex<Vec<String>>,
+}
+
+/// What the gateway would answer to the provider.
+#[derive(Debug)]
+pub struct Answer {
+    /// The status code.
+    pub status: u16,
+    /// The headers.
+    pub headers: Value,
+    /// The body.
+    pub body: String,
+    /// From the request to the answer.
+    pub took: Duration,
+}
+
+impl Answer {
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+}
+
+impl Host {
+    /// Starts listening on a free port of 127.0.0.1.
+    pub async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let host = Self { address: listener.local_addr().unwrap().to_string(), state: Arc::default() };
+        let state = Arc::clone(&host.state);
+        tokio::spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                let state = Arc::clone(&state);
+                let service = hyper::service::service_fn(move |request| serve(Arc::clone(&state), request));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        host
+    }
+
+    /// Sends one event of API Gateway through a function. `Err` is a failed invocation, which the
+    /// gateway would answer with 500.
+    pub async fn invoke(&self, event: Value) -> Result<Answer, String> {
+        let started = Instant::now();
+        let (sender, receiver) = oneshot::channel();
+        let id = unique();
+        lock(&self.state.waiting).insert(id.clone(), sender);
+        lock(&self.state.line).push_back((id, event));
+        self.state.grown.notify_one();
+        let response = tokio::time::timeout(Duration::from_secs(60), receiver)
+            .await
+            .unwrap_or_else(|_| {
+                panic!("no answer within a minute; init errors: {:?}", lock(&self.state.init_errors))
+            })
+            .map_err(|_| "the host is gone".to_owned())??;
+        Ok(Answer {
+            status: u16::try_from(response["statusCode"].as_u64().unwrap()).unwrap(),
+            headers: response["headers"].clone(),
+            body: response["body"].as_str().unwrap().to_owned(),
+            took: started.elapsed(),
+        })
+    }
+}
+
+/// A POST as API Gateway passes it on (payload format 2.0).
+pub fn post(path: &str, headers: &http::HeaderMap, body: &str) -> Value {
+    let headers: serde_json::Map<String, Value> =
+        headers.iter().map(|(name, value)| (name.to_string(), value.to_str().unwrap().into())).collect();
+    json!({
+        "version": "2.0",
+        "routeKey": format!("POST {path}"),
+        "rawPath": path,
+        "rawQueryString": "",
+        "headers": headers,
+        "requestContext": {"stage": "$default", "http": {"method": "POST", "path": path}},
+        "body": body,
+        "isBase64Encoded": false,
+    })
+}
+
+/// One running instance of a function. Dropping it ends it.
+#[derive(Debug)]
+pub struct Function {
+    process: Process,
+    log: PathBuf,
+}
+
+impl Function {
+    /// Starts an instance of a built binary.
+    pub fn start(host: &Host, binary: &str, environment: &[(String, String)]) -> Self {
+        let log = local::scratch().join(format!("{binary}-{}.log", unique()));
+        let process = Program::new(binaries().join(binary))
+            .without_env(|name| name.starts_with("AWS_"))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
+            .envs([
+                ("AWS_LAMBDA_RUNTIME_API", host.address.as_str()),
+                ("AWS_LAMBDA_FUNCTION_NAME", binary),
+                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "256"),
+                ("AWS_LAMBDA_FUNCTION_VERSION", "1"),
+                ("RUST_BACKTRACE", "0"),
+            ])
+            .log(&log)
+            .grace(Duration::ZERO)
+            .start()
+            .unwrap();
+        Self { process, log }
+    }
+
+    /// Whether it has ended, and how.
+    pub fn exited(&mut self) -> Option<std::process::ExitStatus> {
+        self.process.exited().unwrap()
+    }
+
+    /// Everything it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+}
+
+impl Drop for Function {
+    fn drop(&mut self) {
+        self.process.stop();
+        if !std::thread::panicking() {
+            let _ = std::fs::remove_file(&self.log);
+        }
+    }
+}
+
+/// Where cargo puts the workspace's binaries: beside the folder of this test.
+fn binaries() -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(3).unwrap().join("debug")
+}
+
+async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let path = parts.uri.path().trim_start_matches("/2018-06-01/runtime").to_owned();
+    let segments: Vec<&str> = path.split('/').skip(1).collect();
+    Ok(match (parts.method, segments.as_slice()) {
+        (Method::GET, ["invocation", "next"]) => next(&state).await,
+        (Method::POST, ["invocation", id, "response"]) => {
+            finish(&state, id, serde_json::from_slice(&body).map_err(|error| error.to_string()))
+        }
+        (Method::POST, ["invocation", id, "error"]) => {
+            finish(&state, id, Err(String::from_utf8_lossy(&body).into_owned()))
+        }
+        (Method::POST, ["init", "error"]) => {
+            lock(&state.init_errors).push(String::from_utf8_lossy(&body).into_owned());
+            accepted()
+        }
+        _ => Response::builder().status(StatusCode::NOT_FOUND).body(Full::default()).unwrap(),
+    })
+}
+
+async fn next(state: &State) -> Response<Full<Bytes>> {
+    let (id, event) = loop {
+        if let Some(first) = lock(&state.line).pop_front() {
+            break first;
+        }
+        state.grown.notified().await;
+    };
+    if !lock(&state.line).is_empty() {
+        state.grown.notify_one();
+    }
+    let deadline = jiff::Timestamp::now().as_millisecond() + 60_000;
+    Response::builder()
+        .header("lambda-runtime-aws-request-id", id)
+        .header("lambda-runtime-deadline-ms", deadline)
+        .header(
+            "lambda-runtime-invoked-function-arn",
+            "arn:aws:lambda:eu-central-1:000000000000:function:local",
+        )
+        .header("lambda-runtime-trace-id", "Root=1-00000000-000000000000000000000000")
+        .body(Full::from(event.to_string()))
+        .unwrap()
+}
+
+fn finish(state: &State, id: &str, result: Result<Value, String>) -> Response<Full<Bytes>> {
+    if let Some(sender) = lock(&state.waiting).remove(id) {
+        let _ = sender.send(result);
+    }
+    accepted()
+}
+
+fn accepted() -> Response<Full<Bytes>> {
+    Response::builder().status(StatusCode::ACCEPTED).body(Full::from(r#"{"status":"OK"}"#)).unwrap()
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap()
+}

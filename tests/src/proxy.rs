@@ -1,0 +1,140 @@
+//! A proxy between a function and AWS that breaks what it is told to break, by operation.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+
+/// What goes wrong with a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It arrives, and its answer leaves, this much later.
+    Delay(Duration),
+    /// It arrives, and its answer never leaves; the connection stays open.
+    LoseAnswer,
+    /// It never arrives, and nothing answers; the connection stays open.
+    Hang,
+    /// It never arrives; the connection is closed.
+    Drop,
+    /// It never arrives; the service says that there are too many calls.
+    Throttle,
+    /// It never arrives; the service fails.
+    Fail,
+}
+
+/// Which calls a fault hits.
+#[derive(Clone, Debug)]
+pub struct Rule {
+    /// The operation, as in `PutItem`.
+    pub operation: &'static str,
+    /// What goes wrong.
+    pub fault: Fault,
+    /// How often; `None` for always.
+    pub times: Option<usize>,
+}
+
+/// A running proxy.
+#[derive(Clone, Debug)]
+pub struct FaultProxy {
+    /// Its address, in place of AWS's.
+    pub endpoint: String,
+    state: Arc<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    target: String,
+    rules: Mutex<Vec<Rule>>,
+    calls: Mutex<Vec<String>>,
+}
+
+impl FaultProxy {
+    /// Starts one in front of an address of the form `http://host:port`.
+    pub async fn start(target: &str) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let target = target.strip_prefix("http://").unwrap().to_owned();
+        let state = Arc::new(State { target, rules: Mutex::default(), calls: Mutex::default() });
+        let serving = Arc::clone(&state);
+        tokio::spawn(async move {
+            loop {
+                let Ok((stream, _)) = listener.accept().await else { return };
+                let state = Arc::clone(&serving);
+                let service = hyper::service::service_fn(move |request| call(Arc::clone(&state), request));
+                tokio::spawn(
+                    hyper::server::conn::http1::Builder::new()
+                        .serve_connection(TokioIo::new(stream), service),
+                );
+            }
+        });
+        Self { endpoint, state }
+    }
+
+    /// Replaces the rules; the first that fits a call counts.
+    pub fn set(&self, rules: impl IntoIterator<Item = Rule>) {
+        *self.state.rules.lock().unwrap() = rules.into_iter().collect();
+    }
+
+    /// The operations that have been called, in order, since the last time this was asked.
+    pub fn take_calls(&self) -> Vec<String> {
+        std::mem::take(&mut self.state.calls.lock().unwrap())
+    }
+}
+
+impl State {
+    fn fault(&self, operation: &str) -> Option<Fault> {
+        let mut rules = self.rules.lock().unwrap();
+        let rule = rules.iter_mut().find(|rule| rule.operation == operation && rule.times != Some(0))?;
+        rule.times = rule.times.map(|times| times - 1);
+        Some(rule.fault)
+    }
+}
+
+/// One call. An error closes the connection without an answer.
+async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
+    let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
+    state.calls.lock().unwrap().push(operation.clone());
+    match state.fault(&operation) {
+        None => forward(&state.target, request).await,
+        Some(Fault::Delay(delay)) => {
+            tokio::time::sleep(delay).await;
+            forward(&state.target, request).await
+        }
+        Some(Fault::LoseAnswer) => {
+            forward(&state.target, request).await?;
+            std::future::pending().await
+        }
+        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Drop) => anyhow::bail!("dropped"),
+        Some(Fault::Throttle) => answer(StatusCode::BAD_REQUEST, "ThrottlingException"),
+        Some(Fault::Fail) => answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
+    }
+}
+
+async fn forward(target: &str, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let stream = TcpStream::connect(target).await?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await?;
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await?.to_bytes();
+    connection.abort();
+    Ok(Response::from_parts(parts, Full::new(body)))
+}
+
+fn answer(status: StatusCode, error: &str) -> anyhow::Result<Response<Full<Bytes>>> {
+    let body = format!(r#"{{"__type":"com.amazonaws.service#{error}","message":"injected"}}"#);
+    Ok(Response::builder()
+        .status(status)
+        .header("content-type", "application/x-amz-json-1.0")
+        .header("x-amzn-errortype", error)
+        .body(Full::from(body))?)
+}

@@ -1,0 +1,112 @@
+//! UMAaaS under the real `cargo lambda watch`: signed requests over HTTP, messages read back from
+//! SQS.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Request, Response};
+use local::providers::{PROVIDERS, Provider};
+use local::tools::Tools;
+use local::watch::{self, Watch};
+use local::{client, samples};
+use serde_json::Value;
+use tests::{LocalAws, unique};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+fn umaaas() -> &'static Provider {
+    PROVIDERS.iter().find(|provider| provider.name == "umaaas").unwrap()
+}
+
+async fn post(url: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
+    let mut request = Request::post(format!("{url}{path}"));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    client::send(request.body(Bytes::copy_from_slice(body.as_bytes())).unwrap(), WITHIN).await.unwrap()
+}
+
+fn signature(body: &str) -> String {
+    let delivery = verify::Delivery::new("/", body.as_bytes().to_vec());
+    ::umaaas::SIGNATURE.sign(&delivery, &umaaas().signing_secret()).unwrap()
+}
+
+fn code(response: &Response<Bytes>) -> String {
+    let body: Value = serde_json::from_slice(response.body()).unwrap();
+    body["code"].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn signed_webhooks_arrive_on_the_queue() {
+    let aws = LocalAws::start().await;
+    watch::build().await.unwrap();
+    let options = watch::Options {
+        port: 0,
+        concurrency: 8,
+        reload: false,
+        environment: aws.stack.environment(umaaas()),
+    };
+    let watch = Watch::start(&Tools::install().await.unwrap(), &options).await.unwrap();
+    let (url, queue) = (watch.url(), aws.stack.queue(umaaas()));
+
+    // every kind, a duplicate and a forgery: status, type, decision and the provider's exact bytes
+    let rows = samples::run(umaaas(), &url, queue).await.unwrap();
+    assert!(rows.len() > umaaas().samples.len());
+    for row in &rows {
+        assert!(row.is_as_documented(), "{}", samples::table(&rows));
+    }
+
+    // fifty deliveries of one event at once: one is accepted, one message arrives
+    let body = format!(r#"{{"webhookId":"{}","type":"TEST","timestamp":"2026-11-02T09:15:00Z"}}"#, unique());
+    let signed = signature(&body);
+    let headers = [("X-UMAaas-Signature", signed.as_str())];
+    let replies = join_all((0..50).map(|_| post(&url, "/umaaas", &body, &headers))).await;
+    let count = |status| replies.iter().filter(|reply| reply.status() == status).count();
+    assert_eq!((count(200), count(409)), (1, 49));
+    let messages = queue.receive(2, Duration::from_secs(3)).await.unwrap();
+    assert_eq!(messages.len(), 1);
+    assert!(messages[0].body().unwrap().ends_with(&format!("\"data\":{body}}}")));
+    let attribute = |name: &str| messages[0].message_attributes().unwrap()[name].string_value().unwrap();
+    assert_eq!(attribute("type"), "umaaas.test");
+    assert_eq!(attribute("source"), "/umaaas/test-webhook");
+
+    // what the gateway's event turns into: another header spelling, text that is not ASCII, and a
+    // body that comes in base64 because its type is not text
+    let odd = format!(
+        "{{\"b\" : 1.0,\"€\":\"\\u20ac é\",\"webhookId\":\"{}\",\"type\":\"TEST\",\"timestamp\":\"t\"}}\n",
+        unique()
+    );
+    let signed = signature(&odd);
+    // API Gateway joins header lines; `cargo lambda watch` would drop the first of two
+    let joined = format!("{signed}, {signed}");
+    let twice = post(&url, "/umaaas", &odd, &[("x-umaaas-signature", &joined)]).await;
+    assert_eq!((twice.status().as_u16(), code(&twice).as_str()), (401, "invalid_signature"));
+    let binary = [("X-UMAaaS-Signature", signed.as_str()), ("content-type", "application/octet-stream")];
+    assert_eq!(post(&url, "/umaaas/test-webhook", &odd, &binary).await.status(), 200);
+    let messages = queue.receive(1, WITHIN).await.unwrap();
+    assert!(messages[0].body().unwrap().ends_with(&format!("\"data\":{odd}}}")), "byte for byte");
+
+    for (path, body, expected) in [
+        ("/umaaas/unknown", "{}", (404, "not_found")),
+        ("/umaaas", "not json", (400, "invalid_webhook")),
+        ("/umaaas", "{}", (400, "invalid_webhook")),
+    ] {
+        let reply = post(&url, path, body, &[("X-UMAaas-Signature", &signature(body))]).await;
+        assert_eq!((reply.status().as_u16(), code(&reply).as_str()), expected, "{path} {body}");
+    }
+    let get = Request::get(format!("{url}/umaaas")).body(Bytes::new()).unwrap();
+    let reply = client::send(get, WITHIN).await.unwrap();
+    assert_eq!((reply.status().as_u16(), reply.headers()["allow"].to_str().unwrap()), (405, "POST"));
+
+    // one JSON line per delivery, without bodies, signatures or secrets
+    let log = std::fs::read_to_string(watch.log()).unwrap();
+    let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let deliveries = lines.iter().filter(|line| line["target"] == "delivery").count();
+    assert!(deliveries >= 50 + rows.len(), "{deliveries}");
+    for secret in [umaaas().secret, &signed, "Ada Sender", "1985-06-15"] {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}
