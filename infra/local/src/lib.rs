@@ -1,4 +1,4 @@
-//! The whole service on this machine: its tools, [ministack](ministack) as DynamoDB and SQS, the
+//! The whole service on this machine: its tools, [`ministack`] as DynamoDB and SQS, the
 //! functions behind `cargo lambda watch`, and signed samples. `cargo dev` runs all of it; the tests
 //! take the parts they need.
 //!
