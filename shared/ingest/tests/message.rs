@@ -1,0 +1,130 @@
+//! The message: one JSON document that holds the provider's bytes, within what SQS takes.
+
+use std::io::Read;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use bytes::Bytes;
+use flate2::read::GzDecoder;
+use ingest::{MAX_MESSAGE_BYTES, Message, Record, StoredPayload, queue_accepts};
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::Value;
+
+fn record(payload: impl Into<Bytes>) -> Record {
+    let payload = payload.into();
+    Record {
+        key: "umaaas#TEST#Webhook:1".into(),
+        kind: "umaaas.test".into(),
+        id: "Webhook:1".into(),
+        source: "/umaaas/test-webhook".into(),
+        subject: None,
+        occurred_at: "2026-11-02T09:15:00+00:00".parse().ok(),
+        path: "/umaaas".into(),
+        call_ref: None,
+        drift: vec![],
+        decision: None,
+        reply: 200,
+        delivery_id: "d-1".into(),
+        received_at: Timestamp::from_millisecond(1_793_610_901_234).expect("a time"),
+        stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: String::new() },
+        payload,
+    }
+}
+
+/// The provider's bytes, as a consumer gets them out of a message.
+fn data(message: &str) -> Vec<u8> {
+    let envelope: Value = serde_json::from_str(message).expect("JSON");
+    let Some(encoded) = envelope.get("data_base64") else {
+        let (_, data) = message.split_once(r#","data":"#).expect("data or data_base64");
+        return data.strip_suffix('}').expect("the envelope's end").into();
+    };
+    let decoded = BASE64.decode(encoded.as_str().expect("text")).expect("base64");
+    if envelope.get("dataencoding").is_none() {
+        return decoded;
+    }
+    let mut data = Vec::new();
+    GzDecoder::new(decoded.as_slice()).read_to_end(&mut data).expect("gzip");
+    data
+}
+
+#[test]
+fn the_envelope() {
+    let message = Message::new(&record(r#"{"a": 1.0}"#));
+    let expected = concat!(
+        r#"{"specversion":"1.0","id":"Webhook:1","source":"/umaaas/test-webhook","type":"umaaas.test","#,
+        r#""time":"2026-11-02T09:15:00Z","datacontenttype":"application/json","#,
+        r#""receivedat":"2026-11-02T09:15:01.234Z","deliveryid":"d-1","path":"/umaaas","data":{"a": 1.0}}"#,
+    );
+    assert_eq!(message.body, expected);
+    let attributes = message.attributes.map(|(name, value)| format!("{name}={value}"));
+    assert_eq!(attributes, ["source=/umaaas/test-webhook", "type=umaaas.test", "id=Webhook:1"]);
+}
+
+#[test]
+fn bodies_that_cannot_go_as_they_are() {
+    let plain = format!(r#"{{"a":"{}"}}"#, "x".repeat(1000));
+    let noncharacter = "{\"a\":\"\u{fffe}\"}".to_owned();
+    let large = format!(r#"{{"a":"{}"}}"#, "large ".repeat(400_000));
+    for (body, as_text, gzipped) in [(plain, true, false), (noncharacter, false, false), (large, false, true)]
+    {
+        let message = Message::new(&record(body.clone())).body;
+        assert_eq!(data(&message), body.as_bytes(), "{body:.20}");
+        assert_eq!(message.contains(r#","data":"#), as_text, "{body:.20}");
+        assert_eq!(message.contains(r#""dataencoding":"gzip""#), gzipped, "{body:.20}");
+    }
+}
+
+#[test]
+fn one_subject_is_one_group_and_one_key_one_deduplication() {
+    let message = Message::new(&record("{}"));
+    let about =
+        |subject: &str| Message::new(&Record { subject: Some(subject.into()), ..record("{}") }).group_id;
+    assert_eq!(about("Transaction:1"), about("Transaction:1"));
+    assert_ne!(about("Transaction:1"), about("Transaction:2"));
+    assert_eq!(about("Webhook:1"), message.group_id, "without a subject, the id");
+    let later = Record { delivery_id: "d-2".into(), received_at: Timestamp::UNIX_EPOCH, ..record("{ }") };
+    assert_eq!(Message::new(&later).deduplication_id, message.deduplication_id);
+}
+
+proptest! {
+    #[test]
+    fn every_message_is_one_that_sqs_takes(
+        texts in prop::array::uniform4("\\PC{0,30}|[\\x00-\\x1f\u{fffe}\u{ffff}\\\\\"]{0,9}"),
+        body in "[^\\x00-\\x1f]{0,50}",
+    ) {
+        let [id, subject, path, call_ref] = texts;
+        let body = Value::String(body).to_string();
+        let odd = Record { id, subject: Some(subject), path, call_ref: Some(call_ref), ..record(body.clone()) };
+        let message = Message::new(&odd);
+        prop_assert!(queue_accepts(&message.body));
+        prop_assert!(message.body.len() <= MAX_MESSAGE_BYTES);
+        prop_assert_eq!(data(&message.body), body.as_bytes());
+        let envelope: Value = serde_json::from_str(&message.body).expect("JSON");
+        prop_assert_eq!(envelope["id"].as_str(), Some(odd.id.as_str()));
+        prop_assert_eq!(envelope["path"].as_str(), Some(odd.path.as_str()));
+        for (_, value) in &message.attributes {
+            prop_assert!(!value.is_empty() && queue_accepts(value));
+        }
+        // SQS: at most 128 characters, alphanumeric or punctuation
+        for id in [&message.group_id, &message.deduplication_id] {
+            prop_assert!((1..=128).contains(&id.len()));
+            prop_assert!(id.bytes().all(|byte| byte.is_ascii_graphic()));
+        }
+    }
+
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn messages_stay_below_the_limit_at_any_size(size in (1024 * 1024 - 3000)..(1024 * 1024 + 100usize), wide: bool) {
+        let filler = if wide { "é".repeat(size / 2) } else { "x".repeat(size) };
+        let body = format!("\"{filler}\"");
+        let message = Message::new(&record(body.clone()));
+        let attributes: usize = message.attributes.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+        prop_assert!(message.body.len() + attributes <= MAX_MESSAGE_BYTES);
+        prop_assert!(data(&message.body) == body.as_bytes());
+    }
+}
