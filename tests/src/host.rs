@@ -77,23 +77,28 @@ impl Host {
     /// gateway would answer with 500.
     pub async fn invoke(&self, event: Value) -> Result<Answer, String> {
         let started = Instant::now();
-        let (sender, receiver) = oneshot::channel();
-        let id = unique();
-        lock(&self.state.waiting).insert(id.clone(), sender);
-        lock(&self.state.line).push_back((id, event));
-        self.state.grown.notify_one();
-        let response = tokio::time::timeout(Duration::from_secs(60), receiver)
-            .await
-            .unwrap_or_else(|_| {
-                panic!("no answer within a minute; init errors: {:?}", lock(&self.state.init_errors))
-            })
-            .map_err(|_| "the host is gone".to_owned())??;
+        let response = self.invoke_raw(event).await?;
         Ok(Answer {
             status: u16::try_from(response["statusCode"].as_u64().unwrap()).unwrap(),
             headers: response["headers"].clone(),
             body: response["body"].as_str().unwrap().to_owned(),
             took: started.elapsed(),
         })
+    }
+
+    /// Sends any event through a function.
+    pub async fn invoke_raw(&self, event: Value) -> Result<Value, String> {
+        let (sender, receiver) = oneshot::channel();
+        let id = unique();
+        lock(&self.state.waiting).insert(id.clone(), sender);
+        lock(&self.state.line).push_back((id, event));
+        self.state.grown.notify_one();
+        tokio::time::timeout(Duration::from_secs(60), receiver)
+            .await
+            .unwrap_or_else(|_| {
+                panic!("no answer within a minute; init errors: {:?}", lock(&self.state.init_errors))
+            })
+            .map_err(|_| "the host is gone".to_owned())?
     }
 }
 
@@ -144,6 +149,11 @@ impl Function {
     /// Whether it has ended, and how.
     pub fn exited(&mut self) -> Option<std::process::ExitStatus> {
         self.process.exited().unwrap()
+    }
+
+    /// Kills it where it stands (SIGKILL).
+    pub fn kill(mut self) {
+        self.process.stop();
     }
 
     /// Everything it has logged.

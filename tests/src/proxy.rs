@@ -1,5 +1,6 @@
 //! A proxy between a function and AWS that breaks what it is told to break, by operation.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -51,6 +52,7 @@ struct State {
     target: String,
     rules: Mutex<Vec<Rule>>,
     calls: Mutex<Vec<String>>,
+    held: AtomicUsize,
 }
 
 impl FaultProxy {
@@ -59,7 +61,12 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
         let target = target.strip_prefix("http://").unwrap().to_owned();
-        let state = Arc::new(State { target, rules: Mutex::default(), calls: Mutex::default() });
+        let state = Arc::new(State {
+            target,
+            rules: Mutex::default(),
+            calls: Mutex::default(),
+            held: AtomicUsize::new(0),
+        });
         let serving = Arc::clone(&state);
         tokio::spawn(async move {
             loop {
@@ -80,6 +87,12 @@ impl FaultProxy {
         *self.state.rules.lock().unwrap() = rules.into_iter().collect();
     }
 
+    /// How many calls have been held back so far: at [`Fault::Hang`] before they arrived, at
+    /// [`Fault::LoseAnswer`] after.
+    pub fn held(&self) -> usize {
+        self.state.held.load(Ordering::SeqCst)
+    }
+
     /// The operations that have been called, in order, since the last time this was asked.
     pub fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.state.calls.lock().unwrap())
@@ -87,6 +100,12 @@ impl FaultProxy {
 }
 
 impl State {
+    /// Never answers.
+    async fn hold<T>(&self) -> T {
+        self.held.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+
     fn fault(&self, operation: &str) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap();
         let rule = rules.iter_mut().find(|rule| rule.operation == operation && rule.times != Some(0))?;
@@ -108,9 +127,9 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
         }
         Some(Fault::LoseAnswer) => {
             forward(&state.target, request).await?;
-            std::future::pending().await
+            state.hold().await
         }
-        Some(Fault::Hang) => std::future::pending().await,
+        Some(Fault::Hang) => state.hold().await,
         Some(Fault::Drop) => anyhow::bail!("dropped"),
         Some(Fault::Throttle) => answer(StatusCode::BAD_REQUEST, "ThrottlingException"),
         Some(Fault::Fail) => answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::HeaderValue;
 use ingest::memory::MemoryStore;
-use ingest::{DUE_AFTER, Decision, Event, Record, Recorded, Store};
+use ingest::{DUE_AFTER, Decision, Event, Record, Recorded, Store, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use tests::{LocalAws, unique};
 use umaaas::SIGNATURE;
@@ -38,7 +38,8 @@ async fn contract(store: &impl Store) {
 
     // one first, then duplicates that know the first decision, before and after it is settled
     let first = record(&unique(), "{}", Some(reject("first")), "a", now);
-    let again = Record { decision: Some(Decision::Approve), delivery_id: "b".into(), ..first.clone() };
+    let again =
+        Record { decision: Some(Decision::new(Verdict::Approve)), delivery_id: "b".into(), ..first.clone() };
     assert_eq!(recorded(store, &first).await, Ok(Recorded::First));
     assert_eq!(recorded(store, &again).await, duplicate(Some(reject("first"))));
     store.settle(&first, now).await.unwrap();
@@ -168,7 +169,7 @@ async fn recorded(store: &impl Store, record: &Record) -> Result<Recorded, Strin
 }
 
 fn reject(reason: &str) -> Decision {
-    Decision::Reject { reason: reason.into(), message: "…".into() }
+    Decision::new(Verdict::Reject { reason: reason.into(), message: "…".into() })
 }
 
 fn record(key: &str, body: &str, decision: Option<Decision>, delivery_id: &str, now: Timestamp) -> Record {

@@ -1,7 +1,7 @@
 //! Which event a body is about: its `webhookId`, under its `type`. (UMAaaS's own examples use one
 //! `webhookId` under two types, so the id alone is not enough.)
 
-use ingest::{Drift, Event, MAX_ID_BYTES, Object, Outcome, bounded_id, schema, sha256_hex};
+use ingest::{Drift, Event, MAX_ID_BYTES, Object, Outcome, bounded_id, epoch_time, schema, sha256_hex};
 use jiff::Timestamp;
 use verify::{Delivery, Stale, Tolerance, Verified};
 
@@ -21,7 +21,8 @@ pub(crate) fn identify(
     let webhook_id = named(&body, "webhookId").ok_or(Outcome::Unidentified("webhookId is missing"))?;
     let wire = named(&body, "type").ok_or(Outcome::Unidentified("type is missing"))?;
     body.get("timestamp").ok_or(Outcome::Unidentified("timestamp is missing"))?;
-    let occurred_at = body.text("timestamp").and_then(|text| text.parse().ok());
+    let occurred_at =
+        body.text_or_digits("timestamp").and_then(|text| text.parse().ok().or_else(|| epoch_time(&text)));
     if let Some(tolerance) = tolerance {
         tolerance.check(occurred_at.ok_or(Outcome::Stale(Stale::TooOld))?, now).map_err(Outcome::Stale)?;
     }

@@ -5,7 +5,8 @@
 //! | `signature` | how UMAaaS signs a delivery |
 //! | `kinds` | which webhooks there are, and what their bodies hold |
 //! | `identify` | which event a body is about |
-//! | `decide` | what to answer to a payment that waits for approval |
+//! | `decide` | whether an event waits for approval, and what to answer |
+//! | `policy`, `policy_request` | the rules for that answer, and what they see of a payment |
 //! | `replies` | what UMAaaS is answered |
 //!
 //! The path that calls them is [`ingest::Receiver`].
@@ -13,6 +14,8 @@
 mod decide;
 mod identify;
 mod kinds;
+mod policy;
+mod policy_request;
 mod replies;
 mod signature;
 
@@ -22,6 +25,7 @@ use jiff::Timestamp;
 use verify::{Delivery, Secrets, Tolerance, Verified, Verifier};
 
 pub use kinds::{KINDS, Kind, UNKNOWN};
+pub use policy::{Policy, PolicyError};
 pub use signature::SIGNATURE;
 
 /// The provider, as a function runs it.
@@ -29,23 +33,44 @@ pub use signature::SIGNATURE;
 pub struct Umaaas {
     verifier: Verifier,
     tolerance: Option<Tolerance>,
+    policy: Option<Policy>,
 }
 
 impl Umaaas {
-    /// A provider with these secrets; `tolerance` bounds the age of a delivery.
+    /// A provider with these secrets. `tolerance` bounds the age of a delivery; without a `policy`
+    /// every payment that waits for approval is rejected.
     #[must_use]
-    pub fn new(secrets: Secrets, tolerance: Option<Tolerance>) -> Self {
-        Self { verifier: Verifier::new(SIGNATURE, secrets), tolerance }
+    pub fn new(secrets: Secrets, tolerance: Option<Tolerance>, policy: Option<Policy>) -> Self {
+        Self { verifier: Verifier::new(SIGNATURE, secrets), tolerance, policy }
     }
 
-    /// A provider from `UMAAAS_WEBHOOK_SECRETS` and `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS`.
+    /// The policy that decides.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_ref()
+    }
+
+    /// A provider from `UMAAAS_WEBHOOK_SECRETS`, `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and
+    /// `APPROVAL_POLICY`.
     ///
     /// # Errors
     /// [`SettingsError`] that names the variable.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
         let secrets = environment.secrets("UMAAAS_WEBHOOK_SECRETS")?;
-        Ok(Self::new(secrets, environment.tolerance("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS")?))
+        let tolerance = environment.tolerance("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS")?;
+        Ok(Self::new(secrets, tolerance, policy(environment)?))
     }
+}
+
+/// The policy that `APPROVAL_POLICY` names: the sample, or a file.
+fn policy(environment: &Environment) -> Result<Option<Policy>, SettingsError> {
+    let name = "APPROVAL_POLICY";
+    let Some(value) = environment.optional(name) else { return Ok(None) };
+    let policy = match value.trim() {
+        "sample" => Policy::sample(),
+        file => Policy::load(file),
+    };
+    policy.map(Some).map_err(|error| SettingsError::Invalid { name, expected: error.to_string() })
 }
 
 impl Provider for Umaaas {
@@ -64,7 +89,7 @@ impl Provider for Umaaas {
     }
 
     fn decide(&self, event: &Event) -> Option<Decision> {
-        decide::decide(event)
+        decide::decide(self.policy(), event)
     }
 
     fn reply(&self, outcome: &Outcome) -> Reply {

@@ -2,26 +2,14 @@
 //! documented and follow HTTP). UMAaaS retries everything but 2xx and 409, and never a payment that
 //! waits for a decision.
 
-use ingest::{Decision, Outcome, Reply};
+use ingest::{Decision, Outcome, Reply, Verdict};
 use serde_json::{Value, json};
 
 /// What an outcome is answered with.
 pub(crate) fn reply(outcome: &Outcome) -> Reply {
     match outcome {
-        Outcome::Accepted { decision: None | Some(Decision::Approve) } => Reply::empty(200),
-        Outcome::Accepted { decision: Some(Decision::Reject { reason, message }) } => error(
-            403,
-            "payment_rejected",
-            "The payment is rejected.",
-            json!({"reason": reason, "rejectionReason": message}),
-        ),
-        Outcome::Accepted { decision: Some(Decision::RequestInformation { required_fields }) } => {
-            let message = "More information about the counterparty is required.";
-            let mut body =
-                document("additional_info_required", message, json!({"requiredFields": required_fields}));
-            body["requiredFields"] = json!(required_fields);
-            Reply::json(422, &body)
-        }
+        Outcome::Accepted { decision: None } => Reply::empty(200),
+        Outcome::Accepted { decision: Some(decision) } => decided(decision),
         Outcome::Duplicate { decision, .. } => {
             let details = match decision {
                 Some(decision) => json!({"decision": decision.name()}),
@@ -49,8 +37,27 @@ pub(crate) fn reply(outcome: &Outcome) -> Reply {
         Outcome::UnsupportedEncoding => {
             error(415, "unsupported_encoding", "The body must not have a Content-Encoding.", json!({}))
         }
-        Outcome::Unavailable(_) => {
+        Outcome::Unavailable(_) | Outcome::Misconfigured(_) => {
             error(503, "unavailable", "The webhook could not be recorded. Send it again.", json!({}))
+        }
+    }
+}
+
+fn decided(decision: &Decision) -> Reply {
+    match &decision.verdict {
+        Verdict::Approve => Reply::empty(200),
+        Verdict::Reject { reason, message } => error(
+            403,
+            "payment_rejected",
+            "The payment is rejected.",
+            json!({"reason": reason, "rejectionReason": message}),
+        ),
+        Verdict::RequestInformation { required_fields } => {
+            let message = "More information about the counterparty is required.";
+            let mut body =
+                document("additional_info_required", message, json!({"requiredFields": required_fields}));
+            body["requiredFields"] = json!(required_fields);
+            Reply::json(422, &body)
         }
     }
 }

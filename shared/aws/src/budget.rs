@@ -33,6 +33,10 @@ pub const FORWARD: Budget = Budget { total: Duration::from_millis(700), attempt:
 pub const SETTLE: Budget =
     Budget { total: Duration::from_millis(1200), attempt: Duration::from_millis(1150) };
 
+/// Ten messages to SQS, by the reconciler, for whose reply nobody waits.
+pub const FORWARD_BATCH: Budget =
+    Budget { total: Duration::from_secs(4), attempt: Duration::from_millis(1500) };
+
 /// Opening a connection. An address that does not answer at all should leave time for another.
 const CONNECT: Duration = Duration::from_millis(600);
 
@@ -67,7 +71,7 @@ mod tests {
 
     #[test]
     fn one_attempt_is_shorter_than_all() {
-        for budget in [RECORD, FORWARD, SETTLE] {
+        for budget in [RECORD, FORWARD, SETTLE, FORWARD_BATCH] {
             assert!(budget.attempt < budget.total, "{budget:?}");
             assert!(CONNECT < budget.total, "{budget:?}");
         }

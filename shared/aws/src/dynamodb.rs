@@ -1,6 +1,7 @@
 //! The store in DynamoDB: one item an event, every write conditional.
 
 use std::collections::HashMap;
+use std::str::FromStr;
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -9,15 +10,23 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use ingest::{Earlier, PortError, Record, Recorded, State, Store, VERSION};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use bytes::Bytes;
+use ingest::{
+    Backlog, Decision, Due, Earlier, PortError, Record, Recorded, State, Store, StoredPayload, VERSION,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::budget::{self, Budget};
+use crate::failure::failure;
+use crate::{Environment, SettingsError};
 
 /// A free key, or one whose record is over. DynamoDB deletes expired items late, so a settled
 /// record past its expiry counts as gone.
 const FREE: &str = "attribute_not_exists(pk) OR (#state = :forwarded AND expires_at < :now)";
+
+/// The record is still pending, and due when the caller last saw it.
+const PENDING_AS_SEEN: &str = "#state = :pending AND due_at = :seen";
 
 /// The record is still to be settled, and it is the one this delivery wrote.
 const OURS_AND_PENDING: &str = "#state = :pending AND delivery_id = :delivery_id";
@@ -51,6 +60,18 @@ impl DynamoStore {
             recording: client(budget::RECORD),
             settling: client(budget::SETTLE),
         }
+    }
+
+    /// A store from `EVENTS_TABLE`, `RETENTION_DAYS` and `KEEP_PAYLOAD`.
+    ///
+    /// # Errors
+    /// [`SettingsError`] that names the variable.
+    pub(crate) fn from_environment(
+        environment: &Environment,
+        config: &SdkConfig,
+    ) -> Result<Self, SettingsError> {
+        let table = environment.required("EVENTS_TABLE", "the DynamoDB table of records")?;
+        Ok(Self::new(config, table, environment.retention()?, environment.keep_payload()?))
     }
 
     fn expires_at(&self, now: Timestamp) -> AttributeValue {
@@ -87,7 +108,7 @@ impl Store for DynamoStore {
                 };
                 Ok(record.after(earlier(refused.item.unwrap_or_default())?))
             }
-            Err(error) => Err(PortError::new("record", error)),
+            Err(error) => Err(failure("record", &error)),
         }
     }
 
@@ -106,7 +127,7 @@ impl Store for DynamoStore {
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 Ok(())
             }
-            Err(error) => Err(PortError::new("keep the conflicting body", error)),
+            Err(error) => Err(failure("keep the conflicting body", &error)),
             Ok(_) => Ok(()),
         }
     }
@@ -119,7 +140,7 @@ impl Store for DynamoStore {
             .table_name(&self.table)
             .key("pk", text(&record.key))
             .update_expression(format!(
-                "SET #state = :forwarded, forwarded_at = :now, expires_at = :expires_at, attempts = attempts + :one \
+                "SET #state = :forwarded, forwarded_at = :now, expires_at = :expires_at \
                  REMOVE pending_shard, due_at{dropped}"
             ))
             .condition_expression(OURS_AND_PENDING)
@@ -128,21 +149,103 @@ impl Store for DynamoStore {
             .expression_attribute_values(":pending", text(State::Pending.name()))
             .expression_attribute_values(":delivery_id", text(&record.delivery_id))
             .expression_attribute_values(":now", millis(now))
-            .expression_attribute_values(":expires_at", self.expires_at(now))
-            .expression_attribute_values(":one", AttributeValue::N("1".into()));
+            .expression_attribute_values(":expires_at", self.expires_at(now));
         if !self.keep_payload {
             update = update.expression_attribute_names("#encoding", "encoding");
         }
         match update.send().await {
-            Err(SdkError::ServiceError(error))
-                if matches!(error.err(), UpdateItemError::ConditionalCheckFailedException(_)) =>
-            {
-                Ok(())
-            }
-            Err(error) => Err(PortError::new("settle", error)),
             Ok(_) => Ok(()),
+            Err(error) if is_refused(&error) => Ok(()),
+            Err(error) => Err(failure("settle", &error)),
         }
     }
+}
+
+impl Backlog for DynamoStore {
+    async fn due(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        after: Option<Due>,
+        limit: usize,
+    ) -> Result<Vec<Due>, PortError> {
+        let page = self
+            .settling
+            .query()
+            .table_name(&self.table)
+            .index_name("pending")
+            .key_condition_expression("pending_shard = :shard AND due_at <= :now")
+            .expression_attribute_values(":shard", text(&shard.to_string()))
+            .expression_attribute_values(":now", millis(now))
+            .set_exclusive_start_key(after.map(|due| {
+                Item::from([
+                    ("pk".into(), text(&due.key)),
+                    ("pending_shard".into(), text(&due.shard)),
+                    ("due_at".into(), millis(due.due_at)),
+                ])
+            }))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .send()
+            .await
+            .map_err(|error| failure("read the index of pending records", &error))?;
+        page.items.unwrap_or_default().into_iter().map(due).collect()
+    }
+
+    /// One write that also reads: the condition is checked, and the item returned, by the table
+    /// itself, not by the index.
+    async fn claim(&self, due: &Due, until: Timestamp) -> Result<Option<Record>, PortError> {
+        let claimed = self
+            .settling
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&due.key))
+            .update_expression("SET due_at = :until ADD attempts :one")
+            .condition_expression(PENDING_AS_SEEN)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":pending", text(State::Pending.name()))
+            .expression_attribute_values(":seen", millis(due.due_at))
+            .expression_attribute_values(":until", millis(until))
+            .expression_attribute_values(":one", AttributeValue::N("1".into()))
+            .return_values(ReturnValue::AllNew)
+            .send()
+            .await;
+        match claimed {
+            Ok(claimed) => record_of(claimed.attributes.unwrap_or_default()).map(Some),
+            Err(error) if is_refused(&error) => Ok(None),
+            Err(error) => Err(failure("claim", &error)),
+        }
+    }
+
+    async fn postpone(
+        &self,
+        record: &Record,
+        claimed_until: Timestamp,
+        to: Timestamp,
+    ) -> Result<(), PortError> {
+        let postponed = self
+            .settling
+            .update_item()
+            .table_name(&self.table)
+            .key("pk", text(&record.key))
+            .update_expression("SET due_at = :to")
+            .condition_expression(PENDING_AS_SEEN)
+            .expression_attribute_names("#state", "state")
+            .expression_attribute_values(":pending", text(State::Pending.name()))
+            .expression_attribute_values(":seen", millis(claimed_until))
+            .expression_attribute_values(":to", millis(to))
+            .send()
+            .await;
+        match postponed {
+            Ok(_) => Ok(()),
+            Err(error) if is_refused(&error) => Ok(()),
+            Err(error) => Err(failure("postpone", &error)),
+        }
+    }
+}
+
+/// Whether an update's condition did not hold.
+fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
+    error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
 /// A record as an item. Everything that its message is made of is in it.
@@ -158,7 +261,7 @@ fn item(record: &Record, key: &str, state: State) -> Item {
         ("reply".into(), AttributeValue::N(record.reply.to_string())),
         ("delivery_id".into(), text(&record.delivery_id)),
         ("received_at".into(), millis(record.received_at)),
-        ("attempts".into(), AttributeValue::N("0".into())),
+        ("attempts".into(), AttributeValue::N(record.attempts.to_string())),
         ("payload".into(), AttributeValue::B(Blob::new(record.stored.bytes.clone()))),
         ("payload_sha256".into(), text(&record.stored.sha256)),
     ]);
@@ -186,22 +289,103 @@ fn item(record: &Record, key: &str, state: State) -> Item {
 }
 
 /// What the item that stood in the way says about itself.
-fn earlier(mut item: Item) -> Result<Earlier, PortError> {
-    let mut string = |name: &str| match item.remove(name) {
-        Some(AttributeValue::S(value)) => Some(value),
-        _ => None,
-    };
-    let incomplete = || PortError::new("record", "the record under this key cannot be read");
+fn earlier(item: Item) -> Result<Earlier, PortError> {
+    let mut fields = Fields(item);
     Ok(Earlier {
-        delivery_id: string("delivery_id").ok_or_else(incomplete)?,
-        payload_sha256: string("payload_sha256").ok_or_else(incomplete)?,
-        decision: match string("decision") {
-            Some(decision) => {
-                Some(serde_json::from_str(&decision).map_err(|error| PortError::new("record", error))?)
-            }
-            None => None,
-        },
+        delivery_id: fields.text("delivery_id")?,
+        payload_sha256: fields.text("payload_sha256")?,
+        // One that a newer version wrote. That it was decided is what a duplicate has to know.
+        decision: fields.decision().unwrap_or_else(|error| {
+            tracing::warn!(error = error.chain(), "the first decision cannot be repeated");
+            None
+        }),
     })
+}
+
+/// The record that an item holds.
+fn record_of(item: Item) -> Result<Record, PortError> {
+    let mut fields = Fields(item);
+    let stored = StoredPayload {
+        bytes: fields.bytes("payload")?,
+        encoding: match fields.optional_text("encoding").as_deref() {
+            None => None,
+            Some("gzip") => Some("gzip"),
+            Some(_) => return Err(unreadable("encoding")),
+        },
+        sha256: fields.text("payload_sha256")?,
+    };
+    Ok(Record {
+        key: fields.text("pk")?,
+        kind: fields.text("kind")?,
+        id: fields.text("id")?,
+        source: fields.text("source")?,
+        subject: fields.optional_text("subject"),
+        occurred_at: fields.optional_text("occurred_at").and_then(|time| time.parse().ok()),
+        path: fields.text("path")?,
+        call_ref: fields.optional_text("call_ref"),
+        drift: match fields.0.remove("drift") {
+            Some(AttributeValue::L(entries)) => {
+                entries.into_iter().filter_map(|entry| entry.as_s().ok().cloned()).collect()
+            }
+            _ => Vec::new(),
+        },
+        decision: fields.decision()?,
+        reply: fields.number("reply")?,
+        delivery_id: fields.text("delivery_id")?,
+        received_at: fields.time("received_at")?,
+        attempts: fields.number("attempts")?,
+        payload: stored.read().map_err(|_| unreadable("payload"))?,
+        stored,
+    })
+}
+
+fn due(item: Item) -> Result<Due, PortError> {
+    let mut fields = Fields(item);
+    Ok(Due { key: fields.text("pk")?, due_at: fields.time("due_at")?, shard: fields.text("pending_shard")? })
+}
+
+/// An item that is taken apart.
+struct Fields(Item);
+
+impl Fields {
+    fn optional_text(&mut self, name: &str) -> Option<String> {
+        match self.0.remove(name) {
+            Some(AttributeValue::S(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self, name: &'static str) -> Result<String, PortError> {
+        self.optional_text(name).ok_or_else(|| unreadable(name))
+    }
+
+    fn bytes(&mut self, name: &'static str) -> Result<Bytes, PortError> {
+        match self.0.remove(name) {
+            Some(AttributeValue::B(blob)) => Ok(blob.into_inner().into()),
+            _ => Err(unreadable(name)),
+        }
+    }
+
+    fn number<N: FromStr>(&mut self, name: &'static str) -> Result<N, PortError> {
+        match self.0.remove(name) {
+            Some(AttributeValue::N(number)) => number.parse().map_err(|_| unreadable(name)),
+            _ => Err(unreadable(name)),
+        }
+    }
+
+    fn time(&mut self, name: &'static str) -> Result<Timestamp, PortError> {
+        Timestamp::from_millisecond(self.number(name)?).map_err(|_| unreadable(name))
+    }
+
+    fn decision(&mut self) -> Result<Option<Decision>, PortError> {
+        let decision = self.optional_text("decision");
+        decision.map(|text| serde_json::from_str(&text).map_err(|_| unreadable("decision"))).transpose()
+    }
+}
+
+/// An item that no version of this code has written.
+fn unreadable(attribute: &'static str) -> PortError {
+    PortError::new("read a record", format!("its {attribute} is missing or not readable"))
 }
 
 fn text(value: &str) -> AttributeValue {

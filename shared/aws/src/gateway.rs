@@ -1,18 +1,18 @@
 //! API Gateway's events in, responses out.
 //!
-//! Reads payload format 2.0 and 1.0, of HTTP and REST APIs. `lambda_http` has the types; its own
-//! conversion to a request is not used, because it panics on a body with bad base64 and puts the
-//! stage's name in front of the path.
+//! Reads payload formats 2.0 and 1.0, of HTTP and REST APIs: the few fields that a delivery is made
+//! of. (`lambda_http`, made for this, panics on a body with bad base64, puts the stage's name in front
+//! of the path, and fails the invocation on a header line or method it does not like.)
+
+use std::collections::HashMap;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ingest::{Reply, Request};
-use lambda_http::aws_lambda_events::apigw::{ApiGatewayProxyRequest, ApiGatewayV2httpRequest};
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, SerializeMap, Serializer};
-use serde_json::value::RawValue;
 
 /// The name of the stage that leaves no trace in the path.
 const DEFAULT_STAGE: &str = "$default";
@@ -35,44 +35,92 @@ pub enum Format {
     V2,
 }
 
+/// The fields of both formats that are read.
+#[derive(serde::Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Event {
+    // format 2.0
+    raw_path: Option<String>,
+    // format 1.0
+    path: Option<String>,
+    http_method: Option<String>,
+    multi_value_headers: Option<HashMap<String, Vec<String>>>,
+    // both
+    headers: Option<HashMap<String, String>>,
+    request_context: Context,
+    body: Option<String>,
+    is_base64_encoded: Option<bool>,
+}
+
+#[derive(serde::Deserialize)]
+struct Context {
+    stage: Option<String>,
+    path: Option<String>,
+    http: Option<Http>,
+}
+
+#[derive(serde::Deserialize)]
+struct Http {
+    method: String,
+}
+
 impl<'de> Deserialize<'de> for GatewayEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        struct Version {
-            version: Option<String>,
+        // Not the parser's own words: they would quote the event, and go into the log.
+        let other = || D::Error::custom("not an event of API Gateway");
+        let event = Event::deserialize(deserializer).map_err(|_| other())?;
+        match (event.raw_path, event.request_context.http, event.path, event.http_method) {
+            (Some(path), Some(http), _, _) => Ok(Self {
+                request: Request {
+                    method: method(&http.method),
+                    path: without_stage(path, event.request_context.stage.as_deref()),
+                    headers: lines(event.headers.unwrap_or_default()),
+                    body: body(event.body, event.is_base64_encoded),
+                },
+                format: Format::V2,
+            }),
+            (_, _, Some(path), Some(http_method)) => {
+                // REST APIs never have the stage in `path`; HTTP APIs do, and repeat it in the context.
+                let staged = event.request_context.path.as_ref() == Some(&path);
+                let stage = event.request_context.stage.filter(|_| staged);
+                Ok(Self {
+                    request: Request {
+                        method: method(&http_method),
+                        path: without_stage(path, stage.as_deref()),
+                        // Every header is there twice over: all its lines, and the last one.
+                        headers: match event.multi_value_headers {
+                            Some(all) if !all.is_empty() => {
+                                lines(all.into_iter().flat_map(|(name, values)| {
+                                    values.into_iter().map(move |value| (name.clone(), value))
+                                }))
+                            }
+                            _ => lines(event.headers.unwrap_or_default()),
+                        },
+                        body: body(event.body, event.is_base64_encoded),
+                    },
+                    format: Format::V1,
+                })
+            }
+            _ => Err(other()),
         }
-
-        let event = Box::<RawValue>::deserialize(deserializer)?;
-        let version = serde_json::from_str(event.get()).map(|Version { version }| version);
-        let read = match version.as_ref().map(Option::as_deref) {
-            Ok(Some("2.0")) => serde_json::from_str(event.get()).map(|event| (format_2(event), Format::V2)),
-            _ => serde_json::from_str(event.get()).map(|event| (format_1(event), Format::V1)),
-        };
-        let (request, format) =
-            read.map_err(|error| D::Error::custom(format_args!("not an event of API Gateway: {error}")))?;
-        Ok(Self { request, format })
     }
 }
 
-fn format_2(event: ApiGatewayV2httpRequest) -> Request {
-    Request {
-        method: event.request_context.http.method,
-        path: without_stage(event.raw_path.unwrap_or_default(), event.request_context.stage.as_deref()),
-        headers: event.headers,
-        body: body(event.body, event.is_base64_encoded),
-    }
+/// One that there is not becomes one that no webhook has.
+fn method(name: &str) -> Method {
+    name.parse().unwrap_or(Method::TRACE)
 }
 
-fn format_1(event: ApiGatewayProxyRequest) -> Request {
-    let path = event.path.unwrap_or_default();
-    // REST APIs never have the stage in `path`; HTTP APIs do, and repeat it in the context.
-    let stage = event.request_context.stage.filter(|_| event.request_context.path.as_deref() == Some(&path));
-    Request {
-        method: event.http_method,
-        path: without_stage(path, stage.as_deref()),
-        headers: all_lines(event.multi_value_headers, event.headers),
-        body: body(event.body, event.is_base64_encoded),
+/// The header lines that HTTP allows; no other can be a signature.
+fn lines(lines: impl IntoIterator<Item = (String, String)>) -> HeaderMap {
+    let parsed = lines.into_iter().filter_map(|(name, value)| {
+        Some((HeaderName::try_from(name).ok()?, HeaderValue::try_from(value).ok()?))
+    });
+    let mut headers = HeaderMap::new();
+    for (name, value) in parsed {
+        headers.append(name, value);
     }
+    headers
 }
 
 /// The path below the stage.
@@ -84,14 +132,9 @@ fn without_stage(path: String, stage: Option<&str>) -> String {
     }
 }
 
-/// Format 1.0 has every header twice over: all lines, and the last line. The first has it all.
-fn all_lines(lines: HeaderMap, last: HeaderMap) -> HeaderMap {
-    if lines.is_empty() { last } else { lines }
-}
-
-fn body(body: Option<String>, is_base64: bool) -> Option<Bytes> {
+fn body(body: Option<String>, is_base64: Option<bool>) -> Option<Bytes> {
     let body = body.unwrap_or_default();
-    if is_base64 { BASE64.decode(body).ok().map(Bytes::from) } else { Some(Bytes::from(body)) }
+    if is_base64 == Some(true) { BASE64.decode(body).ok().map(Bytes::from) } else { Some(Bytes::from(body)) }
 }
 
 /// A response, in the format of the event it answers.
@@ -223,6 +266,15 @@ mod tests {
             let error = serde_json::from_str::<GatewayEvent>(event).unwrap_err().to_string();
             assert!(error.contains("not an event of API Gateway"), "{event}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_not_http_is_left_out() {
+        let mut event = format_2(&[("/requestContext/http/method", json!("PO ST"))]);
+        event["headers"] = json!({"": "a", "bad name": "b", "x@y": "c", "x-bell": "\u{7}", "x-good": "é"});
+        let request = read(&event);
+        assert_eq!(request.method, Method::TRACE);
+        assert_eq!(request.headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-good"]);
     }
 
     #[test]

@@ -6,18 +6,24 @@
 //! | `settings` | reading the environment, and refusing what is wrong in it |
 //! | `gateway` | API Gateway's events (payload formats 1.0 and 2.0) in, responses out |
 //! | `dynamodb`, `sqs` | the ports [`DynamoStore`] and [`SqsSink`] |
+//! | `failure` | what a failed call says in our log |
 //! | `budget` | how long every call may take, and the deadline that binds them |
-//! | `log` | one JSON line per delivery |
+//! | `reconcile` | [`run_reconciler`]: the same for the scheduled function |
+//! | `log`, `metrics` | one JSON line per delivery; metrics in CloudWatch's embedded format |
 
 pub mod budget;
 mod dynamodb;
+mod failure;
 pub mod gateway;
 mod log;
+mod metrics;
+mod reconcile;
 mod settings;
 mod sqs;
 mod start;
 
 pub use dynamodb::DynamoStore;
+pub use reconcile::run_reconciler;
 pub use settings::{Environment, SettingsError};
 pub use sqs::SqsSink;
 pub use start::run;

@@ -4,7 +4,7 @@
 use std::fmt;
 
 use jiff::SignedDuration;
-use verify::{Secrets, Tolerance};
+use verify::{FUTURE_SKEW, Secrets, Tolerance};
 
 /// How long a settled record stays, unless `RETENTION_DAYS` says otherwise.
 const DEFAULT_RETENTION_DAYS: u32 = 90;
@@ -91,16 +91,16 @@ impl Environment {
         Ok(SignedDuration::from_hours(i64::from(days) * 24))
     }
 
-    /// How old a delivery may be; off unless set. Records have to outlive it, or a replay of an old
-    /// delivery would find no record and count as new.
+    /// How old a delivery may be; off unless set. Records have to outlive it, and what a sender's
+    /// clock may run ahead, or a replay of an old delivery would find no record and count as new.
     ///
     /// # Errors
     /// [`SettingsError::Invalid`] for anything but a positive number of seconds that is shorter
-    /// than the retention.
+    /// than the retention by more than [`FUTURE_SKEW`].
     pub fn tolerance(&self, name: &'static str) -> Result<Option<Tolerance>, SettingsError> {
         let Some(seconds) = self.number(name, 1, u32::MAX)? else { return Ok(None) };
         let tolerance = SignedDuration::from_secs(i64::from(seconds));
-        if tolerance >= self.retention()? {
+        if tolerance + FUTURE_SKEW >= self.retention()? {
             let expected =
                 "a time shorter than RETENTION_DAYS, or replays would outlive the records".to_owned();
             return Err(SettingsError::Invalid { name, expected });
@@ -168,8 +168,8 @@ mod tests {
 
     #[test]
     fn records_outlive_the_tolerance() {
-        let day = environment(&[("RETENTION_DAYS", "1"), ("T", "86399")]);
-        assert_eq!(day.tolerance("T"), Ok(Some(Tolerance(SignedDuration::from_secs(86_399)))));
-        assert!(environment(&[("RETENTION_DAYS", "1"), ("T", "86400")]).tolerance("T").is_err());
+        let day = environment(&[("RETENTION_DAYS", "1"), ("T", "86099")]);
+        assert_eq!(day.tolerance("T"), Ok(Some(Tolerance(SignedDuration::from_secs(86_099)))));
+        assert!(environment(&[("RETENTION_DAYS", "1"), ("T", "86100")]).tolerance("T").is_err());
     }
 }

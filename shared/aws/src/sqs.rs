@@ -1,12 +1,18 @@
 //! The sink in SQS.
 
+use std::collections::HashMap;
+
 use aws_config::SdkConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
-use aws_sdk_sqs::types::MessageAttributeValue;
-use ingest::{Message, PortError, Sink};
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use ingest::{BatchSink, MAX_MESSAGE_BYTES, Message, PortError, Sink};
 
-use crate::budget::{self, Budget};
+use crate::budget::Budget;
+use crate::failure::failure;
+
+/// How many messages one call takes.
+const MAX_BATCH: usize = 10;
 
 /// Messages into one SQS queue.
 #[derive(Clone, Debug)]
@@ -17,34 +23,137 @@ pub struct SqsSink {
 }
 
 impl SqsSink {
-    /// A sink in one queue; a name that ends in `.fifo` is a FIFO queue (SQS's own rule).
+    /// A sink in one queue; a name that ends in `.fifo` is a FIFO queue (SQS's own rule). Each call
+    /// may take as long as `budget` says.
     #[must_use]
-    pub fn new(config: &SdkConfig, queue_url: String) -> Self {
-        let config =
-            Builder::from(config).timeout_config(budget::FORWARD.timeouts()).retry_config(Budget::retries());
+    pub fn new(config: &SdkConfig, queue_url: String, budget: Budget) -> Self {
+        let config = Builder::from(config).timeout_config(budget.timeouts()).retry_config(Budget::retries());
         Self { fifo: queue_url.ends_with(".fifo"), queue_url, client: Client::from_conf(config.build()) }
     }
 }
 
 impl Sink for SqsSink {
     async fn forward(&self, message: &Message) -> Result<(), PortError> {
-        let mut send = self.client.send_message().queue_url(&self.queue_url).message_body(&message.body);
-        for (name, value) in &message.attributes {
-            send = send.message_attributes(*name, string(value)?);
-        }
-        if self.fifo {
-            send =
-                send.message_group_id(&message.group_id).message_deduplication_id(&message.deduplication_id);
-        }
-        send.send().await.map_err(|error| PortError::new("forward", error))?;
+        let (group_id, deduplication_id) = self.fifo_ids(message);
+        self.client
+            .send_message()
+            .queue_url(&self.queue_url)
+            .message_body(&message.body)
+            .set_message_attributes(Some(attributes(message)?))
+            .set_message_group_id(group_id)
+            .set_message_deduplication_id(deduplication_id)
+            .send()
+            .await
+            .map_err(|error| failure("forward", &error))?;
         Ok(())
     }
 }
 
-fn string(value: &str) -> Result<MessageAttributeValue, PortError> {
-    MessageAttributeValue::builder()
-        .data_type("String")
-        .string_value(value)
-        .build()
-        .map_err(|error| PortError::new("forward", error))
+impl BatchSink for SqsSink {
+    async fn forward_batch(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
+        let mut results = Vec::with_capacity(messages.len());
+        for batch in batches(messages) {
+            let sent = self.send_batch(batch).await;
+            results.extend(sent.unwrap_or_else(|error| {
+                let reason = error.chain();
+                batch.iter().map(|_| Err(PortError::new("forward", reason.clone()))).collect()
+            }));
+        }
+        results
+    }
+}
+
+impl SqsSink {
+    /// Sends what fits one call; the results are in the order of the messages.
+    async fn send_batch(&self, messages: &[Message]) -> Result<Vec<Result<(), PortError>>, PortError> {
+        let mut call = self.client.send_message_batch().queue_url(&self.queue_url);
+        for (index, message) in messages.iter().enumerate() {
+            let (group_id, deduplication_id) = self.fifo_ids(message);
+            let entry = SendMessageBatchRequestEntry::builder()
+                .id(index.to_string())
+                .message_body(&message.body)
+                .set_message_attributes(Some(attributes(message)?))
+                .set_message_group_id(group_id)
+                .set_message_deduplication_id(deduplication_id)
+                .build()
+                .map_err(|error| PortError::new("forward", error))?;
+            call = call.entries(entry);
+        }
+        let answer = call.send().await.map_err(|error| failure("forward", &error))?;
+        // Only what the answer names as sent was sent.
+        let mut results: Vec<_> =
+            messages.iter().map(|_| Err(PortError::new("forward", "the queue did not confirm it"))).collect();
+        for sent in answer.successful() {
+            if let Some(result) = sent.id().parse().ok().and_then(|index: usize| results.get_mut(index)) {
+                *result = Ok(());
+            }
+        }
+        for failed in answer.failed() {
+            if let Some(result) = failed.id().parse().ok().and_then(|index: usize| results.get_mut(index)) {
+                *result = Err(PortError::new("forward", format!("the queue refused it: {}", failed.code())));
+            }
+        }
+        Ok(results)
+    }
+
+    /// What a FIFO queue needs, and another queue refuses.
+    fn fifo_ids(&self, message: &Message) -> (Option<String>, Option<String>) {
+        let ids = self.fifo.then(|| (message.group_id.clone(), message.deduplication_id.clone()));
+        ids.unzip()
+    }
+}
+
+/// Splits messages by what one call takes: ten, and together no more than one message may have.
+fn batches(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
+    let mut rest = messages;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(MAX_BATCH).take_while(|message| {
+            bytes += message.size();
+            bytes <= MAX_MESSAGE_BYTES
+        });
+        // One that is too large by itself goes alone, and the queue says so.
+        let count = fits.count().max(1).min(rest.len());
+        let (batch, left) = rest.split_at(count);
+        rest = left;
+        (!batch.is_empty()).then_some(batch)
+    })
+}
+
+fn attributes(message: &Message) -> Result<HashMap<String, MessageAttributeValue>, PortError> {
+    let attribute = |(name, value): &(&'static str, String)| {
+        let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
+        Ok(((*name).to_owned(), value.map_err(|error| PortError::new("forward", error))?))
+    };
+    message.attributes.iter().map(attribute).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(size: usize) -> Message {
+        let empty = Message {
+            body: String::new(),
+            attributes: ["source", "type", "id"].map(|name| (name, "x".to_owned())),
+            group_id: "g".into(),
+            deduplication_id: "d".into(),
+        };
+        Message { body: "x".repeat(size - empty.size()), ..empty }
+    }
+
+    #[test]
+    fn batches_by_count_and_by_bytes() {
+        let split = |sizes: &[usize]| {
+            let messages: Vec<Message> = sizes.iter().map(|size| message(*size)).collect();
+            batches(&messages).map(<[_]>::len).collect::<Vec<_>>()
+        };
+        let all = MAX_MESSAGE_BYTES;
+        assert_eq!(split(&[]), [0; 0]);
+        assert_eq!(split(&[100; 25]), [10, 10, 5]);
+        assert_eq!(split(&[all, all]), [1, 1]);
+        assert_eq!(split(&[all / 2, all / 2, 100]), [2, 1]);
+        assert_eq!(split(&[all / 2, all / 2 + 1, 100]), [1, 2]);
+        assert_eq!(split(&[all + 1, 100]), [1, 1], "too large: alone");
+    }
 }

@@ -34,10 +34,28 @@ pub struct Event {
     pub payload: Verified<Bytes>,
 }
 
-/// The answer to a payment that waits for approval.
+/// The answer to a payment that waits for approval, and what explains it afterwards. Records written
+/// before there were policies hold the verdict only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Decision {
+    /// The answer.
+    #[serde(flatten)]
+    pub verdict: Verdict,
+    /// The ids of the policies that decided, the first one first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+    /// Hex SHA-256 of the text of the policies that were in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_hash: Option<String>,
+    /// How many microseconds deciding took. Set by the path, which has the clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub micros: Option<u32>,
+}
+
+/// The answer itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "snake_case")]
-pub enum Decision {
+pub enum Verdict {
     /// The payment may proceed.
     Approve,
     /// The payment is cancelled.
@@ -54,14 +72,33 @@ pub enum Decision {
     },
 }
 
+/// The reason of a rejection because a policy could not be evaluated. Logged as an error: the policy
+/// has to be put right.
+pub const POLICY_ERROR: &str = "policy_error";
+
 impl Decision {
-    /// The decision in one word, as it stands in messages, replies and logs.
+    /// A decision that no policy made.
+    #[must_use]
+    pub fn new(verdict: Verdict) -> Self {
+        Self { verdict, policies: Vec::new(), policy_hash: None, micros: None }
+    }
+
+    /// The verdict in one word, as it stands in messages, replies and logs.
     #[must_use]
     pub fn name(&self) -> &'static str {
-        match self {
-            Self::Approve => "approve",
-            Self::Reject { .. } => "reject",
-            Self::RequestInformation { .. } => "request_information",
+        match self.verdict {
+            Verdict::Approve => "approve",
+            Verdict::Reject { .. } => "reject",
+            Verdict::RequestInformation { .. } => "request_information",
+        }
+    }
+
+    /// The code of a rejection.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        match &self.verdict {
+            Verdict::Reject { reason, .. } => Some(reason),
+            Verdict::Approve | Verdict::RequestInformation { .. } => None,
         }
     }
 }
@@ -74,6 +111,23 @@ pub const MAX_ID_BYTES: usize = 512;
 #[must_use]
 pub fn bounded_id(id: String) -> String {
     if id.len() > MAX_ID_BYTES { sha256_hex(id.as_bytes()) } else { id }
+}
+
+/// From here on a time counts milliseconds since the epoch: as milliseconds this is March 1973, as
+/// seconds it is the year 5138.
+const MILLISECONDS_FROM: i64 = 100_000_000_000;
+
+/// A time that is written as seconds or as milliseconds since the epoch. `None` for what is not a
+/// whole number, or beyond the calendar.
+#[must_use]
+pub fn epoch_time(digits: &str) -> Option<Timestamp> {
+    let number = digits.parse().ok()?;
+    if number < MILLISECONDS_FROM {
+        Timestamp::from_second(number)
+    } else {
+        Timestamp::from_millisecond(number)
+    }
+    .ok()
 }
 
 /// SHA-256 in lower-case hexadecimal.
@@ -94,15 +148,36 @@ mod tests {
     }
 
     #[test]
+    fn seconds_and_milliseconds() {
+        let second = Timestamp::from_second(1_700_000_000).ok();
+        assert_eq!((epoch_time("1700000000"), epoch_time("1700000000000")), (second, second));
+        for nothing in ["", "x", "1.5", "99999999999999999", "9".repeat(400).as_str()] {
+            assert_eq!(epoch_time(nothing), None, "{nothing:.20}");
+        }
+    }
+
+    #[test]
     fn a_decision_reads_back() {
-        for decision in [
-            Decision::Approve,
-            Decision::Reject { reason: "no_policy".into(), message: "…".into() },
-            Decision::RequestInformation { required_fields: vec!["TAX_ID".into()] },
+        for verdict in [
+            Verdict::Approve,
+            Verdict::Reject { reason: "no_policy".into(), message: "…".into() },
+            Verdict::RequestInformation { required_fields: vec!["TAX_ID".into()] },
         ] {
-            let text = serde_json::to_string(&decision).unwrap();
-            assert!(text.contains(&format!(r#""outcome":"{}""#, decision.name())), "{text}");
-            assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
+            let bare = Decision::new(verdict.clone());
+            let explained = Decision {
+                policies: vec!["restricted-jurisdiction".into()],
+                policy_hash: Some("00ff".into()),
+                micros: Some(41),
+                ..bare.clone()
+            };
+            for decision in [bare, explained] {
+                let text = serde_json::to_string(&decision).unwrap();
+                assert!(text.contains(&format!(r#""outcome":"{}""#, decision.name())), "{text}");
+                assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
+            }
+            // what is in the table from before decisions were explained
+            let former = serde_json::to_string(&verdict).unwrap();
+            assert_eq!(serde_json::from_str::<Decision>(&former).unwrap(), Decision::new(verdict));
         }
     }
 }

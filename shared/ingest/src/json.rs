@@ -3,7 +3,8 @@
 //! A body is a JSON object of any depth, with any numbers and any escapes: RFC 8259 allows lone
 //! surrogates, 400-digit numbers and thousands of levels, and a verified event must not be lost to
 //! a parser's limit. So one level is read at a time and every value stays raw until somebody asks
-//! for it. Of duplicate names the last one counts, here and in every parser that consumers use.
+//! for it. Of duplicate names the last one counts, as in the parsers of Python, JavaScript and most
+//! others.
 
 use std::borrow::Cow;
 use std::fmt;

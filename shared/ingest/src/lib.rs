@@ -3,12 +3,13 @@
 //! | module | holds |
 //! |---|---|
 //! | `path` | the steps, in order; the [`Provider`] that answers them |
-//! | `event` | what happened: [`Event`], [`Decision`] |
+//! | `event` | what happened: [`Event`]; what we decided: [`Decision`] |
 //! | `json`, `schema` | reading a body without ever refusing it, and reporting [`Drift`] from what is documented |
 //! | `record` | what is stored about an event, and what finding an earlier one means |
+//! | `reconcile` | forwarding what an interrupted delivery left behind: [`Reconciler`] |
 //! | `message` | the CloudEvents envelope that goes to the queue |
 //! | `reply` | how a delivery can end ([`Outcome`]) and what is answered ([`Reply`]) |
-//! | `ports` | [`Store`] and [`Sink`]; [`memory`] has both without AWS |
+//! | `ports` | [`Store`], [`Sink`], and what a reconciler needs of both; [`memory`] has both without AWS |
 //!
 //! It excludes everything that knows AWS, HTTP servers or the time of day: those pass in requests,
 //! ports and a clock.
@@ -19,17 +20,20 @@ pub mod memory;
 mod message;
 mod path;
 mod ports;
+mod reconcile;
 mod record;
 mod reply;
 pub mod schema;
 
-pub use event::{Decision, Event, MAX_ID_BYTES, bounded_id, sha256_hex};
+pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, epoch_time, sha256_hex};
 pub use json::Object;
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
 pub use path::{Forwarding, Provider, Receiver, Report, Request};
-pub use ports::{PortError, Sink, Store};
+pub use ports::{Backlog, BatchSink, PortError, Sink, Store};
+pub use reconcile::{Reconciler, Summary};
 pub use record::{
-    DUE_AFTER, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded, State, StoredPayload, VERSION,
+    DUE_AFTER, Due, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded, State, StoredPayload,
+    VERSION,
 };
 pub use reply::{Outcome, RETRY_AFTER_SECONDS, Reply};
 pub use schema::Drift;

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Earlier, Message, PortError, Record, Recorded, Sink, State, Store};
+use crate::{Backlog, BatchSink, Due, Earlier, Message, PortError, Record, Recorded, Sink, State, Store};
 
 /// A store in memory.
 #[derive(Debug)]
@@ -24,6 +24,8 @@ pub struct Item {
     pub state: State,
     /// From when on its key is free again.
     pub expires_at: Option<Timestamp>,
+    /// From when on it is left behind, while it is pending.
+    pub due_at: Option<Timestamp>,
 }
 
 impl MemoryStore {
@@ -49,7 +51,12 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     async fn record(&self, record: &Record) -> Result<Recorded, PortError> {
-        let new = Item { record: record.clone(), state: State::Pending, expires_at: None };
+        let new = Item {
+            record: record.clone(),
+            state: State::Pending,
+            expires_at: None,
+            due_at: Some(record.due_at()),
+        };
         match self.items().entry(record.key.clone()) {
             Entry::Vacant(free) => {
                 free.insert(new);
@@ -77,6 +84,7 @@ impl Store for MemoryStore {
             record: record.clone(),
             state: State::Conflict,
             expires_at,
+            due_at: None,
         });
         Ok(())
     }
@@ -89,6 +97,55 @@ impl Store for MemoryStore {
         {
             item.state = State::Forwarded;
             item.expires_at = expires_at;
+            item.due_at = None;
+        }
+        Ok(())
+    }
+}
+
+impl Backlog for MemoryStore {
+    async fn due(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        after: Option<Due>,
+        limit: usize,
+    ) -> Result<Vec<Due>, PortError> {
+        let items = self.items();
+        let mut due: Vec<Due> = items
+            .values()
+            .filter_map(|item| {
+                let (key, shard) = (item.record.key.clone(), item.record.pending_shard());
+                Some(Due { key, due_at: item.due_at?, shard })
+            })
+            .filter(|due| due.shard == shard.to_string() && due.due_at <= now)
+            .filter(|due| {
+                after.as_ref().is_none_or(|after| (due.due_at, &due.key) > (after.due_at, &after.key))
+            })
+            .collect();
+        due.sort_by_key(|due| (due.due_at, due.key.clone()));
+        due.truncate(limit);
+        Ok(due)
+    }
+
+    async fn claim(&self, due: &Due, until: Timestamp) -> Result<Option<Record>, PortError> {
+        Ok(self.items().get_mut(&due.key).filter(|item| item.due_at == Some(due.due_at)).map(|item| {
+            item.due_at = Some(until);
+            item.record.attempts += 1;
+            item.record.clone()
+        }))
+    }
+
+    async fn postpone(
+        &self,
+        record: &Record,
+        claimed_until: Timestamp,
+        to: Timestamp,
+    ) -> Result<(), PortError> {
+        if let Some(item) =
+            self.items().get_mut(&record.key).filter(|item| item.due_at == Some(claimed_until))
+        {
+            item.due_at = Some(to);
         }
         Ok(())
     }
@@ -111,5 +168,12 @@ impl Sink for MemorySink {
     async fn forward(&self, message: &Message) -> Result<(), PortError> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).push(message.clone());
         Ok(())
+    }
+}
+
+impl BatchSink for MemorySink {
+    async fn forward_batch(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
+        self.messages.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(messages);
+        messages.iter().map(|_| Ok(())).collect()
     }
 }

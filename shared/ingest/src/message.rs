@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::event::sha256_hex;
 use crate::record::gzip;
-use crate::{Decision, Record};
+use crate::{Decision, Record, Verdict};
 
 /// The largest message that SQS takes, attributes included.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
@@ -54,6 +54,12 @@ struct Envelope<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     requiredfields: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    decisionpolicies: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policyhash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decisionmicros: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     drift: Option<String>,
 }
 
@@ -61,11 +67,12 @@ impl Message {
     /// The message about a recorded event.
     #[must_use]
     pub fn new(record: &Record) -> Self {
-        let (reason, fields) = match &record.decision {
-            Some(Decision::Reject { reason, .. }) => (Some(reason.as_str()), None),
-            Some(Decision::RequestInformation { required_fields }) => (None, Some(required_fields.join(","))),
-            Some(Decision::Approve) | None => (None, None),
+        let decision = record.decision.as_ref();
+        let fields = match decision.map(|decision| &decision.verdict) {
+            Some(Verdict::RequestInformation { required_fields }) => Some(required_fields.join(",")),
+            _ => None,
         };
+        let policies = decision.map(|decision| decision.policies.join(",")).filter(|ids| !ids.is_empty());
         let envelope = Envelope {
             specversion: "1.0",
             id: &record.id,
@@ -78,9 +85,12 @@ impl Message {
             deliveryid: &record.delivery_id,
             path: &record.path,
             callref: record.call_ref.as_deref(),
-            decision: record.decision.as_ref().map(Decision::name),
-            decisionreason: reason,
+            decision: decision.map(Decision::name),
+            decisionreason: decision.and_then(Decision::reason),
             requiredfields: fields,
+            decisionpolicies: policies,
+            policyhash: decision.and_then(|decision| decision.policy_hash.as_deref()),
+            decisionmicros: decision.and_then(|decision| decision.micros),
             drift: (!record.drift.is_empty()).then(|| record.drift.join("; ")),
         };
         let envelope = serde_json::to_string(&envelope).expect("strings serialise");
@@ -95,6 +105,16 @@ impl Message {
             group_id: sha256_hex(format!("{}{about}", record.source).as_bytes()),
             deduplication_id: sha256_hex(record.key.as_bytes()),
         }
+    }
+}
+
+impl Message {
+    /// What SQS counts: the body, and each attribute's name, type and value.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        let attributes =
+            self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
+        self.body.len() + attributes.sum::<usize>()
     }
 }
 

@@ -139,7 +139,7 @@ impl<P: Provider, S: Store, Q: Sink> Receiver<P, S, Q> {
         let delivery: Verified<Delivery> = self.provider.verify(delivery, received_at)?;
         let event: Event = self.provider.identify(&delivery, received_at)?;
         report.identified(&event);
-        let decision: Option<Decision> = self.provider.decide(&event);
+        let decision: Option<Decision> = self.decide(&event);
 
         let accepted = Outcome::Accepted { decision: decision.clone() };
         let status = self.provider.reply(&accepted).status;
@@ -175,6 +175,15 @@ impl<P: Provider, S: Store, Q: Sink> Receiver<P, S, Q> {
         }
         let body = request.body.ok_or(Outcome::Unreadable)?;
         Ok(Delivery { path: request.path, headers: request.headers, body })
+    }
+
+    /// Decides, and says how long it took.
+    fn decide(&self, event: &Event) -> Option<Decision> {
+        let start = (self.clock)();
+        let decision = self.provider.decide(event)?;
+        let taken = (self.clock)().duration_since(start).as_micros();
+        // A clock that was set back meanwhile tells nothing.
+        Some(Decision { micros: u32::try_from(taken).ok(), ..decision })
     }
 
     /// Sends the message and settles the record. Whatever fails here leaves the record pending,

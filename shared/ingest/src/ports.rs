@@ -6,7 +6,7 @@ use std::future::Future;
 
 use jiff::Timestamp;
 
-use crate::{Message, Record, Recorded};
+use crate::{Due, Message, Record, Recorded};
 
 /// Something that keeps records. The contract is the test `store_contract` in `tests/`, which runs
 /// against every implementation.
@@ -32,6 +32,46 @@ pub trait Store: Send + Sync {
     fn settle(&self, record: &Record, now: Timestamp) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
+/// What is pending in a store, for whoever forwards what was left behind.
+pub trait Backlog: Send + Sync {
+    /// The records of one shard of the index that are due at `now`, the one that has been due for
+    /// longest first, at most `limit`, and only those behind `after`. The index may lag behind the
+    /// records.
+    ///
+    /// # Errors
+    /// [`PortError`] when the index does not answer.
+    fn due(
+        &self,
+        shard: u8,
+        now: Timestamp,
+        after: Option<Due>,
+        limit: usize,
+    ) -> impl Future<Output = Result<Vec<Due>, PortError>> + Send;
+
+    /// Takes a record, provided that it is still pending and due as it was read: nobody else gets it
+    /// before `until`. `None` when it is not. Counts as an attempt to forward it.
+    ///
+    /// # Errors
+    /// [`PortError`] when nobody knows whether it was claimed, or when it cannot be read.
+    fn claim(
+        &self,
+        due: &Due,
+        until: Timestamp,
+    ) -> impl Future<Output = Result<Option<Record>, PortError>> + Send;
+
+    /// Moves the next attempt at a record that was claimed until `claimed_until`, provided that the
+    /// claim still holds.
+    ///
+    /// # Errors
+    /// [`PortError`] when nobody knows whether it was moved. The claim runs out by itself.
+    fn postpone(
+        &self,
+        record: &Record,
+        claimed_until: Timestamp,
+        to: Timestamp,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
 /// Something that takes messages.
 pub trait Sink: Send + Sync {
     /// Hands a message over; when this returns it is durable there.
@@ -39,6 +79,12 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// [`PortError`] when nobody knows whether it arrived.
     fn forward(&self, message: &Message) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// Something that takes many messages at once.
+pub trait BatchSink: Send + Sync {
+    /// Hands messages over; each has a result of its own, in the same order.
+    fn forward_batch(&self, messages: &[Message]) -> impl Future<Output = Vec<Result<(), PortError>>> + Send;
 }
 
 /// A port that could not do its work. Always an infrastructure fault, never the sender's.

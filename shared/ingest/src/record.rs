@@ -5,10 +5,11 @@
 //! a scheduled job finds what an interrupted delivery left behind. A second body under a key that
 //! has one is kept as `conflict`, for a person to look at.
 
-use std::io::Write;
+use std::io::{Read, Write};
 
 use bytes::Bytes;
 use flate2::Compression;
+use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 
@@ -86,6 +87,8 @@ pub struct Record {
     pub delivery_id: String,
     /// When that delivery arrived.
     pub received_at: Timestamp,
+    /// How often forwarding was begun. The delivery itself is the first attempt.
+    pub attempts: u32,
     /// The body, byte for byte.
     pub payload: Bytes,
     /// The same, as it is stored.
@@ -101,6 +104,17 @@ pub struct StoredPayload {
     pub encoding: Option<&'static str>,
     /// Hex SHA-256 of the body itself.
     pub sha256: String,
+}
+
+/// An entry of the index of pending records.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// The record's key.
+    pub key: String,
+    /// From when on it is left behind.
+    pub due_at: Timestamp,
+    /// Its shard of the index.
+    pub shard: String,
 }
 
 /// What recording an event came to.
@@ -158,6 +172,7 @@ impl Record {
             reply,
             delivery_id,
             received_at,
+            attempts: 1,
         })
     }
 
@@ -204,6 +219,19 @@ impl StoredPayload {
             Self { bytes: gzip(payload), encoding: Some("gzip"), sha256 }
         };
         (stored.bytes.len() <= MAX_PAYLOAD_BYTES).then_some(stored)
+    }
+
+    /// The body itself.
+    ///
+    /// # Errors
+    /// When the stored bytes are not what they say they are.
+    pub fn read(&self) -> std::io::Result<Bytes> {
+        if self.encoding.is_none() {
+            return Ok(self.bytes.clone());
+        }
+        let mut payload = Vec::with_capacity(self.bytes.len() * 4);
+        GzDecoder::new(self.bytes.as_ref()).read_to_end(&mut payload)?;
+        Ok(payload.into())
     }
 }
 

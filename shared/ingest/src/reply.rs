@@ -38,6 +38,9 @@ pub enum Outcome {
     Unidentified(&'static str),
     /// Something we need is out of reach. Nothing is recorded, or nobody knows.
     Unavailable(PortError),
+    /// The sender may well be genuine, but a setting of ours has to be put right before we can tell;
+    /// says which.
+    Misconfigured(&'static str),
 }
 
 impl Outcome {
@@ -57,6 +60,7 @@ impl Outcome {
             Self::Stale(_) => "stale",
             Self::Unidentified(_) => "unidentified",
             Self::Unavailable(_) => "unavailable",
+            Self::Misconfigured(_) => "misconfigured",
         }
     }
 
@@ -66,7 +70,7 @@ impl Outcome {
         match self {
             Self::Refused(refusal) => Some(refusal.to_string()),
             Self::Stale(stale) => Some(stale.to_string()),
-            Self::Unidentified(missing) => Some((*missing).to_owned()),
+            Self::Unidentified(what) | Self::Misconfigured(what) => Some((*what).to_owned()),
             Self::Unavailable(error) => Some(error.chain()),
             _ => None,
         }

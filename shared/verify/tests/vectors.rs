@@ -58,12 +58,13 @@ fn refusals() {
     let good = HEX.sign(&delivery("{}", &[]), secrets("k").newest()).unwrap();
     let header = "x-signature";
     let two_lines = [(header, good.as_str()), (header, good.as_str())];
-    let cases: [(&str, &[Header<'_>], Option<Refusal>); 9] = [
+    let cases: [(&str, &[Header<'_>], Option<Refusal>); 10] = [
         ("right", &[(header, &good)], None),
         ("absent", &[], Some(Refusal::Missing { header })),
         ("empty", &[(header, "")], Some(Refusal::Malformed { header })),
         ("truncated", &[(header, &good[..62])], Some(Refusal::Malformed { header })),
         ("odd", &[(header, &good[..63])], Some(Refusal::Malformed { header })),
+        ("extended", &[(header, &*format!("{good}00").leak())], Some(Refusal::Malformed { header })),
         ("not hex", &[(header, "zz")], Some(Refusal::Malformed { header })),
         ("two lines", &two_lines, Some(Refusal::Repeated { header })),
         ("another digest", &[(header, &*"0".repeat(64).leak())], Some(Refusal::Mismatch { header })),

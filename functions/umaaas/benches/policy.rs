@@ -1,0 +1,35 @@
+//! What the approval policy costs: deciding about one payment, and at start-up.
+//! `cargo bench -p umaaas --bench policy`
+
+#![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
+
+use std::hint::black_box;
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use ingest::{Event, Provider};
+use jiff::Timestamp;
+use umaaas::{Policy, SIGNATURE, Umaaas};
+use verify::{Delivery, Secrets};
+
+fn policy(criterion: &mut Criterion) {
+    let policy = Policy::sample().unwrap();
+    let umaaas = Umaaas::new(Secrets::parse_list("key").unwrap(), None, Some(policy));
+    let payment = event(&umaaas, include_str!("../../../events/umaaas/incoming_payment.json"));
+    assert_eq!(umaaas.decide(&payment).unwrap().name(), "approve");
+
+    criterion.bench_function("decide about a payment by the sample", |bench| {
+        bench.iter(|| umaaas.decide(black_box(&payment)));
+    });
+    criterion.bench_function("parse and validate the sample", |bench| bench.iter(Policy::sample));
+}
+
+fn event(umaaas: &Umaaas, body: &'static str) -> Event {
+    let mut delivery = Delivery::new("/umaaas", body.as_bytes());
+    let signature = SIGNATURE.sign(&delivery, Secrets::parse_list("key").unwrap().newest()).unwrap();
+    delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
+    let delivery = umaaas.verify(delivery, Timestamp::UNIX_EPOCH).unwrap();
+    umaaas.identify(&delivery, Timestamp::UNIX_EPOCH).unwrap()
+}
+
+criterion_group!(benches, policy);
+criterion_main!(benches);

@@ -1,0 +1,620 @@
+//! From a policy and a payment to the reply: signed requests through the whole path, on the
+//! in-memory ports.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::sync::LazyLock;
+
+use aws::Environment;
+use http::{HeaderMap, Method};
+use ingest::memory::{MemorySink, MemoryStore};
+use ingest::{Provider, Receiver, Request};
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use umaaas::{Policy, SIGNATURE, Umaaas};
+use verify::{Delivery, Secrets};
+
+const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json");
+const SAMPLE: &str = include_str!("../policies/sample.cedar");
+const PERMIT: &str = "permit (principal, action, resource);";
+
+type UmaaasReceiver = Receiver<Umaaas, MemoryStore, MemorySink>;
+
+fn receiver(policy: &str) -> UmaaasReceiver {
+    Receiver {
+        provider: umaaas(policy),
+        store: MemoryStore::new(SignedDuration::from_hours(24)),
+        sink: MemorySink::default(),
+        clock: Timestamp::now,
+    }
+}
+
+fn umaaas(policy: &str) -> Umaaas {
+    let policy = Policy::parse("test.cedar", policy).unwrap_or_else(|error| panic!("{error}"));
+    Umaaas::new(Secrets::parse_list("key").unwrap(), None, Some(policy))
+}
+
+async fn send(receiver: &UmaaasReceiver, body: &str) -> (u16, Value) {
+    let secrets = Secrets::parse_list("key").unwrap();
+    let body = body.as_bytes().to_vec();
+    let signature = SIGNATURE.sign(&Delivery::new("/", body.clone()), secrets.newest()).unwrap();
+    let mut headers = HeaderMap::new();
+    headers.insert(SIGNATURE.header, signature.parse().unwrap());
+    let request = Request { method: Method::POST, path: "/umaaas".into(), headers, body: Some(body.into()) };
+    let delivery = Timestamp::now().as_nanosecond().to_string();
+    let (reply, _) = receiver.receive(request, delivery).await;
+    (reply.status, serde_json::from_str(&reply.body).unwrap_or(Value::Null))
+}
+
+/// The reply to a payment: its status, and the reason or the fields.
+fn answer(policy: &str, body: &str) -> (u16, String) {
+    let (status, reply) = runtime().block_on(send(&receiver(policy), body));
+    let said = match status {
+        403 => reply["details"]["reason"].as_str().unwrap().to_owned(),
+        422 => {
+            assert_eq!(reply["requiredFields"], reply["details"]["requiredFields"]);
+            let fields = reply["requiredFields"].as_array().unwrap().iter();
+            fields.map(|field| field.as_str().unwrap()).collect::<Vec<_>>().join(",")
+        }
+        _ => String::new(),
+    };
+    (status, said)
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().build().unwrap()
+}
+
+/// The sample body with other counterparty information.
+fn informed(information: &str) -> String {
+    let start = PENDING.find("{\n      \"fullName\"").unwrap();
+    let end = start + PENDING[start..].find('}').unwrap() + 1;
+    format!("{}{information}{}", &PENDING[..start], &PENDING[end..])
+}
+
+fn with(from: &str, to: &str) -> String {
+    assert!(PENDING.contains(from), "{from}");
+    PENDING.replace(from, to)
+}
+
+/// A rule that forbids, with annotations.
+fn forbid(annotations: &str, condition: &str) -> String {
+    format!("{annotations} forbid (principal, action, resource) when {{ {condition} }};")
+}
+
+#[test]
+fn from_annotations_to_replies() {
+    let tax = forbid(r#"@requires("TAX_ID")"#, "!(principal has taxId)");
+    let born = forbid(r#"@requires("DATE_OF_BIRTH")"#, "principal has dateOfBirth");
+    let both = forbid(r#"@requires("FULL_NAME, REGISTRATION_NUMBER")"#, "true");
+    let large = forbid(r#"@id("large") @reason("too_large") @message("…")"#, "context.amount > 1000");
+    let plain = forbid("", "context.amount > 1000");
+    let never = forbid(r#"@reason("never")"#, "context.amount > 1000000");
+    // Cedar alone would allow this: it leaves the rule out that fails.
+    let fails = forbid("", "context.amount * 9223372036854775807 > 0");
+    let maybe = "permit (principal, action, resource) when { context.amount < 1000 };";
+    for (policy, expected) in [
+        (vec![PERMIT], (200, "")),
+        (vec![PERMIT, &never], (200, "")),
+        (vec![&large], (403, "too_large")),
+        (vec![PERMIT, &large], (403, "too_large")),
+        (vec![PERMIT, &plain], (403, "forbidden")),
+        (vec![PERMIT, &plain, &large], (403, "forbidden")),
+        (vec![PERMIT, &large, &plain], (403, "too_large")),
+        (vec![PERMIT, &tax], (422, "TAX_ID")),
+        (vec![&tax], (422, "TAX_ID")),
+        // only what is missing, once; what is there only when the rule wants another value of it
+        (vec![PERMIT, &both], (422, "REGISTRATION_NUMBER")),
+        (vec![PERMIT, &both, &tax, &both], (422, "REGISTRATION_NUMBER,TAX_ID")),
+        (vec![PERMIT, &born], (422, "DATE_OF_BIRTH")),
+        // a rejection outweighs a question
+        (vec![PERMIT, &tax, &large], (403, "too_large")),
+        (vec![maybe], (403, "not_permitted")),
+        (vec![&never], (403, "not_permitted")),
+        (vec![maybe, &tax], (422, "TAX_ID")),
+        (vec![PERMIT, &fails], (403, "policy_error")),
+        (vec![PERMIT, &fails, &large], (403, "policy_error")),
+        (vec![PERMIT, &fails, &tax], (403, "policy_error")),
+    ] {
+        let policy = policy.join("\n");
+        assert_eq!(answer(&policy, PENDING), (expected.0, expected.1.to_owned()), "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn the_replies_in_full() {
+    let rejecting = forbid(r#"@reason("closed") @message("We are closed.")"#, "true");
+    let (_, body) = send(&receiver(&rejecting), PENDING).await;
+    let expected = json!({
+        "code": "payment_rejected",
+        "message": "The payment is rejected.",
+        "details": {"reason": "closed", "rejectionReason": "We are closed."},
+    });
+    assert_eq!(body, expected);
+
+    let asking = forbid(r#"@requires("TAX_ID,EMAIL")"#, "true");
+    let (_, body) = send(&receiver(&asking), PENDING).await;
+    let expected = json!({
+        "code": "additional_info_required",
+        "message": "More information about the counterparty is required.",
+        "details": {"requiredFields": ["TAX_ID", "EMAIL"]},
+        "requiredFields": ["TAX_ID", "EMAIL"],
+    });
+    assert_eq!(body, expected);
+}
+
+#[test]
+fn the_first_of_many_rejections_is_the_first_in_the_file() {
+    for first in [0, 1, 9, 10, 11, 19] {
+        let rules = (0..20).map(|n| forbid(&format!("@reason(\"r{n}\")"), &format!("{n} >= {first}")));
+        let policy: Vec<String> = rules.collect();
+        // `19 >= 19` is no constant for the validator only if the payment has a part in it
+        let policy = policy.join("\n").replace(">=", "+ context.amount - 50000 >=");
+        assert_eq!(answer(&policy, PENDING), (403, format!("r{first}")));
+    }
+}
+
+#[test]
+fn the_sample_asks_rejects_and_approves() {
+    for (body, expected) in [
+        (PENDING.to_owned(), (200, "")),
+        (informed(r#"{"FULL_NAME":"A","BIRTH_DATE":"1985-06-15","NATIONALITY":"US"}"#), (200, "")),
+        (informed("{}"), (422, "FULL_NAME,DATE_OF_BIRTH")),
+        (informed("null"), (422, "FULL_NAME,DATE_OF_BIRTH")),
+        (with("counterpartyInformation", "other"), (422, "FULL_NAME,DATE_OF_BIRTH")),
+        (informed(r#"{"fullName":"A"}"#), (422, "DATE_OF_BIRTH")),
+        (informed(r#"{"country":"kp"}"#), (403, "restricted_jurisdiction")),
+    ] {
+        assert_eq!(answer(SAMPLE, &body), (expected.0, expected.1.to_owned()), "{body}");
+    }
+}
+
+#[test]
+fn no_spelling_of_a_country_escapes_a_rule_about_jurisdictions() {
+    for information in [
+        r#"{"country":"IR"}"#,
+        r#"{"COUNTRY":"ir"}"#,
+        r#"{"nationality":" Ir "}"#,
+        r#"{"NATIONALITY":"IR"}"#,
+        r#"{"Nationality":"IR"}"#,
+        r#"{"countryOfResidence":"IR"}"#,
+        r#"{"COUNTRY_OF_RESIDENCE":"IR"}"#,
+        r#"{"country of residence":"IR"}"#,
+        r#"{"ULTIMATE_INSTITUTION_COUNTRY":"IR"}"#,
+        r#"{"country":"DE","nationality":"IR"}"#,
+        r#"{"nationality":"DE","country":"DE","COUNTRY_OF_RESIDENCE":"IR"}"#,
+        r#"{"address":{"line1":"1 High Street","country":"IR"}}"#,
+        r#"{"POSTAL_ADDRESS":{"COUNTRY":"ir"}}"#,
+        r#"{"country":"DE","country":"IR"}"#,
+        r#"{"nationalit\u0079":"\u0049R"}"#,
+    ] {
+        let expected = (403, "restricted_jurisdiction".to_owned());
+        assert_eq!(answer(SAMPLE, &informed(information)), expected, "{information}");
+    }
+    for information in [
+        r#"{"country":"Iran"}"#,
+        r#"{"country":"IRN"}"#,
+        r#"{"country":"I"}"#,
+        r#"{"country":"364"}"#,
+        r#"{"country":364}"#,
+        r#"{"country":["IR"]}"#,
+        r#"{"country":"ＩＲ"}"#,
+        r#"{"country":"IR,DE"}"#,
+        r#"{"country":"DE","COUNTRY":"IR"}"#,
+        r#"{"address":{"country":"Iran"}}"#,
+        r#"{"address":{"country":{"code":"IR"}}}"#,
+        r#"{"country":{"code":"IR"}}"#,
+    ] {
+        assert_eq!(answer(SAMPLE, &informed(information)), (403, "undecidable".into()), "{information}");
+    }
+}
+
+/// Everything in the table is there, in the form the table says.
+#[test]
+fn policies_see_the_table_in_the_readme() {
+    let facts = [
+        r#"principal == Sender::"$ada@sender.example" && resource == Receiver::"$grace@receiver.example""#,
+        r#"principal.umaAddress == "$ada@sender.example" && principal.domain == "sender.example""#,
+        r#"principal has fullName && principal.fullName == "Ada Sender""#,
+        r#"principal has dateOfBirth && principal.dateOfBirth == "1985-06-15""#,
+        r#"principal has address && principal.address == "1 High Street, GB""#,
+        r#"principal has taxId && principal.taxId == "T1""#,
+        r#"principal has registrationNumber && principal.registrationNumber == "R1""#,
+        r#"principal has accountNumber && principal.accountNumber == "A1""#,
+        r#"principal has country && principal.country == "FR""#,
+        r#"principal has nationality && principal.nationality == "DE""#,
+        r#"principal has countryOfResidence && principal.countryOfResidence == "US""#,
+        r#"principal has ultimateInstitutionCountry && principal.ultimateInstitutionCountry == "CH""#,
+        r#"principal.countries == ["CH", "DE", "FR", "GB", "US"]"#,
+        r#"principal.hasTag("EMAIL") && principal.getTag("EMAIL") == "ada@sender.example""#,
+        r#"principal.hasTag("score") && principal.getTag("score") == "1.50""#,
+        r#"principal.hasTag("pep") && principal.getTag("pep") == "false""#,
+        r#"principal.hasTag("nested") && principal.getTag("nested") == "{\"a\": [1]}""#,
+        r#"!principal.hasTag("blank") && !principal.hasTag("null") && !principal.hasTag("absent")"#,
+        r#"resource.umaAddress == "$grace@receiver.example" && resource.domain == "receiver.example""#,
+        r#"resource has userId && resource.userId == "User:0193a1c4-7d10-7b02-0000-000000000001""#,
+        r#"resource has platformUserId && resource.platformUserId == "18d3e5f7b4a9c2""#,
+        r#"context.amount == 9223372036854775807 && context.currency == "USD""#,
+        r#"context has decimals && context.decimals == 2"#,
+        r#"context has description && context.description == "Invoice 7""#,
+        r#"context.time == datetime("2026-11-02T09:25:10.123Z")"#,
+    ];
+    let rules = facts.iter().enumerate();
+    let rules = rules.map(|(n, fact)| forbid(&format!("@reason(\"fact-{n}\")"), &format!("!({fact})")));
+    let policy = rules.collect::<String>() + r#"permit (principal, action == Action::"pay", resource);"#;
+    let upper = r#"{"FULL_NAME":" Ada Sender\n","BIRTH_DATE":"1985-06-15","POSTAL_ADDRESS":{"line1":"1 High Street","line2":"","city":null,"country":"gb"},
+        "TAX_ID":"T1","REGISTRATION_NUMBER":"R1","ACCOUNT_IDENTIFIER":"A1","COUNTRY":"fr","NATIONALITY":"de",
+        "COUNTRY_OF_RESIDENCE":"us","ULTIMATE_INSTITUTION_COUNTRY":"ch",
+        "EMAIL":"ada@sender.example","score":1.50,"pep":false,"nested":{"a": [1]},"blank":" \t","null":null}"#;
+    let camel = r#"{"fullName":"Ada Sender","full_name":"Ada Sender","dateOfBirth":"1985-06-15","DATE_OF_BIRTH":"1985-06-15",
+        "address":"1 High Street, GB","ADDRESS":{"line1":"1 High Street","country":"GB"},
+        "taxId":"T1","registrationNumber":"R1","accountNumber":"A1","ACCOUNT_NUMBER":"A1","country":"FR","nationality":"DE",
+        "countryOfResidence":"US","ultimateInstitutionCountry":"CH",
+        "EMAIL":"ada@sender.example","score":1.50,"pep":false,"nested":{"a": [1]}}"#;
+    for information in [upper, camel] {
+        let body = informed(information)
+            .replace("50000", "9223372036854775807")
+            .replace("\"USD\"", "\" usd\"")
+            .replace("$ada@sender.example\"", " $Ada@Sender.EXAMPLE\"")
+            .replace("09:25:10Z", "10:25:10.123456+01:00")
+            .replace("\"platformUserId\"", "\"description\": \" Invoice 7 \", \"platformUserId\"");
+        assert_eq!(answer(&policy, &body), (200, String::new()), "{body}");
+    }
+}
+
+#[test]
+fn missing_fields_are_missing_and_odd_ones_undecidable() {
+    let policy = forbid(
+        r#"@reason("seen")"#,
+        "principal has fullName || resource has userId || context has description || context has decimals",
+    ) + PERMIT;
+    let nothing = informed("{}")
+        .replace("\"userId\"", "\"u\"")
+        .replace("\"decimals\"", "\"d\"")
+        .replace("\"platformUserId\"", "\"p\"");
+    assert_eq!(answer(&policy, &nothing), (200, String::new()), "all of these may be missing");
+
+    let huge = "9".repeat(400);
+    let many: Vec<String> = (0..257).map(|n| format!("\"f{n}\":1")).collect();
+    let many = format!("{{{}}}", many.join(","));
+    let undecidable = [
+        // what the schema requires
+        with("\"receivedAmount\"", "\"r\""),
+        with("\"amount\"", "\"a\""),
+        with("\"currency\"", "\"c\""),
+        with("\"code\"", "\"c\""),
+        with("\"USD\"", "\" \""),
+        with("\"senderUmaAddress\"", "\"s\""),
+        with("\"receiverUmaAddress\"", "\"r\""),
+        // what is there but cannot be what it should
+        with("50000", &huge),
+        with("50000", "9223372036854775808"),
+        with("50000", "-1"),
+        with("50000", "500.0"),
+        with("50000", "5e4"),
+        with("50000", "\"50000\""),
+        with("50000", "null"),
+        with("\"decimals\": 2", "\"decimals\": 2.0"),
+        with("\"decimals\": 2", &format!("\"decimals\": {huge}")),
+        with("\"USD\"", "840"),
+        with("\"USD\"", r#""\ud800""#),
+        with("\"18d3e5f7b4a9c2\"", "18"),
+        with("\"platformUserId\"", "\"description\": [\"x\"], \"platformUserId\""),
+        with("\"$ada@sender.example\"", "\"ada\""),
+        with("\"$ada@sender.example\"", "\"$ada@\""),
+        with("\"$ada@sender.example\"", "\"@sender.example\""),
+        with("\"$ada@sender.example\"", "\"$ada@sender.example.\""),
+        with("\"$ada@sender.example\"", "\"$ada@sender.example@other.example\""),
+        with("\"$ada@sender.example\"", "\"$ada@ｓender.example\""),
+        with("\"$ada@sender.example\"", "{}"),
+        with("2026-11-02T09:25:10Z", "yesterday"),
+        with("2026-11-02T09:25:10Z", "-000001-11-02T09:25:10Z"),
+        informed("[]"),
+        informed("\"Ada\""),
+        informed("7"),
+        informed(r#"{"fullName":7}"#),
+        informed(r#"{"fullName":["Ada"]}"#),
+        informed(r#"{"fullName":"\ud800"}"#),
+        informed(r#"{"fullName":"Ada","FULL_NAME":"Bob"}"#),
+        informed(r#"{"dateOfBirth":19850615}"#),
+        informed(&format!("{{\"taxId\":{huge}}}")),
+        informed(r#"{"accountNumber":12345}"#),
+        informed(r#"{"address":7}"#),
+        informed(r#"{"address":{"line1":7}}"#),
+        informed(r#"{"anything":"\ud800"}"#),
+        informed(&many),
+        r#"{"type":"INCOMING_PAYMENT","webhookId":"w","timestamp":"2026-11-02T09:25:10Z"}"#.to_owned(),
+        r#"{"type":"INCOMING_PAYMENT","webhookId":"w","timestamp":"2026-11-02T09:25:10Z","transaction":[]}"#
+            .to_owned(),
+        r#"{"type":"INCOMING_PAYMENT","webhookId":"w","timestamp":"2026-11-02T09:25:10Z","transaction":{}}"#
+            .to_owned(),
+    ];
+    for body in undecidable {
+        assert_eq!(answer(&policy, &body), (403, "undecidable".into()), "{body:.900}");
+    }
+
+    let blank = [
+        informed(r#"{"fullName":null}"#),
+        informed(r#"{"fullName":""}"#),
+        informed(r#"{"fullName":" \u00a0\u200b\u0000"}"#),
+    ];
+    for body in blank {
+        assert_eq!(answer(SAMPLE, &body), (422, "FULL_NAME,DATE_OF_BIRTH".into()), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn an_undecidable_payment_is_recorded_with_the_field_and_without_its_value() {
+    let receiver = receiver(SAMPLE);
+    let (_, body) = send(&receiver, &with("50000", "123.45")).await;
+    let expected = "transaction.receivedAmount.amount is not an integer from 0 to 9223372036854775807.";
+    assert_eq!(body["details"]["rejectionReason"], expected);
+    let envelope: Value = serde_json::from_str(&receiver.sink.messages()[0].body).unwrap();
+    assert_eq!(envelope["decisionreason"], "undecidable");
+    assert_eq!(envelope["policyhash"], ingest::sha256_hex(SAMPLE.as_bytes()));
+    assert_eq!(envelope.get("decisionpolicies"), None);
+}
+
+#[tokio::test]
+async fn the_first_decision_stands_and_is_explained() {
+    let rejecting = format!("{}{PERMIT}", forbid(r#"@id("closed") @reason("closed")"#, "context.amount > 1"));
+    let first = receiver(&rejecting);
+    assert_eq!(send(&first, PENDING).await.0, 403);
+
+    // a newer policy would approve
+    let second = Receiver { provider: umaaas(PERMIT), ..first };
+    let (status, body) = send(&second, PENDING).await;
+    assert_eq!((status, &body["details"]), (409, &json!({"decision": "reject"})));
+
+    let key = "umaaas#INCOMING_PAYMENT#Webhook:0193a1c4-7d10-7b02-0000-0000000000c1";
+    let decision = second.store.get(key).unwrap().record.decision.unwrap();
+    assert_eq!(
+        (decision.reason(), decision.policies.as_slice()),
+        (Some("closed"), &["closed".to_owned()][..])
+    );
+    assert_eq!(decision.policy_hash, Some(ingest::sha256_hex(rejecting.as_bytes())));
+
+    let messages = second.sink.messages();
+    assert_eq!(messages.len(), 1);
+    let envelope: Value = serde_json::from_str(&messages[0].body).unwrap();
+    let said = ["decision", "decisionreason", "decisionpolicies", "policyhash", "decisionmicros"];
+    let expected = [
+        json!("reject"),
+        json!("closed"),
+        json!("closed"),
+        json!(decision.policy_hash),
+        json!(decision.micros),
+    ];
+    assert_eq!(said.map(|name| envelope[name].clone()), expected);
+    assert!(envelope["decisionmicros"].is_u64(), "{envelope}");
+}
+
+#[test]
+fn an_approval_names_the_rules_that_permit() {
+    let policy = format!(
+        "@id(\"small\") permit (principal, action, resource) when {{ context.amount < 60000 }}; {PERMIT}"
+    );
+    let receiver = receiver(&policy);
+    runtime().block_on(send(&receiver, PENDING));
+    let envelope: Value = serde_json::from_str(&receiver.sink.messages()[0].body).unwrap();
+    assert_eq!(
+        (&envelope["decision"], &envelope["decisionpolicies"]),
+        (&json!("approve"), &json!("small,policy1"))
+    );
+}
+
+#[test]
+fn policies_that_are_wrong_do_not_start() {
+    let two = |id: &str| format!("@id(\"{id}\") {PERMIT}");
+    let domains = (0..2000).map(|n| format!("principal.domain == \"d{n}.example\""));
+    let deep = forbid("", &domains.collect::<Vec<_>>().join(" || "));
+    for (policy, expected) in [
+        ("", "there is no rule in it"),
+        ("// nothing", "there is no rule in it"),
+        ("permit (principal, action, resource)", "line 1: "),
+        (
+            "\n\npermit (principal, action, resource)\nwhen { principal.fulName == \"x\" };",
+            "line 4: for policy `policy0`, attribute `fulName` on entity type `Sender` not found",
+        ),
+        ("permit (principal, action, resource) when { context.amont > 1 };", "`amont`"),
+        ("permit (principal, action, resource) when { principal.fullName == \"x\" };", "`fullName`"),
+        ("permit (principal, action, resource) when { context.amount > \"1\" };", "type"),
+        ("permit (principal, action, resource) when { principal.getTag(\"EMAIL\") == \"x\" };", "tag"),
+        ("permit (principal, action == Action::\"approve\", resource);", "Action::\"approve\""),
+        ("permit (principal == User::\"x\", action, resource);", "User"),
+        ("forbid (principal, action, resource) when { context.amount > 1 && false };", "impossible"),
+        ("permit (principal == ?principal, action, resource);", "a template"),
+        (&deep, "recursion limit"),
+        (
+            "forbid (principal, action, resource) when { context.amount - 9223372036854775807 - 2 > 0 };",
+            "overflow",
+        ),
+        (
+            "@require(\"TAX_ID\") forbid (principal, action, resource);",
+            "rule `policy0`: @require is not one of",
+        ),
+        ("@requires(\"TAXID\") forbid (principal, action, resource);", "`TAXID` is not one of FULL_NAME, "),
+        ("@requires(\"TAX_ID,\") forbid (principal, action, resource);", "`` is not one of"),
+        ("@requires forbid (principal, action, resource);", "`` is not one of"),
+        ("@requires(\"TAX_ID\") permit (principal, action, resource);", "a permit has no annotation but @id"),
+        ("@reason(\"x\") permit (principal, action, resource);", "a permit has no annotation but @id"),
+        ("@requires(\"TAX_ID\") @reason(\"x\") forbid (principal, action, resource);", "has no @reason"),
+        ("@reason(\"\") forbid (principal, action, resource);", "a @reason has"),
+        ("@message(\" \") forbid (principal, action, resource);", "a @message has"),
+        ("@id(\"a,b\") permit (principal, action, resource);", "an @id has"),
+        (&format!("{} {}", two("a"), two("a")), "two rules have the id `a`"),
+        (&format!("{} {PERMIT}", two("policy1")), "two rules have the id `policy1`"),
+        (
+            &format!("@message(\"{}\") forbid (principal, action, resource);", "m".repeat(501)),
+            "a @message has",
+        ),
+    ] {
+        let error = Policy::parse("own.cedar", policy).unwrap_err().to_string();
+        assert!(
+            error.starts_with("own.cedar: ") && error.contains(expected),
+            "{policy}\n{error}\n{expected}"
+        );
+    }
+}
+
+#[test]
+fn the_environment_names_the_policy() {
+    let provider = |policy: Option<&str>| {
+        let policy = policy.map(str::to_owned);
+        let environment = Environment::from_lookup(move |name| match name {
+            "UMAAAS_WEBHOOK_SECRETS" => Some("key".to_owned()),
+            "APPROVAL_POLICY" => policy.clone(),
+            _ => None,
+        });
+        Umaaas::from_environment(&environment).map(|provider| Receiver { provider, ..receiver(PERMIT) })
+    };
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let (own, wrong) = (folder.join("own.cedar"), folder.join("wrong.cedar"));
+    std::fs::write(&own, forbid(r#"@reason("own")"#, "true")).unwrap();
+    std::fs::write(&wrong, forbid("", "context.amont > 1")).unwrap();
+
+    let reason = |policy| {
+        let (status, body) = runtime().block_on(send(&provider(policy).unwrap(), PENDING));
+        (status, body["details"]["reason"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(reason(None), (403, "no_policy".into()));
+    assert_eq!(reason(Some("  ")), (403, "no_policy".into()));
+    assert_eq!(reason(Some("sample")), (200, String::new()));
+    assert_eq!(reason(own.to_str()), (403, "own".into()));
+    for (file, problem) in [(folder.join("absent.cedar"), "No such file"), (wrong, "`amont`")] {
+        let file = file.to_str().unwrap();
+        let error = provider(Some(file)).unwrap_err().to_string();
+        assert!(error.starts_with(&format!("APPROVAL_POLICY is wrong: {file}: ")), "{error}");
+        assert!(error.contains(problem), "{error}");
+    }
+}
+
+#[test]
+fn the_policy_is_asked_only_about_what_waits() {
+    let completed = with("\"PENDING\"", "\"COMPLETED\"");
+    let everything = forbid("", "true");
+    assert_eq!(answer(&everything, &completed).0, 200);
+    assert_eq!(answer(&everything, &with("\"PENDING\"", "\"ON_HOLD\"")), (403, "forbidden".into()));
+    let newer = with("\"INCOMING_PAYMENT\"", "\"INCOMING_PAYMENT_V2\"");
+    assert_eq!(answer(PERMIT, &newer), (403, "unknown_kind".into()));
+}
+
+/// A JSON value of any type.
+fn any_json() -> impl Strategy<Value = String> {
+    let leaf = prop_oneof![
+        Just("null".to_owned()),
+        any::<bool>().prop_map(|flag| flag.to_string()),
+        any::<i64>().prop_map(|number| number.to_string()),
+        "[0-9]{1,40}(\\.[0-9]{1,3})?([eE][+-]?[0-9]{1,3})?"
+            .prop_filter("a JSON number", |number| { !number.starts_with('0') || number.len() == 1 }),
+        "\\PC{0,12}".prop_map(|text| json!(text).to_string()),
+        Just(r#""\ud800""#.to_owned()),
+        "[a-z]{2}".prop_map(|text| json!(text).to_string()),
+    ];
+    leaf.prop_recursive(3, 16, 4, |inner| {
+        let fields = prop::collection::vec((any_name(), inner.clone()), 0..4).prop_map(object);
+        let list = prop::collection::vec(inner, 0..4).prop_map(|items| format!("[{}]", items.join(",")));
+        prop_oneof![fields, list]
+    })
+}
+
+fn object(fields: Vec<(String, String)>) -> String {
+    let fields: Vec<String> = fields.iter().map(|(name, value)| format!("{}:{value}", json!(name))).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+/// A field's name: one that means something, or any.
+fn any_name() -> impl Strategy<Value = String> {
+    let known = prop::sample::select(vec![
+        "status",
+        "type",
+        "senderUmaAddress",
+        "receiverUmaAddress",
+        "receivedAmount",
+        "amount",
+        "currency",
+        "code",
+        "decimals",
+        "userId",
+        "description",
+        "counterpartyInformation",
+        "fullName",
+        "FULL_NAME",
+        "address",
+        "country",
+        "NATIONALITY",
+        "BIRTH_DATE",
+        "EMAIL",
+    ]);
+    prop_oneof![4 => known.prop_map(str::to_owned), 1 => "\\PC{0,8}"]
+}
+
+/// What is decided, in one word.
+fn decided(umaaas: &Umaaas, body: &str) -> &'static str {
+    let mut delivery = Delivery::new("/umaaas", body.as_bytes().to_vec());
+    let secrets = Secrets::parse_list("key").unwrap();
+    let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
+    delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
+    let delivery = umaaas.verify(delivery, Timestamp::UNIX_EPOCH).unwrap();
+    let event = umaaas.identify(&delivery, Timestamp::UNIX_EPOCH).unwrap();
+    umaaas.decide(&event).map_or("nothing", |decision| decision.name())
+}
+
+static BY_SAMPLE: LazyLock<Umaaas> = LazyLock::new(|| umaaas(SAMPLE));
+
+static BY_MANY_RULES: LazyLock<Umaaas> = LazyLock::new(|| {
+    let rules = [
+        PERMIT.to_owned(),
+        forbid("", "context.amount > 1000"),
+        forbid(r#"@requires("TAX_ID")"#, "context.amount > 500 && !(principal has taxId)"),
+        forbid("", r#"principal.domain == "bad.example""#),
+        forbid("", r#"principal.countries.contains("IR")"#),
+        forbid("", r#"context has description && context.description like "*x*""#),
+        forbid("", r#"principal.hasTag("flag")"#),
+        // fails for large amounts
+        forbid("", "context.amount * 2 < 0"),
+    ];
+    umaaas(&rules.join("\n"))
+});
+
+proptest! {
+    #[test]
+    fn no_payment_makes_decide_panic(transaction in any_json(), time in "\\PC{0,30}") {
+        let body = format!(r#"{{"type":"INCOMING_PAYMENT","webhookId":"w","timestamp":{},"transaction":{transaction}}}"#, json!(time));
+        let decision = decided(&BY_SAMPLE, &body);
+        prop_assert!(matches!(decision, "reject" | "request_information"), "{decision} {body}");
+    }
+
+    #[test]
+    fn no_field_makes_decide_panic(fields in prop::collection::vec((any_name(), any_json()), 0..6), replaced in any_json()) {
+        let body = informed(&object(fields)).replace("50000", &replaced);
+        decided(&BY_SAMPLE, &body);
+    }
+
+    #[test]
+    fn nothing_is_approved_that_any_rule_forbids(
+        amount in prop_oneof![0..2000i64, Just(i64::MAX)],
+        domain in prop::sample::select(vec!["sender.example", "bad.example", "BAD.example"]),
+        country in prop::sample::select(vec!["", "de", "IR", "ir", "Iran"]),
+        name in prop::sample::select(vec!["country", "NATIONALITY", "countryOfResidence"]),
+        description in "[a-z ]{0,6}",
+        flagged in any::<bool>(),
+    ) {
+        let mut information = json!({name: country});
+        if flagged {
+            information["flag"] = json!("yes");
+        }
+        let body = informed(&information.to_string())
+            .replace("50000", &amount.to_string())
+            .replace("sender.example", domain)
+            .replace("\"platformUserId\"", &format!("\"description\": {}, \"platformUserId\"", json!(description)));
+        let forbidden = amount > 500
+            || domain != "sender.example"
+            || !matches!(country, "" | "de")
+            || description.contains('x')
+            || flagged;
+        let decision = decided(&BY_MANY_RULES, &body);
+        prop_assert_eq!(decision == "approve", !forbidden, "{} {}", decision, body);
+    }
+}

@@ -1,0 +1,32 @@
+//! What the function would answer to a webhook: the provider's own steps, one after the other.
+
+use anyhow::{Context, anyhow};
+use ingest::{Decision, Outcome, Provider, Reply};
+use jiff::Timestamp;
+use umaaas::{Policy, SIGNATURE, Umaaas};
+use verify::{Delivery, Secrets};
+
+/// A provider with this policy.
+pub(crate) fn umaaas(policy: Policy) -> Umaaas {
+    Umaaas::new(secrets(), None, Some(policy))
+}
+
+/// Signs what is tried out here, and protects nothing.
+fn secrets() -> Secrets {
+    Secrets::parse_list("cargo webhooks").expect("a secret is not empty")
+}
+
+/// The decision about a webhook, if it waits for one, and the reply to its first delivery.
+pub(crate) fn answer(umaaas: &Umaaas, body: Vec<u8>) -> anyhow::Result<(Option<Decision>, Reply)> {
+    let mut delivery = Delivery::new("/umaaas", body);
+    let signature = SIGNATURE.sign(&delivery, secrets().newest()).context("only the body is signed")?;
+    delivery.headers.insert(SIGNATURE.header, signature.parse()?);
+
+    let now = Timestamp::UNIX_EPOCH; // nothing is too old: no tolerance is set
+    let refused = |outcome: Outcome| anyhow!(outcome.detail().unwrap_or(outcome.name().to_owned()));
+    let delivery = umaaas.verify(delivery, now).map_err(refused)?;
+    let event = umaaas.identify(&delivery, now).map_err(refused)?;
+    let decision = umaaas.decide(&event);
+    let reply = umaaas.reply(&Outcome::Accepted { decision: decision.clone() });
+    Ok((decision, reply))
+}

@@ -1,0 +1,67 @@
+//! `cargo webhooks`: commands for those who run the service.
+
+mod answer;
+mod cases;
+mod policy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Commands for those who run the service.
+#[derive(Parser)]
+#[command(name = "webhooks", bin_name = "cargo webhooks")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Try out an approval policy (functions/umaaas/policies), without deploying it.
+    #[command(subcommand)]
+    Policy(PolicyCommand),
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Runs test cases and prints a table. Fails unless every case comes out as it says.
+    Test {
+        #[command(flatten)]
+        policy: PolicyFile,
+        /// Where the cases are: `*.json` in this folder. `cases` beside the policy unless given.
+        #[arg(long, value_name = "DIR")]
+        cases: Option<PathBuf>,
+    },
+    /// Prints what the policy decides about one webhook, by which rules, and the exact reply.
+    Explain {
+        #[command(flatten)]
+        policy: PolicyFile,
+        /// The webhook's body.
+        #[arg(value_name = "BODY.json")]
+        body: PathBuf,
+    },
+}
+
+#[derive(Args)]
+struct PolicyFile {
+    /// The Cedar file. The built-in sample unless given.
+    #[arg(long = "policy", value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let Command::Policy(command) = Cli::parse().command;
+    let done = match command {
+        PolicyCommand::Test { policy, cases } => policy::test(policy.file.as_deref(), cases),
+        PolicyCommand::Explain { policy, body } => policy::explain(policy.file.as_deref(), &body),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

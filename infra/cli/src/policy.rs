@@ -1,0 +1,85 @@
+//! `cargo webhooks policy`: an approval policy, tried out.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use serde::de::IgnoredAny;
+use umaaas::{Policy, Umaaas};
+
+use crate::answer::{answer, umaaas};
+use crate::cases::{self, summary};
+
+/// Where the sample is.
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions/umaaas/policies/sample.cedar");
+
+/// Runs the cases in a folder.
+pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Result<()> {
+    let umaaas = provider(file)?;
+    let folder = cases.unwrap_or_else(|| file.unwrap_or(Path::new(SAMPLE)).with_file_name("cases"));
+    let cases = cases::read(&folder)?;
+
+    let mut rows = vec![["".to_owned(), "case".to_owned(), "expected".to_owned(), "decided".to_owned()]];
+    for case in &cases {
+        let answer = answer(&umaaas, case.body()?);
+        let (decision, _) = answer.with_context(|| format!("case \"{}\"", case.case))?;
+        let (expected, got) = (case.expected(), case.got(decision.as_ref()));
+        let result = if expected == got { "ok" } else { "FAILED" };
+        rows.push([result.to_owned(), case.case.clone(), expected, got]);
+    }
+    print_table(&rows);
+    let failed = rows.iter().filter(|row| row[0] == "FAILED").count();
+    println!("\n{} cases, {failed} failed; policy {}", cases.len(), named(file, &umaaas));
+    if failed > 0 {
+        bail!("{failed} of {} cases failed", cases.len());
+    }
+    Ok(())
+}
+
+/// Explains the decision about one webhook.
+pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
+    let umaaas = provider(file)?;
+    let bytes = std::fs::read(body).with_context(|| body.display().to_string())?;
+    serde_json::from_slice::<IgnoredAny>(&bytes).with_context(|| body.display().to_string())?;
+    let (decision, reply) = answer(&umaaas, bytes).with_context(|| body.display().to_string())?;
+
+    println!("policy    {}", named(file, &umaaas));
+    match &decision {
+        None => println!("decision  none: this webhook does not wait for approval"),
+        Some(decision) => {
+            println!("decision  {}", summary(decision));
+            for id in &decision.policies {
+                let rule = umaaas.policy().and_then(|policy| policy.rule(id)).unwrap_or_default();
+                print!("rule      {id}\n{}", indented(&rule));
+            }
+        }
+    }
+    print!("reply     HTTP {}\n{}", reply.status, indented(&reply.body));
+    Ok(())
+}
+
+fn provider(file: Option<&Path>) -> anyhow::Result<Umaaas> {
+    let policy = match file {
+        None => Policy::sample(),
+        Some(file) => Policy::load(&file.to_string_lossy()),
+    };
+    Ok(umaaas(policy?))
+}
+
+/// A policy's file and hash, as records and messages have it.
+fn named(file: Option<&Path>, umaaas: &Umaaas) -> String {
+    let file = file.map_or("sample".to_owned(), |file| file.display().to_string());
+    format!("{file}, sha256 {}", umaaas.policy().map_or("", Policy::hash))
+}
+
+fn indented(text: &str) -> String {
+    text.lines().map(|line| format!("          {line}\n")).collect()
+}
+
+fn print_table(rows: &[[String; 4]]) {
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let widths = [width(0), width(1), width(2)];
+    for [result, case, expected, decided] in rows {
+        let [first, second, third] = widths;
+        println!("{result:first$}  {case:second$}  {expected:third$}  {decided}");
+    }
+}

@@ -1,0 +1,154 @@
+//! `cargo webhooks policy`, as its user meets it: the built binary.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+const PAYMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/umaaas/incoming_payment.json");
+
+/// Whether the command succeeded, and what it printed.
+fn run(arguments: &[&str]) -> (bool, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_webhooks")).args(arguments).output().unwrap();
+    let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    (output.status.success(), text)
+}
+
+/// A folder of its own for one test, as if for the first time.
+fn folder(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if folder.exists() {
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
+    std::fs::create_dir_all(folder.join("cases")).unwrap();
+    folder
+}
+
+fn write(file: &Path, text: &str) -> String {
+    std::fs::write(file, text).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn the_cases_of_the_sample_pass() {
+    let (success, text) = run(&["policy", "test"]);
+    assert!(success, "{text}");
+    assert!(text.contains("ok  the documented sample ") && text.contains(" cases, 0 failed"), "{text}");
+}
+
+#[test]
+fn a_case_that_fails_shows_in_the_table_and_in_the_exit_code() {
+    let folder = folder("fails");
+    let policy = write(
+        &folder.join("own.cedar"),
+        r#"@id("large") @reason("too_large") forbid (principal, action, resource) when { context.amount > 10 };
+           permit (principal, action, resource);"#,
+    );
+    write(
+        &folder.join("cases/a.json"),
+        r#"[{"case": "as it is", "expect": {"decision": "approve"}},
+            {"case": "small", "change": {"transaction": {"receivedAmount": {"amount": 10}}}, "expect": {"decision": "approve"}},
+            {"case": "large", "expect": {"decision": "reject", "reason": "too_large", "policies": ["large"]}},
+            {"case": "nothing to decide", "change": {"transaction": {"status": "COMPLETED"}}, "expect": {"decision": "approve"}}]"#,
+    );
+    let (success, text) = run(&["policy", "test", "--policy", &policy]);
+    assert!(!success);
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+    assert_eq!(lines[1].join(" "), "FAILED as it is approve reject: too_large");
+    assert_eq!(lines[2].join(" "), "ok small approve approve");
+    assert_eq!(lines[3].join(" "), "ok large reject: too_large by large reject: too_large by large");
+    assert_eq!(lines[4].join(" "), "FAILED nothing to decide approve nothing to decide");
+    assert!(text.contains("4 cases, 2 failed"), "{text}");
+}
+
+#[test]
+fn wrong_cases_are_named_by_file_and_field() {
+    let folder = folder("wrong");
+    let cases = folder.join("cases");
+    let run_cases = || run(&["policy", "test", "--cases", cases.to_str().unwrap()]);
+    let (success, text) = run_cases();
+    assert!(!success && text.contains("there is no case"), "{text}");
+    for (text, expected) in [
+        ("[]", "there is no case"),
+        ("{", "one.json: "),
+        (r#"[{"case": "x", "expekt": {}}]"#, "one.json: unknown field `expekt`"),
+        (r#"[{"case": "x"}]"#, "one.json: missing field `expect`"),
+        (r#"[{"case": "x", "expect": {"decision": "accept"}}]"#, "unknown variant `accept`"),
+        (
+            r#"[{"case": "x", "expect": {"decision": "reject"}}]"#,
+            "one.json: case \"x\": expect: a rejection has a `reason`",
+        ),
+        (
+            r#"[{"case": "x", "expect": {"decision": "approve", "reason": "r"}}]"#,
+            "an approval has no `reason`",
+        ),
+        (
+            r#"[{"case": "x", "body": {}, "change": {}, "expect": {"decision": "approve"}}]"#,
+            "both `change` and `body`",
+        ),
+        (
+            r#"[{"case": "x", "body": {}, "expect": {"decision": "approve"}}]"#,
+            "case \"x\": webhookId is missing",
+        ),
+    ] {
+        write(&cases.join("one.json"), text);
+        let (success, printed) = run_cases();
+        assert!(!success && printed.contains(expected), "{text}: {printed}");
+    }
+    let (success, text) = run(&["policy", "test", "--cases", "absent"]);
+    assert!(!success && text.contains("absent: No such file"), "{text}");
+}
+
+#[test]
+fn a_wrong_policy_is_named_by_file_line_and_field() {
+    let folder = folder("policy");
+    let text = "\npermit (principal, action, resource)\nwhen { principal.fulName == \"x\" };";
+    let policy = write(&folder.join("own.cedar"), text);
+    for command in [&["policy", "test"][..], &["policy", "explain", PAYMENT]] {
+        let (success, text) = run(&[command, &["--policy", &policy]].concat());
+        assert!(!success, "{text}");
+        assert!(text.contains(&format!("{policy}: line 3: ")) && text.contains("`fulName`"), "{text}");
+        let (success, text) = run(&[command, &["--policy", "absent.cedar"]].concat());
+        assert!(!success && text.contains("absent.cedar: No such file"), "{text}");
+    }
+}
+
+#[test]
+fn explain_prints_the_decision_its_rules_and_the_exact_reply() {
+    let (success, text) = run(&["policy", "explain", PAYMENT]);
+    assert!(success, "{text}");
+    assert!(text.contains("decision  approve\nrule      everything-else\n"), "{text}");
+    assert!(text.contains("permit (principal, action, resource);\n"), "{text}");
+    assert!(text.ends_with("reply     HTTP 200\n"), "{text}");
+
+    let folder = folder("explain");
+    let payment = std::fs::read_to_string(PAYMENT).unwrap();
+    let restricted =
+        write(&folder.join("ir.json"), &payment.replace("\"fullName\"", "\"country\": \"IR\", \"fullName\""));
+    let (success, text) = run(&["policy", "explain", &restricted]);
+    assert!(success, "{text}");
+    for expected in [
+        "decision  reject: restricted_jurisdiction\n",
+        "rule      restricted-jurisdiction\n",
+        "@reason(\"restricted_jurisdiction\")\n",
+        "reply     HTTP 403\n",
+        r#"{"code":"payment_rejected","message":"The payment is rejected.","details":{"reason":"restricted_jurisdiction","rejectionReason":"Payments from this country are not accepted."}}"#,
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+
+    for (body, expected) in [
+        ("{", "wrong.json: EOF"),
+        ("{}", "wrong.json: webhookId is missing"),
+        ("[]", "wrong.json: the body is not"),
+    ] {
+        let wrong = write(&folder.join("wrong.json"), body);
+        let (success, text) = run(&["policy", "explain", &wrong]);
+        assert!(!success && text.contains(expected), "{text}");
+    }
+    let (success, text) = run(&["policy", "explain", "absent.json"]);
+    assert!(!success && text.contains("absent.json: No such file"), "{text}");
+    let completed = write(&folder.join("completed.json"), &payment.replace("PENDING", "COMPLETED"));
+    let (success, text) = run(&["policy", "explain", &completed]);
+    assert!(success && text.contains("does not wait for approval") && text.contains("HTTP 200"), "{text}");
+}
