@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 use local::ministack::{self, Ministack};
 use local::progress::step;
-use local::providers::{PROVIDERS, Provider};
+use local::providers::PROVIDERS;
 use local::samples::{self, Row};
 use local::stack::Stack;
 use local::tools::Tools;
@@ -144,25 +144,16 @@ fn write_env(environment: &[(String, String)]) -> Result<()> {
 fn explain(service: &Service) {
     println!("endpoint   {}", service.stack.endpoint);
     for provider in PROVIDERS {
-        let Some(sample) = provider.samples.first() else { continue };
-        println!("url        {}/{}", service.watch.url(), provider.name);
+        let url = service.watch.url();
+        println!("url        {url}/{}", provider.name);
         println!("secret     {}", provider.secret);
         println!("queue      {}", service.stack.queue(provider).url);
-        println!("\nTry it:\n{}", example(service, provider, sample.file));
+        if let Some(sample) = provider.samples.first() {
+            let example = provider.example.replace("{url}", &url).replace("{secret}", provider.secret);
+            println!("\nTry it:\n{}", example.replace("{file}", &provider.file(sample)));
+        }
     }
     println!("The functions' log follows. Ctrl-C stops everything.\n");
-}
-
-fn example(service: &Service, provider: &Provider, file: &str) -> String {
-    let url = service.watch.url();
-    let Provider { name, secret, .. } = provider;
-    format!(
-        r#"
-  body=events/{name}/{file}.json
-  signature=$(openssl dgst -sha256 -hmac {secret} -hex < $body | sed 's/.* //')
-  curl -i {url}/{name} -H 'content-type: application/json' -H "x-umaaas-signature: $signature" --data-binary @$body
-"#
-    )
 }
 
 impl Service {

@@ -90,10 +90,12 @@ impl Stack {
         shared
     }
 
-    /// The environment of a provider's functions.
+    /// The environment of a provider's functions, and the reconciler's share of it.
     pub fn environment(&self, provider: &Provider) -> Vec<(String, String)> {
+        let reconciler_queue = format!("{}_QUEUE_URL", provider.name.to_uppercase());
         let mut variables = vec![
             ("EVENTS_TABLE", self.table.as_str()),
+            (reconciler_queue.as_str(), &self.queue(provider).url),
             ("QUEUE_URL", &self.queue(provider).url),
             (provider.secrets_variable, provider.secret),
             ("AWS_ENDPOINT_URL", &self.endpoint),

@@ -53,7 +53,7 @@ pub struct Watch {
 /// # Errors
 /// They do not build.
 pub async fn build() -> Result<()> {
-    let binaries = PROVIDERS.iter().flat_map(|provider| provider.binaries);
+    let binaries = PROVIDERS.iter().flat_map(|provider| provider.binaries).chain(&["reconciler"]);
     progress::step("building the functions");
     // No `--package`: `cargo lambda watch` runs `cargo run --bin ...` for the whole workspace, and
     // another choice of packages may mean other features, and everything built again.

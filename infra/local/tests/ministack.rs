@@ -57,6 +57,7 @@ async fn a_taken_port_is_an_error_with_the_log() {
     let tools = Tools::install().await.unwrap();
     let error = format!("{:#}", Ministack::start(&tools, port).await.unwrap_err());
     assert!(error.contains("already in use"), "{error}");
+    std::fs::remove_dir_all(local::scratch().join(format!("ministack-{port}"))).unwrap();
 }
 
 async fn start() -> Ministack {

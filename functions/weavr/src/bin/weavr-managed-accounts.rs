@@ -1,0 +1,10 @@
+//! The Lambda function behind Weavr's webhooks about managed accounts.
+
+use std::process::ExitCode;
+
+use weavr::{Family, Weavr};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    aws::run(|environment| Weavr::from_environment(environment, Family::ManagedAccounts)).await
+}

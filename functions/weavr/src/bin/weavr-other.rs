@@ -1,0 +1,10 @@
+//! The Lambda function behind every path below `/weavr/` that no other function has.
+
+use std::process::ExitCode;
+
+use weavr::{Family, Weavr};
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    aws::run(|environment| Weavr::from_environment(environment, Family::Other)).await
+}

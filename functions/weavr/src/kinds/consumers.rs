@@ -1,0 +1,34 @@
+//! People: KYC. Activation and deactivation are the same for corporates.
+
+use ingest::schema::Shape::{Digits, List, Object as Fields, OneOf, Text};
+use ingest::schema::{Field, Shape, optional};
+
+use super::values::{LATER_STATUS, REJECTION_COMMENT, STATUS};
+
+/// The state of a person's KYC changed.
+pub(super) const KYC: &[Field] = &[
+    optional(&["consumerId"], Digits),
+    optional(&["consumerEmail"], Text),
+    STATUS,
+    optional(&["details"], List(&REJECTION_REASON)),
+    REJECTION_COMMENT,
+    optional(&["kycLevel"], KYC_LEVEL),
+    optional(&["ongoingStatus"], OneOf(LATER_STATUS)),
+    optional(&["ongoingKycLevel"], KYC_LEVEL),
+    optional(&["eventTimestamp"], Digits),
+    optional(&["additionalInformation"], Fields(ADDITIONAL_INFORMATION)),
+];
+
+const REJECTION_REASON: Shape = OneOf(&[
+    "DOCUMENTS_UNSATISFACTORY",
+    "SUPPLIED_DATA_AND_DOCUMENTS_MISMATCH",
+    "LANGUAGE_IN_DOCUMENTS_UNSUPPORTED",
+    "SELFIE_UNSATISFACTORY",
+    "SELFIE_AND_DOCUMENTS_MISMATCH",
+    "OTHER",
+]);
+
+const KYC_LEVEL: Shape = OneOf(&["KYC_LEVEL_1", "KYC_LEVEL_2"]);
+
+const ADDITIONAL_INFORMATION: &[Field] =
+    &[optional(&["documentExpiryDate"], Digits), optional(&["identityRestrictionDate"], Digits)];

@@ -1,0 +1,64 @@
+//! The table of replies. The documents give their form, a `message`, and leave the statuses to
+//! HTTP. Weavr sends again after 408, 409, 425 and 5xx, and after nothing else.
+
+use ingest::{Outcome, Reply};
+use serde_json::json;
+
+/// What an outcome is answered with.
+pub(crate) fn reply(outcome: &Outcome) -> Reply {
+    match outcome {
+        Outcome::Accepted { .. } => message(200, "The webhook is recorded."),
+        Outcome::Duplicate { .. } => message(200, "The webhook had been recorded before."),
+        Outcome::Unidentified(reason) => {
+            message(400, &format!("The webhook cannot be identified: {reason}."))
+        }
+        Outcome::Unreadable => message(400, "The body's transfer encoding cannot be read."),
+        Outcome::Refused(_) => message(401, "Signature validation failed."),
+        Outcome::Stale(_) => message(401, "The webhook's timestamp is not acceptable."),
+        Outcome::NotFound => message(404, "There is no webhook at this path."),
+        Outcome::MethodNotAllowed => message(405, "Webhooks are sent by POST."),
+        Outcome::TooLarge => message(413, "The webhook is too large to be recorded."),
+        Outcome::UnsupportedEncoding => message(415, "The body must not have a Content-Encoding."),
+        // A 4xx would lose a genuine event for the deployer's mistake.
+        Outcome::Unavailable(_) | Outcome::Misconfigured(_) => {
+            message(503, "The webhook could not be recorded. Send it again.")
+        }
+    }
+}
+
+fn message(status: u16, message: &str) -> Reply {
+    Reply::json(status, &json!({"message": message}))
+}
+
+#[cfg(test)]
+mod tests {
+    use ingest::PortError;
+    use verify::{Refusal, Stale};
+
+    use super::*;
+
+    #[test]
+    fn the_table() {
+        for (outcome, status) in [
+            (Outcome::Accepted { decision: None }, 200),
+            (Outcome::Duplicate { decision: None, conflict: false }, 200),
+            (Outcome::Duplicate { decision: None, conflict: true }, 200),
+            (Outcome::Unidentified("…"), 400),
+            (Outcome::Unreadable, 400),
+            (Outcome::Refused(Refusal::Missing { header: "signature" }), 401),
+            (Outcome::Stale(Stale::TooOld), 401),
+            (Outcome::NotFound, 404),
+            (Outcome::MethodNotAllowed, 405),
+            (Outcome::TooLarge, 413),
+            (Outcome::UnsupportedEncoding, 415),
+            (Outcome::Unavailable(PortError::new("record", "…")), 503),
+            (Outcome::Misconfigured("…"), 503),
+        ] {
+            let reply = reply(&outcome);
+            assert_eq!(reply.status, status, "{outcome:?}");
+            assert_eq!(reply.retry_after.is_some(), status == 503, "{outcome:?}");
+            let body: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+            assert!(body["message"].is_string() && body.as_object().unwrap().len() == 1, "{outcome:?}");
+        }
+    }
+}

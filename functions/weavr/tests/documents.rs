@@ -1,0 +1,97 @@
+//! The tables in `kinds` against the two documents, whose facts were extracted into
+//! `documented-*.json` by a program that knows nothing of the tables; and the paths against the routes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeMap;
+
+use ingest::schema::{Field, Shape};
+use serde_json::Value;
+use weavr::{Family, KINDS};
+
+/// The fields of a body by their path, as in `"account.id.id": "required digits"`.
+type Fields = BTreeMap<String, String>;
+
+fn documented(file: &str) -> BTreeMap<String, Fields> {
+    let document: Value = serde_json::from_str(file).unwrap();
+    serde_json::from_value(document["kinds"].clone()).unwrap()
+}
+
+fn in_code(schema: &[Field], prefix: &str, fields: &mut Fields) {
+    for field in schema {
+        let [name] = field.names else { panic!("{prefix}{:?} has two spellings", field.names) };
+        let path = format!("{prefix}{name}");
+        let requiredness = if field.required { "required" } else { "optional" };
+        fields.insert(path.clone(), format!("{requiredness} {}", shape(field.shape)));
+        match field.shape {
+            Shape::Object(nested) => in_code(nested, &format!("{path}."), fields),
+            Shape::List(Shape::Object(nested)) => in_code(nested, &format!("{path}[]."), fields),
+            _ => {}
+        }
+    }
+}
+
+fn shape(shape: Shape) -> String {
+    match shape {
+        Shape::Text => "text".to_owned(),
+        Shape::Digits => "digits".to_owned(),
+        Shape::Flag => "flag".to_owned(),
+        Shape::Object(_) | Shape::AnyObject => "object".to_owned(),
+        Shape::OneOf(values) => {
+            let mut values = values.to_vec();
+            values.sort_unstable();
+            format!("one of {}", values.join(" "))
+        }
+        Shape::List(item) => format!("list of {}", self::shape(*item)),
+        Shape::Integer | Shape::Number | Shape::Time => panic!("{shape:?} occurs in neither document"),
+    }
+}
+
+/// The rule at the top of `kinds.rs`: the first document decides about what it shows, the later one
+/// about the rest, and a field of the body that only the later one has is optional.
+#[test]
+fn every_field_is_as_documented() {
+    let first = documented(include_str!("documented-2.14.10.json"));
+    let later = documented(include_str!("documented-v2.json"));
+    let names: Vec<&str> = first.keys().map(String::as_str).collect();
+    let mut kinds: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
+    kinds.sort_unstable();
+    assert_eq!(kinds, names);
+
+    for kind in &KINDS {
+        let mut expected = later[kind.name].clone();
+        for (path, field) in &mut expected {
+            if !path.contains('.') {
+                *field = field.replace("required", "optional");
+            }
+        }
+        expected.extend(first[kind.name].clone());
+        let mut actual = Fields::new();
+        in_code(kind.schema, "", &mut actual);
+        for path in expected.keys().chain(actual.keys()) {
+            assert_eq!(actual.get(path), expected.get(path), "{}: {path}", kind.name);
+        }
+    }
+}
+
+#[test]
+fn the_readme_lists_every_kind() {
+    let readme = include_str!("../README.md");
+    for kind in &KINDS {
+        let path = kind.path.strip_prefix("/weavr").unwrap();
+        assert!(readme.contains(&format!("\n| `{}` | `{path}` | ", kind.name)), "{}", kind.name);
+    }
+}
+
+#[test]
+fn every_path_is_routed_to_the_binary_of_its_family() {
+    let manifest = include_str!("../../../Cargo.toml");
+    let others = ("/weavr/{*path}", Family::Other);
+    for (path, family) in KINDS.iter().map(|kind| (kind.path, kind.family)).chain([others]) {
+        let binary = family.binary();
+        assert!(manifest.contains(&format!("\n\"{path}\" = \"{binary}\"\n")), "{path} = {binary}");
+        let main = format!("{}/src/bin/{binary}.rs", env!("CARGO_MANIFEST_DIR"));
+        let main = std::fs::read_to_string(main).unwrap();
+        assert!(main.contains(&format!("Family::{family:?})")), "{binary} names {family:?}");
+    }
+}
