@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::hint::black_box;
+use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use ingest::{Event, Provider};
@@ -12,7 +13,10 @@ use umaaas::{Policy, SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets};
 
 fn policy(criterion: &mut Criterion) {
+    // A function parses once, with nothing warmed up: that is the time to know, not the mean below.
+    let start = Instant::now();
     let policy = Policy::sample().unwrap();
+    println!("parse and validate the sample, the first time: {:?}", start.elapsed());
     let umaaas = Umaaas::new(Secrets::parse_list("key").unwrap(), None, Some(policy));
     let payment = event(&umaaas, include_str!("../../../events/umaaas/incoming_payment.json"));
     assert_eq!(umaaas.decide(&payment).unwrap().name(), "approve");
