@@ -7,13 +7,10 @@ use std::time::Duration;
 
 use aws::budget::REPLY_WITHIN;
 use aws_sdk_dynamodb::types::AttributeValue;
-use http::HeaderMap;
 use local::providers::PROVIDERS;
 use local::watch;
-use serde_json::{Value, json};
-use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, unique, wait_for};
-use umaaas::SIGNATURE;
-use verify::Delivery;
+use serde_json::Value;
+use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, wait_for};
 
 const ALWAYS: Option<usize> = None;
 
@@ -21,18 +18,20 @@ fn rule(operation: &'static str, fault: Fault, times: Option<usize>) -> Rule {
     Rule { operation, fault, times }
 }
 
-/// A signed event of API Gateway with an id of its own, and its key.
-fn event(kind: &str) -> (Value, String) {
-    let id = unique();
-    let transaction = json!({"status": "PENDING"});
-    let body = json!({"webhookId": id, "type": kind, "timestamp": "2026-11-02T09:15:00Z", "transaction": transaction});
-    let body = body.to_string();
-    let signature =
-        SIGNATURE.sign(&Delivery::new("/", body.clone()), &PROVIDERS[0].signing_secret()).unwrap();
-    let mut headers = HeaderMap::new();
-    headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    (post("/umaaas", &headers, &body), format!("umaaas#{kind}#{id}"))
+/// A signed sample with an id of its own as an event of API Gateway, and its record's key.
+fn event(file: &str) -> (Value, String) {
+    let provider = &PROVIDERS[0];
+    let sample = provider.samples.iter().find(|sample| sample.file == file).unwrap();
+    let body = provider.body(sample).unwrap();
+    let delivery = provider.delivery(sample.path, body.clone(), &provider.signing_secret());
+    let fields: Value = serde_json::from_str(&body).unwrap();
+    let key =
+        format!("umaaas#{}#{}", fields["type"].as_str().unwrap(), fields["webhookId"].as_str().unwrap());
+    (post(sample.path, &delivery.headers, &body), key)
 }
+
+/// A webhook that informs, and a PENDING payment that the sample policy approves.
+const SAMPLES: [&str; 2] = ["test", "incoming_payment"];
 
 #[tokio::test]
 async fn replies_in_time_and_never_for_nothing() {
@@ -50,15 +49,14 @@ async fn replies_in_time_and_never_for_nothing() {
         let item = get.consistent_read(true).send().await.unwrap().item;
         item.map(|item| item["state"].as_s().unwrap().clone())
     };
-    assert_eq!(host.invoke(event("TEST").0).await.unwrap().status, 200);
+    assert_eq!(host.invoke(event("test").0).await.unwrap().status, 200);
     assert_eq!(proxy.take_calls(), ["PutItem", "SendMessage", "UpdateItem"], "three calls a delivery");
     assert_eq!(queue.receive(1, Duration::from_secs(10)).await.unwrap().len(), 1);
 
     let second = Duration::from_secs(1);
-    // fault -> reply to a TEST and to a PENDING payment, the record's state, messages
-    let recorded = (200, 403);
-    let refused = (503, 503);
-    for (name, rules, replies, expected_state, messages) in [
+    // fault -> reply, the record's state, messages: never 200 for a payment that is not recorded
+    let (recorded, refused) = (200, 503);
+    for (name, rules, reply, expected_state, messages) in [
         (
             "PutItem takes a second",
             vec![rule("PutItem", Fault::Delay(second), ALWAYS)],
@@ -100,7 +98,7 @@ async fn replies_in_time_and_never_for_nothing() {
         ("UpdateItem hangs", vec![rule("UpdateItem", Fault::Hang, ALWAYS)], recorded, "pending", 2),
         ("UpdateItem is cut off", vec![rule("UpdateItem", Fault::Drop, ALWAYS)], recorded, "pending", 2),
     ] {
-        for (kind, reply) in [("TEST", replies.0), ("INCOMING_PAYMENT", replies.1)] {
+        for kind in SAMPLES {
             proxy.set(rules.clone());
             let (event, key) = event(kind);
             let answer = host.invoke(event.clone()).await.unwrap();
@@ -114,10 +112,10 @@ async fn replies_in_time_and_never_for_nothing() {
             // the redelivery: a duplicate of what was recorded, a first delivery of what was not
             proxy.set([]);
             let again = host.invoke(event).await.unwrap().status;
-            let expected = if reply == 503 { if kind == "TEST" { 200 } else { 403 } } else { 409 };
+            let expected = if reply == refused { recorded } else { 409 };
             assert_eq!(again, expected, "{name}, {kind}, again");
         }
-        let redelivered = if replies == refused { 2 } else { 0 };
+        let redelivered = if reply == refused { 2 } else { 0 };
         let arrived = queue.receive(messages + redelivered, Duration::from_secs(10)).await.unwrap();
         assert_eq!(arrived.len(), messages + redelivered, "{name}");
         assert!(
@@ -131,19 +129,24 @@ async fn replies_in_time_and_never_for_nothing() {
 }
 
 #[tokio::test]
-async fn nobody_answers_at_the_address_of_aws() {
+async fn a_cold_start_while_aws_is_away() {
     let aws = LocalAws::start().await;
     watch::build().await.unwrap();
-    let mut environment = aws.stack.environment(&PROVIDERS[0]);
+    let silent = FaultProxy::start(&aws.stack.endpoint).await;
+    silent.set([rule("PutItem", Fault::Hang, ALWAYS)]);
     let closed = format!("http://127.0.0.1:{}", local::port::free().unwrap());
-    environment.push(("AWS_ENDPOINT_URL".into(), closed));
-    let host = Host::start().await;
-    let _function = Function::start(&host, "umaaas", &environment);
-    let answer = host.invoke(event("INCOMING_PAYMENT").0).await.unwrap();
-    assert_eq!(answer.status, 503);
-    assert_eq!(answer.headers["retry-after"], "30");
-    assert!(answer.took < REPLY_WITHIN, "{:?}", answer.took);
-    assert!(!answer.body.contains("127.0.0.1"), "the detail is for the log: {}", answer.body);
+    for address in [closed, silent.endpoint] {
+        let mut environment = aws.stack.environment(&PROVIDERS[0]);
+        environment.push(("AWS_ENDPOINT_URL".into(), address.clone()));
+        let host = Host::start().await;
+        let _function = Function::start(&host, "umaaas", &environment);
+        let answer = host.invoke(event("incoming_payment").0).await.unwrap();
+        println!("{address}: {} after {} ms, start-up included", answer.status, answer.took.as_millis());
+        assert_eq!(answer.status, 503);
+        assert_eq!(answer.headers["retry-after"], "30");
+        assert!(answer.took < REPLY_WITHIN, "{:?}", answer.took);
+        assert!(!answer.body.contains("127.0.0.1"), "the detail is for the log: {}", answer.body);
+    }
 }
 
 #[tokio::test]
@@ -159,6 +162,8 @@ async fn a_wrong_environment_keeps_the_function_from_starting() {
         ("QUEUE_URL", "", "QUEUE_URL is not set"),
         ("RETENTION_DAYS", "soon", "RETENTION_DAYS is wrong"),
         ("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS", "999999999", "shorter than RETENTION_DAYS"),
+        ("APPROVAL_POLICY", "/nonexistent/policy.cedar", "APPROVAL_POLICY is wrong"),
+        ("LOG_LEVEL", "loud", "LOG_LEVEL is wrong"),
     ] {
         let mut environment = right.clone();
         environment.push((name.into(), value.into()));

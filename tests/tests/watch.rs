@@ -75,6 +75,19 @@ async fn signed_webhooks_arrive_on_the_queue() {
     assert_eq!(attribute("type"), "umaaas.test");
     assert_eq!(attribute("source"), "/umaaas/test-webhook");
 
+    // a PENDING payment that comes twenty times at once gets one decision, which all others repeat
+    let pending = umaaas().samples.iter().find(|sample| sample.file == "incoming_payment").unwrap();
+    let body = umaaas().body(pending).unwrap();
+    let signed = signature(&body);
+    let headers = [("X-UMAaas-Signature", signed.as_str())];
+    let replies = join_all((0..20).map(|_| post(&url, "/umaaas", &body, &headers))).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status() == 200).count(), 1);
+    for refused in replies.iter().filter(|reply| reply.status() != 200) {
+        let body: Value = serde_json::from_slice(refused.body()).unwrap();
+        assert_eq!((refused.status().as_u16(), &body["details"]["decision"]), (409, &Value::from("approve")));
+    }
+    assert_eq!(queue.receive(2, Duration::from_secs(2)).await.unwrap().len(), 1);
+
     // what the gateway's event turns into: another header spelling, text that is not ASCII, and a
     // body that comes in base64 because its type is not text
     let odd = format!(

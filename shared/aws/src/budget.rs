@@ -27,7 +27,7 @@ pub const RECORD: Budget =
     Budget { total: Duration::from_millis(1800), attempt: Duration::from_millis(1200) };
 
 /// The message to SQS.
-pub const FORWARD: Budget = Budget { total: Duration::from_millis(700), attempt: Duration::from_millis(500) };
+pub const FORWARD: Budget = Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 
 /// Settling the record, or keeping a conflicting body: one write after the first.
 pub const SETTLE: Budget =
