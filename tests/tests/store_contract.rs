@@ -10,7 +10,9 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use http::HeaderValue;
 use ingest::memory::MemoryStore;
-use ingest::{DUE_AFTER, Decision, Event, Record, Recorded, Store, Verdict};
+use ingest::{
+    Backlog, DUE_AFTER, Decision, Due, Event, Message, PENDING_SHARDS, Record, Recorded, Store, Verdict,
+};
 use jiff::{SignedDuration, Timestamp};
 use tests::{LocalAws, unique};
 use umaaas::SIGNATURE;
@@ -21,11 +23,14 @@ const RETENTION: SignedDuration = SignedDuration::from_hours(24);
 #[tokio::test]
 async fn in_memory() {
     contract(&MemoryStore::new(RETENTION)).await;
+    backlog(&MemoryStore::new(RETENTION)).await;
 }
 
 #[tokio::test]
 async fn in_dynamodb() {
     let aws = LocalAws::start().await;
+    // first, on an empty table: it reads the whole index
+    backlog(&dynamo_store(&aws, true)).await;
     contract(&dynamo_store(&aws, true)).await;
     items(&aws).await;
 }
@@ -84,6 +89,76 @@ async fn contract(store: &impl Store) {
     let results = join_all(rivals.iter().map(|rival| recorded(store, rival))).await;
     let firsts = results.iter().filter(|result| **result == Ok(Recorded::First)).count();
     assert_eq!((results.len(), firsts), (50, 1));
+}
+
+/// What a store promises to a reconciler.
+async fn backlog(store: &(impl Store + Backlog)) {
+    let now = Timestamp::now();
+    let due_by = |time| async move {
+        let mut due = Vec::new();
+        for shard in 0..PENDING_SHARDS {
+            due.extend(store.due(shard, time, None, 100).await.unwrap());
+        }
+        due
+    };
+    let oldest = now - SignedDuration::from_hours(1);
+    let records: Vec<Record> = (0..30)
+        .map(|n| {
+            record(
+                &unique(),
+                &format!("{{\"n\":{n}}}"),
+                Some(reject("r")),
+                "a",
+                oldest + SignedDuration::from_secs(n),
+            )
+        })
+        .collect();
+    for record in &records {
+        store.record(record).await.unwrap();
+    }
+
+    // due is what is pending and old enough, oldest first in each shard, page by page
+    assert!(due_by(oldest).await.is_empty(), "90 seconds belong to the first attempt");
+    assert_eq!(due_by(oldest + DUE_AFTER).await.len(), 1);
+    let all = due_by(now).await;
+    assert_eq!(all.len(), 30);
+    let shard: u8 = all[0].shard.parse().unwrap();
+    let of_shard: Vec<Due> = all.iter().filter(|due| due.shard == all[0].shard).cloned().collect();
+    assert!(of_shard.is_sorted_by_key(|due| due.due_at));
+    let mut paged = Vec::new();
+    while let Some(due) = store.due(shard, now, paged.last().cloned(), 1).await.unwrap().pop() {
+        paged.push(due);
+    }
+    assert_eq!(paged, of_shard);
+
+    // one of two claims wins, gets the whole record, and has it to itself until the claim runs out
+    let due = &all[0];
+    let until = now + DUE_AFTER;
+    let claimed = store.claim(due, until).await.unwrap().unwrap();
+    let original = records.iter().find(|record| record.key == due.key).unwrap();
+    assert_eq!(Message::new(&claimed), Message::new(original), "the same message in every byte");
+    assert_eq!((claimed.attempts, &claimed.payload), (2, &original.payload));
+    assert!(store.claim(due, until).await.unwrap().is_none());
+    assert_eq!(due_by(now).await.len(), 29);
+    assert_eq!(due_by(until).await.len(), 30, "a claimer that never comes back loses it");
+
+    // postponed, but only while the claim holds
+    let later = now + SignedDuration::from_hours(1);
+    store.postpone(&claimed, until, later).await.unwrap();
+    store.postpone(&claimed, until, now).await.unwrap();
+    assert_eq!(due_by(until).await.len(), 29);
+    assert_eq!(due_by(later).await.len(), 30);
+
+    // settled is settled: by a claimer, and by a late first attempt, which has the same delivery id
+    store.settle(&claimed, now).await.unwrap();
+    store.settle(original, now).await.unwrap();
+    assert_eq!(due_by(later).await.len(), 29);
+    let postponed = Due { due_at: later, ..due.clone() };
+    assert!(store.claim(&postponed, until).await.unwrap().is_none(), "nothing to claim any more");
+    for record in &records {
+        store.settle(record, now).await.unwrap();
+    }
+    assert!(due_by(later).await.is_empty());
 }
 
 /// What DESIGN.md says of the items.

@@ -24,14 +24,14 @@ pub struct Budget {
 /// The conditional write. One attempt outlasts a DynamoDB that takes a second to answer, and what
 /// is left after a lost answer is enough for a retry at normal speed.
 pub const RECORD: Budget =
-    Budget { total: Duration::from_millis(1800), attempt: Duration::from_millis(1200) };
+    Budget { total: Duration::from_millis(1900), attempt: Duration::from_millis(1300) };
 
 /// The message to SQS.
 pub const FORWARD: Budget = Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 
 /// Settling the record, or keeping a conflicting body: one write after the first.
 pub const SETTLE: Budget =
-    Budget { total: Duration::from_millis(1200), attempt: Duration::from_millis(1150) };
+    Budget { total: Duration::from_millis(1300), attempt: Duration::from_millis(1250) };
 
 /// Ten messages to SQS, by the reconciler, for whose reply nobody waits.
 pub const FORWARD_BATCH: Budget =

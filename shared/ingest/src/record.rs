@@ -171,7 +171,7 @@ impl Record {
             decision,
             reply,
             delivery_id,
-            received_at,
+            received_at: stored_precision(received_at),
             attempts: 1,
         })
     }
@@ -233,6 +233,11 @@ impl StoredPayload {
         GzDecoder::new(self.bytes.as_ref()).read_to_end(&mut payload)?;
         Ok(payload.into())
     }
+}
+
+/// A time as the table keeps it, in milliseconds: a message that is sent again has to be the same.
+fn stored_precision(time: Timestamp) -> Timestamp {
+    Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }
 
 /// Compresses a body. The output depends on nothing but the input.
