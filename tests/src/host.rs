@@ -33,6 +33,9 @@ struct State {
     init_errors: Mutex<Vec<String>>,
 }
 
+/// How long an invocation may take. The longest has a function that is frozen for a while.
+const ANSWER_WITHIN: Duration = Duration::from_secs(180);
+
 /// What the gateway would answer to the provider.
 #[derive(Debug)]
 pub struct Answer {
@@ -93,10 +96,10 @@ impl Host {
         lock(&self.state.waiting).insert(id.clone(), sender);
         lock(&self.state.line).push_back((id, event));
         self.state.grown.notify_one();
-        tokio::time::timeout(Duration::from_secs(60), receiver)
+        tokio::time::timeout(ANSWER_WITHIN, receiver)
             .await
             .unwrap_or_else(|_| {
-                panic!("no answer within a minute; init errors: {:?}", lock(&self.state.init_errors))
+                panic!("no answer within {ANSWER_WITHIN:?}; init errors: {:?}", lock(&self.state.init_errors))
             })
             .map_err(|_| "the host is gone".to_owned())?
     }
@@ -154,6 +157,25 @@ impl Function {
     /// Kills it where it stands (SIGKILL).
     pub fn kill(mut self) {
         self.process.stop();
+    }
+
+    /// Stops it where it stands, as Lambda freezes a function between two events.
+    pub fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets it go on.
+    pub fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let supervisor = self.process.id();
+        let children =
+            std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).unwrap();
+        let status =
+            std::process::Command::new("kill").arg(signal).args(children.split_whitespace()).status();
+        assert!(status.unwrap().success());
     }
 
     /// Everything it has logged.

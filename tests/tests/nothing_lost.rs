@@ -11,6 +11,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
 use http::HeaderMap;
+use ingest::DUE_AFTER;
 use jiff::Timestamp;
 use local::providers::{PROVIDERS, Provider};
 use local::watch;
@@ -177,6 +178,51 @@ async fn killed_at_every_step() {
         }
     }
     drop(reconciler);
+}
+
+#[tokio::test]
+async fn a_first_attempt_that_goes_on_when_it_is_overdue_sends_nothing() {
+    let deployment = Deployment::start().await;
+    let (proxy, host, scheduled) = (&deployment.proxy, Host::start().await, Host::start().await);
+    let function = deployment.function(&host, "umaaas");
+    let _reconciler = deployment.function(&scheduled, "reconciler");
+    assert_eq!(host.invoke(delivery("TEST").1).await.unwrap().status, 200);
+    assert_eq!(deployment.arrived(1).await.len(), 1);
+
+    // frozen while its record is being written
+    let (id, event) = delivery("TEST");
+    proxy.take_calls();
+    proxy.set([rule("PutItem", Fault::Delay(Duration::from_millis(500)), None)]);
+    let first = tokio::spawn({
+        let host = host.clone();
+        async move { host.invoke(event).await }
+    });
+    wait_for("the write is under way", WITHIN, async || proxy.take_calls() == ["PutItem"]).await;
+    function.freeze();
+    wait_for("the write is done", WITHIN, async || deployment.pending().await == 1).await;
+
+    // real time passes until the record is due, and the reconciler takes it
+    let mut summary = json!({"forwarded": 0});
+    let due = Duration::try_from(DUE_AFTER).unwrap() + WITHIN;
+    wait_for("the record is due", due, async || {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        summary = scheduled.invoke_raw(json!({})).await.unwrap();
+        summary["due"] == 1
+    })
+    .await;
+    assert_eq!((&summary["forwarded"], deployment.pending().await), (&json!(1), 0));
+
+    proxy.take_calls();
+    function.thaw();
+    let reply = first.await.unwrap().unwrap();
+    let calls = proxy.take_calls();
+    println!(
+        "frozen for 90 s: {} after {} s; calls after that: {calls:?}",
+        reply.status,
+        reply.took.as_secs()
+    );
+    assert!(calls.iter().all(|call| call == "PutItem"), "{calls:?}");
+    assert_eq!(deployment.arrived(2).await, BTreeMap::from([(id, 1)]));
 }
 
 #[tokio::test]
