@@ -2,12 +2,17 @@
 //! ([`Host`], [`Function`]), and a [`FaultProxy`] between them and AWS.
 //!
 //! The local AWS itself, `cargo lambda watch` and the signed samples come from the crate `local`.
+//! [`valid_envelope`] holds a message against `events/envelope.schema.json`; [`properties`] are what
+//! holds for every input.
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
+mod envelope;
 mod host;
+pub mod properties;
 mod proxy;
 
+pub use envelope::{provider_bytes, valid_envelope};
 pub use host::{Answer, Function, Host, post};
 pub use proxy::{Fault, FaultProxy, Rule};
 

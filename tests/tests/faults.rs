@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use local::providers::PROVIDERS;
 use local::watch;
 use serde_json::Value;
-use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, wait_for};
+use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, valid_envelope, wait_for};
 
 const ALWAYS: Option<usize> = None;
 
@@ -118,6 +118,9 @@ async fn replies_in_time_and_never_for_nothing() {
         let redelivered = if reply == refused { 2 } else { 0 };
         let arrived = queue.receive(messages + redelivered, Duration::from_secs(10)).await.unwrap();
         assert_eq!(arrived.len(), messages + redelivered, "{name}");
+        for message in &arrived {
+            valid_envelope(message.body().unwrap()).unwrap();
+        }
         assert!(
             queue.receive(1, Duration::from_millis(300)).await.unwrap().is_empty(),
             "{name}: one too many"

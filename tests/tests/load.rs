@@ -12,7 +12,7 @@ use http::HeaderMap;
 use local::providers::{PROVIDERS, Provider};
 use local::watch;
 use serde_json::{Value, json};
-use tests::{Function, Host, LocalAws, post, unique};
+use tests::{Function, Host, LocalAws, post, unique, valid_envelope};
 use umaaas::SIGNATURE;
 use verify::Delivery;
 
@@ -72,6 +72,7 @@ async fn load(events: usize) {
 
     let mut arrived: BTreeMap<String, usize> = BTreeMap::new();
     for message in aws.stack.queue(provider()).receive(events, Duration::from_secs(120)).await.unwrap() {
+        valid_envelope(message.body().unwrap()).unwrap();
         let envelope: Value = serde_json::from_str(message.body().unwrap()).unwrap();
         *arrived.entry(envelope["id"].as_str().unwrap().to_owned()).or_default() += 1;
     }

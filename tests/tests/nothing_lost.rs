@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use local::providers::{PROVIDERS, Provider};
 use local::watch;
 use serde_json::{Value, json};
-use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, unique, wait_for};
+use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, unique, valid_envelope, wait_for};
 use umaaas::SIGNATURE;
 use verify::Delivery;
 
@@ -99,6 +99,7 @@ impl Deployment {
         messages.extend(queue.receive(usize::MAX, Duration::from_millis(300)).await.unwrap());
         let mut arrived = BTreeMap::new();
         for message in messages {
+            valid_envelope(message.body().unwrap()).unwrap();
             let envelope: Value = serde_json::from_str(message.body().unwrap()).unwrap();
             *arrived.entry(envelope["id"].as_str().unwrap().to_owned()).or_default() += 1;
         }

@@ -13,7 +13,7 @@ use local::tools::Tools;
 use local::watch::{self, Watch};
 use local::{client, samples};
 use serde_json::Value;
-use tests::{LocalAws, unique};
+use tests::{LocalAws, unique, valid_envelope};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
@@ -58,6 +58,9 @@ async fn signed_webhooks_arrive_on_the_queue() {
         let rows = samples::run(provider, &url, aws.stack.queue(provider)).await.unwrap();
         println!("{}", samples::table(&rows));
         assert!(rows.len() > provider.samples.len() && rows.iter().all(samples::Row::is_as_documented));
+        for message in rows.iter().flat_map(samples::Row::messages) {
+            valid_envelope(message).unwrap();
+        }
         delivered += rows.len();
     }
 
@@ -102,6 +105,7 @@ async fn signed_webhooks_arrive_on_the_queue() {
     let binary = [("X-UMAaaS-Signature", signed.as_str()), ("content-type", "application/octet-stream")];
     assert_eq!(post(&url, "/umaaas/test-webhook", &odd, &binary).await.status(), 200);
     let messages = queue.receive(1, WITHIN).await.unwrap();
+    valid_envelope(messages[0].body().unwrap()).unwrap();
     assert!(messages[0].body().unwrap().ends_with(&format!("\"data\":{odd}}}")), "byte for byte");
 
     for (path, body, expected) in [

@@ -31,6 +31,7 @@ pub struct Row {
     body: String,
     expected: Outcome,
     actual: Outcome,
+    envelopes: Vec<String>,
 }
 
 /// What comes of a delivery.
@@ -107,8 +108,13 @@ impl Row {
         self.actual == self.expected
     }
 
+    /// The messages that came of it, whole.
+    pub fn messages(&self) -> &[String] {
+        &self.envelopes
+    }
+
     fn new(name: &str, body: String, expected: Outcome) -> Self {
-        Self { name: name.to_owned(), body, expected, actual: Outcome::default() }
+        Self { name: name.to_owned(), body, expected, actual: Outcome::default(), envelopes: vec![] }
     }
 
     /// Posts it as the sample would be.
@@ -142,6 +148,7 @@ impl Row {
             body: String::new(),
             expected: Outcome::default(),
             actual: Outcome { status: 0, messages: vec![message] },
+            envelopes: vec![],
         }
     }
 }
@@ -161,7 +168,10 @@ fn assign(rows: &mut Vec<Row>, message: &str) {
     let free = same.iter().position(|row| row.actual.messages.is_empty());
     let place = free.unwrap_or(same.len().saturating_sub(1));
     match same.get_mut(place) {
-        Some(row) => row.actual.messages.push(arrived),
+        Some(row) => {
+            row.actual.messages.push(arrived);
+            row.envelopes.push(message.to_owned());
+        }
         None => rows.push(Row::surplus(arrived)),
     }
 }

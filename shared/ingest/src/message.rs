@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::event::sha256_hex;
@@ -15,6 +16,9 @@ pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 /// What is kept free of [`MAX_MESSAGE_BYTES`] for the message attributes: three names and types,
 /// two short values and an id of at most 512 bytes.
 const ATTRIBUTE_BYTES: usize = 1024;
+
+/// The first time that RFC 3339 can write. An earlier one is nonsense, and stays in the body.
+const YEAR_ZERO: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
 /// One message. The same record always makes the same message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,7 +83,7 @@ impl Message {
             source: &record.source,
             kind: &record.kind,
             subject: record.subject.as_deref(),
-            time: record.occurred_at.map(|time| time.to_string()),
+            time: record.occurred_at.filter(|time| *time >= YEAR_ZERO).map(|time| time.to_string()),
             datacontenttype: "application/json",
             receivedat: record.received_at.to_string(),
             deliveryid: &record.delivery_id,

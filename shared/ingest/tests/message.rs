@@ -1,6 +1,7 @@
 //! The message: one JSON document that holds the provider's bytes, within what SQS takes.
 
 use std::io::Read;
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -9,7 +10,7 @@ use flate2::read::GzDecoder;
 use ingest::{MAX_MESSAGE_BYTES, Message, Record, StoredPayload, queue_accepts};
 use jiff::Timestamp;
 use proptest::prelude::*;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 fn record(payload: impl Into<Bytes>) -> Record {
     let payload = payload.into();
@@ -31,6 +32,16 @@ fn record(payload: impl Into<Bytes>) -> Record {
         stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: String::new() },
         payload,
     }
+}
+
+/// Checks a message against `events/envelope.schema.json`.
+fn assert_valid(message: &str) {
+    static SCHEMA: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
+        let schema = include_str!("../../../events/envelope.schema.json");
+        jsonschema::validator_for(&serde_json::from_str(schema).expect("JSON")).expect("a schema")
+    });
+    let envelope = serde_json::from_str(message).expect("JSON");
+    SCHEMA.validate(&envelope).unwrap_or_else(|wrong| panic!("{wrong}: {message:.1000}"));
 }
 
 /// The provider's bytes, as a consumer gets them out of a message.
@@ -58,6 +69,7 @@ fn the_envelope() {
         r#""receivedat":"2026-11-02T09:15:01.234Z","deliveryid":"d-1","path":"/umaaas","data":{"a": 1.0}}"#,
     );
     assert_eq!(message.body, expected);
+    assert_valid(&message.body);
     let attributes = message.attributes.map(|(name, value)| format!("{name}={value}"));
     assert_eq!(attributes, ["source=/umaaas/test-webhook", "type=umaaas.test", "id=Webhook:1"]);
 }
@@ -70,6 +82,7 @@ fn bodies_that_cannot_go_as_they_are() {
     for (body, as_text, gzipped) in [(plain, true, false), (noncharacter, false, false), (large, false, true)]
     {
         let message = Message::new(&record(body.clone())).body;
+        assert_valid(&message);
         assert_eq!(data(&message), body.as_bytes(), "{body:.20}");
         assert_eq!(message.contains(r#","data":"#), as_text, "{body:.20}");
         assert_eq!(message.contains(r#""dataencoding":"gzip""#), gzipped, "{body:.20}");
@@ -88,6 +101,15 @@ fn one_subject_is_one_group_and_one_key_one_deduplication() {
     assert_eq!(Message::new(&later).deduplication_id, message.deduplication_id);
 }
 
+#[test]
+fn a_time_that_rfc_3339_cannot_write_is_left_out() {
+    for (time, written) in [("0000-01-01T00:00:00Z", true), ("-000001-12-31T23:59:59Z", false)] {
+        let message = Message::new(&Record { occurred_at: time.parse().ok(), ..record("{}") }).body;
+        assert_valid(&message);
+        assert_eq!(message.contains(r#""time""#), written, "{message}");
+    }
+}
+
 proptest! {
     #[test]
     fn every_message_is_one_that_sqs_takes(
@@ -95,10 +117,12 @@ proptest! {
         body in "[^\\x00-\\x1f]{0,50}",
     ) {
         let [id, subject, path, call_ref] = texts;
-        let body = Value::String(body).to_string();
+        let (id, subject, path) = (format!("{id}."), format!("{subject}."), format!("/{path}"));
+        let body = json!({ "a": body }).to_string();
         let odd = Record { id, subject: Some(subject), path, call_ref: Some(call_ref), ..record(body.clone()) };
         let message = Message::new(&odd);
         prop_assert!(queue_accepts(&message.body));
+        assert_valid(&message.body);
         prop_assert!(message.body.len() <= MAX_MESSAGE_BYTES);
         prop_assert_eq!(data(&message.body), body.as_bytes());
         let envelope: Value = serde_json::from_str(&message.body).expect("JSON");
@@ -122,8 +146,9 @@ proptest! {
     #[test]
     fn messages_stay_below_the_limit_at_any_size(size in (1024 * 1024 - 3000)..(1024 * 1024 + 100usize), wide: bool) {
         let filler = if wide { "é".repeat(size / 2) } else { "x".repeat(size) };
-        let body = format!("\"{filler}\"");
+        let body = format!("{{\"a\":\"{filler}\"}}");
         let message = Message::new(&record(body.clone()));
+        assert_valid(&message.body);
         prop_assert!(message.size() <= MAX_MESSAGE_BYTES);
         prop_assert!(data(&message.body) == body.as_bytes());
     }

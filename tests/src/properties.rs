@@ -1,0 +1,310 @@
+//! What holds for every input, however odd. Each function takes bytes, and panics where it does not
+//! hold: `tests/properties.rs` calls them with what proptest makes up, the targets in `tests/fuzz`
+//! with what a fuzzer finds.
+//!
+//! Common to all: nothing panics, and nothing is acknowledged that no secret has signed.
+
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use aws::gateway::{GatewayEvent, GatewayResponse};
+use futures_util::FutureExt;
+use http::{HeaderName, HeaderValue, Method};
+use ingest::memory::{MemorySink, MemoryStore};
+use ingest::{
+    Decision, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, Message, Object, Provider, Receiver, Record, Report,
+    Request, StoredPayload, Verdict, bounded_id, epoch_time, queue_accepts,
+};
+use jiff::{SignedDuration, Timestamp};
+use local::providers::PROVIDERS;
+use serde_json::{Value, json};
+use umaaas::{Policy, SIGNATURE, Umaaas};
+use verify::{Delivery, Scheme, Secrets};
+use weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
+
+use crate::{provider_bytes, unique, valid_envelope};
+
+type Deployment<P> = Receiver<P, MemoryStore, MemorySink>;
+
+/// One for all, because the policy takes its time to be read.
+static UMAAAS: LazyLock<Mutex<Deployment<Umaaas>>> = LazyLock::new(|| {
+    let policy = Policy::sample().unwrap();
+    Mutex::new(deployment(Umaaas::new(secrets("umaaas"), None, Some(policy))))
+});
+
+const TIMESTAMP: &str = "1793612075500";
+const WEAVR_UNKNOWN: &str = "/weavr/managed_cards/state_change/watch";
+const BODY: &[u8] = br#"{"webhookId":"1","type":"TEST","timestamp":"2026-11-02T09:15:00Z"}"#;
+
+/// Headers: signature, `published-timestamp` and `call-ref`, one a line. Made up, they are refused;
+/// signed as they are, they are accepted, and refused again with another digest.
+pub fn headers(input: &[u8]) {
+    let mut lines = input.splitn(3, |byte| *byte == b'\n').map(HeaderValue::from_bytes);
+    let mut next = || lines.next()?.ok();
+    let (made_up, published, call_ref) = (next(), next(), next());
+
+    let mut delivery = Delivery::new("/umaaas", BODY);
+    insert(&mut delivery, SIGNATURE.header, &made_up);
+    refused_unless_signed(&umaaas_anew(), &delivery, SIGNATURE, "umaaas");
+
+    let mut delivery = Delivery::new(WEAVR_UNKNOWN, BODY);
+    insert(&mut delivery, "published-timestamp", &published);
+    insert(&mut delivery, "call-ref", &call_ref);
+    for (demand, scheme) in [(Demand::V1, SIGNATURE_V1), (Demand::V2, SIGNATURE_V2)] {
+        let receiver = weavr_anew(Family::Other, demand);
+        let mut forged = delivery.clone();
+        insert(&mut forged, SIGNATURE_V1.header, &made_up);
+        insert(&mut forged, SIGNATURE_V2.header, &made_up);
+        refused_unless_signed(&receiver, &forged, scheme, "weavr");
+
+        let mut signed = delivery.clone();
+        if !(sign(&mut signed, SIGNATURE_V1, "weavr") && sign(&mut signed, SIGNATURE_V2, "weavr")) {
+            continue; // no timestamp, or two
+        }
+        let digits = signed.headers["published-timestamp"].as_bytes();
+        let number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+        assert_eq!(post(&receiver, &signed).status, if number { 200 } else { 400 });
+        assert_messages(&receiver, usize::from(number), BODY);
+
+        let digest = signed.headers[scheme.header].to_str().unwrap();
+        let other = format!("{}{}", if digest.starts_with('A') { 'B' } else { 'A' }, &digest[1..]);
+        signed.headers.insert(scheme.header, other.parse().unwrap());
+        assert_eq!(post(&receiver, &signed).status, 401);
+    }
+}
+
+/// The message about any record: valid, not too large, of characters that SQS takes, with the exact
+/// body. The input's lines are the record's fields, the rest is its body.
+pub fn envelope(input: &[u8]) {
+    let mut lines = input.splitn(7, |byte| *byte == b'\n');
+    let mut next = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
+    let [id, subject, path, call_ref, drift, time] = [(); 6].map(|()| next());
+    let text = next();
+    let object = Object::parse(text.as_bytes()).is_some();
+    let payload = if object { text } else { json!({"text": text}).to_string() };
+    let verdict = match payload.len() % 4 {
+        0 => None,
+        1 => Some(Verdict::Approve),
+        2 => Some(Verdict::Reject { reason: "no_policy".into(), message: drift.clone() }),
+        _ => Some(Verdict::RequestInformation { required_fields: vec!["TAX_ID".into(), "ADDRESS".into()] }),
+    };
+    let record = Record {
+        key: format!("umaaas#TEST#{id}"),
+        kind: "umaaas.test".into(),
+        id: bounded_id(format!("{id}.")),
+        source: "/umaaas/test-webhook".into(),
+        subject: Some(bounded_id(subject)).filter(|subject| !subject.is_empty()),
+        occurred_at: epoch_time(&time),
+        path: format!("/{path}"),
+        call_ref: Some(call_ref),
+        drift: vec![drift].into_iter().filter(|drift| !drift.is_empty()).collect(),
+        decision: verdict.map(Decision::new),
+        reply: 200,
+        delivery_id: "delivery".into(),
+        attempts: 1,
+        received_at: now(),
+        stored: StoredPayload { bytes: payload.clone().into(), encoding: None, sha256: String::new() },
+        payload: payload.clone().into(),
+    };
+    assert_message(&Message::new(&record), payload.as_bytes());
+}
+
+/// A body of UMAaaS under the sample policy. Identified, it is answered by its decision and is one
+/// message; a payment is approved only when there is all that the policy asks for.
+pub fn umaaas(body: &[u8]) {
+    let mut paths = vec!["/umaaas"];
+    paths.extend(umaaas::KINDS.iter().map(|kind| kind.path));
+    let path = paths[body.len() % paths.len()];
+    let receiver = umaaas_anew();
+    refused_unless_signed(&receiver, &Delivery::new(path, body.to_vec()), SIGNATURE, "umaaas");
+
+    let delivery = umaaas_delivery(path, body);
+    let report = post(&receiver, &delivery);
+    if report.kind.is_none() {
+        assert_eq!(report.status, 400);
+        return assert_messages(&receiver, 0, body);
+    }
+    if report.status == 413 {
+        assert!(body.len() > MAX_PAYLOAD_BYTES);
+        return assert_messages(&receiver, 0, body);
+    }
+    assert_messages(&receiver, 1, body);
+    let message = receiver.sink.messages().remove(0).body;
+    let envelope = message.split_once(r#","data":"#).map_or(message.as_str(), |(envelope, _)| envelope);
+    let decision = ["approve", "reject", "request_information"]
+        .into_iter()
+        .find(|name| envelope.contains(&format!(r#","decision":"{name}","#)));
+    let expected = match decision {
+        None | Some("approve") => 200,
+        Some("reject") => 403,
+        Some(_) => 422,
+    };
+    assert_eq!(report.status, expected, "{message}");
+    assert_eq!(post(&receiver, &delivery).status, 409);
+    assert_messages(&receiver, 1, body);
+    drop(receiver);
+
+    // Some bodies that are identified are too deep or too odd for this parser.
+    let Ok(mut body) = serde_json::from_slice::<Value>(body) else { return };
+    let status = body["transaction"]["status"].as_str();
+    let may_wait = body["type"].as_str().is_some_and(|kind| kind.starts_with("INCOMING_PAYMENT"));
+    let informational =
+        body["type"] == "INCOMING_PAYMENT" && status.is_some_and(|status| INFORMATIONAL.contains(&status));
+    assert_eq!(decision.is_some(), may_wait && !informational, "{body}");
+    if decision != Some("approve") {
+        return;
+    }
+    for names in [&["fullname"][..], &["dateofbirth", "birthdate"]] {
+        let mut without = body.clone();
+        let facts = without["transaction"]["counterpartyInformation"].as_object_mut().unwrap();
+        let before = facts.len();
+        facts.retain(|name, _| !names.contains(&letters(name).as_str()));
+        assert!(facts.len() < before, "approved without {names:?}");
+        let status = post(&umaaas_anew(), &umaaas_delivery(path, without.to_string().as_bytes())).status;
+        assert!(matches!(status, 403 | 422), "{status} without {names:?}");
+    }
+    body["transaction"]["counterpartyInformation"]["nationality"] = "kp".into();
+    assert_eq!(post(&umaaas_anew(), &umaaas_delivery(path, body.to_string().as_bytes())).status, 403);
+}
+
+/// The statuses of a payment that waits for nothing (DESIGN.md).
+const INFORMATIONAL: [&str; 7] =
+    ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"];
+
+/// The letters of a field's name: versions of the API differ in how they spell it.
+fn letters(name: &str) -> String {
+    name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).collect::<String>().to_ascii_lowercase()
+}
+
+/// A body of Weavr at every path, under both signatures. A JSON object is accepted everywhere and is
+/// one message; anything else is refused everywhere.
+pub fn weavr(body: &[u8]) {
+    let is_object = Object::parse(body).is_some();
+    let known = weavr::KINDS.iter().map(|kind| (kind.family, kind.path));
+    for (family, path) in known.chain([(Family::Other, WEAVR_UNKNOWN)]) {
+        let demand = if path.len().is_multiple_of(2) { Demand::V1 } else { Demand::V2 };
+        let receiver = weavr_anew(family, demand);
+        let mut delivery = Delivery::new(path, body.to_vec());
+        delivery.headers.insert("published-timestamp", HeaderValue::from_static(TIMESTAMP));
+        refused_unless_signed(&receiver, &delivery, SIGNATURE_V2, "weavr");
+
+        assert!(sign(&mut delivery, SIGNATURE_V1, "weavr") && sign(&mut delivery, SIGNATURE_V2, "weavr"));
+        for _ in 0..2 {
+            let status = post(&receiver, &delivery).status;
+            if status == 413 {
+                assert!(body.len() > MAX_PAYLOAD_BYTES);
+                return assert_messages(&receiver, 0, body);
+            }
+            assert_eq!(status, if is_object { 200 } else { 400 }, "{path}");
+            assert_messages(&receiver, usize::from(is_object), body);
+        }
+    }
+}
+
+/// An event of API Gateway, in the hands of both providers. What is no event is an error.
+pub fn gateway(event: &[u8]) {
+    let Ok(event) = serde_json::from_slice::<GatewayEvent>(event) else { return };
+    let GatewayEvent { request, format } = event;
+    let delivery = Delivery {
+        path: request.path.clone(),
+        headers: request.headers.clone(),
+        body: request.body.clone().unwrap_or_default(),
+    };
+    let replies = [
+        (SIGNATURE, "umaaas", receive(&umaaas_anew(), request.clone()).0),
+        (SIGNATURE_V2, "weavr", receive(&weavr_anew(Family::Other, Demand::V2), request.clone()).0),
+    ];
+    for (scheme, provider, reply) in replies {
+        let genuine = request.body.is_some() && scheme.check(&delivery, &secrets(provider)).is_ok();
+        assert!(genuine || !acknowledged(reply.status), "{provider}: {}", reply.status);
+        let status = reply.status;
+        let response = serde_json::to_value(GatewayResponse { reply, format }).unwrap();
+        assert_eq!(response["statusCode"], status);
+    }
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_millisecond(1_793_612_075_500).unwrap()
+}
+
+/// The secrets that the fixtures in `events/` are signed with.
+fn secrets(provider: &str) -> Secrets {
+    let provider = PROVIDERS.iter().find(|known| known.name == provider).unwrap();
+    Secrets::parse_list(provider.secret).unwrap()
+}
+
+fn deployment<P>(provider: P) -> Deployment<P> {
+    let store = MemoryStore::new(SignedDuration::from_hours(24));
+    Receiver { provider, store, sink: MemorySink::default(), clock: now }
+}
+
+/// With nothing recorded and nothing sent.
+fn umaaas_anew() -> MutexGuard<'static, Deployment<Umaaas>> {
+    let mut receiver = UMAAAS.lock().unwrap_or_else(PoisonError::into_inner);
+    receiver.store = MemoryStore::new(SignedDuration::from_hours(24));
+    receiver.sink = MemorySink::default();
+    receiver
+}
+
+fn weavr_anew(family: Family, demand: Demand) -> Deployment<Weavr> {
+    deployment(Weavr::new(family, demand, secrets("weavr"), None))
+}
+
+fn umaaas_delivery(path: &str, body: &[u8]) -> Delivery {
+    let mut delivery = Delivery::new(path, body.to_vec());
+    assert!(sign(&mut delivery, SIGNATURE, "umaaas"));
+    delivery
+}
+
+fn insert(delivery: &mut Delivery, header: &'static str, value: &Option<HeaderValue>) {
+    delivery.headers.extend(value.iter().map(|value| (HeaderName::from_static(header), value.clone())));
+}
+
+/// Signs, if the headers that are part of it are there.
+fn sign(delivery: &mut Delivery, scheme: Scheme, provider: &str) -> bool {
+    let Ok(signature) = scheme.sign(delivery, secrets(provider).newest()) else { return false };
+    delivery.headers.insert(scheme.header, signature.parse().unwrap());
+    true
+}
+
+fn post<P: Provider>(receiver: &Deployment<P>, delivery: &Delivery) -> Report {
+    let Delivery { path, headers, body } = delivery.clone();
+    receive(receiver, Request { method: Method::POST, path, headers, body: Some(body) }).1
+}
+
+fn receive<P: Provider>(receiver: &Deployment<P>, request: Request) -> (ingest::Reply, Report) {
+    receiver.receive(request, unique()).now_or_never().expect("what is in memory does not wait")
+}
+
+/// The statuses after which the provider believes that the event arrived.
+fn acknowledged(status: u16) -> bool {
+    matches!(status, 200..=299 | 403 | 409 | 422)
+}
+
+fn refused_unless_signed<P: Provider>(
+    receiver: &Deployment<P>,
+    delivery: &Delivery,
+    scheme: Scheme,
+    provider: &str,
+) {
+    let status = post(receiver, delivery).status;
+    if scheme.check(delivery, &secrets(provider)).is_err() {
+        assert!(!acknowledged(status), "{status}");
+        assert!(receiver.sink.messages().is_empty());
+    }
+}
+
+fn assert_messages<P: Provider>(receiver: &Deployment<P>, count: usize, body: &[u8]) {
+    let messages = receiver.sink.messages();
+    assert_eq!(messages.len(), count);
+    messages.iter().for_each(|message| assert_message(message, body));
+}
+
+fn assert_message(message: &Message, body: &[u8]) {
+    valid_envelope(&message.body).unwrap_or_else(|wrong| panic!("{wrong}: {}", message.body));
+    assert!(provider_bytes(&message.body) == body, "{}", message.body);
+    assert!(message.size() <= MAX_MESSAGE_BYTES && queue_accepts(&message.body));
+    assert!(message.attributes.iter().all(|(_, value)| !value.is_empty() && queue_accepts(value)));
+    for id in [&message.group_id, &message.deduplication_id] {
+        assert!((1..=128).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_graphic()));
+    }
+}
