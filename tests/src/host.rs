@@ -169,13 +169,23 @@ impl Function {
         self.signal("-CONT");
     }
 
+    /// The most memory it has had so far, in KB.
+    pub fn peak_memory_kb(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        peak.trim().trim_end_matches(" kB").parse().unwrap()
+    }
+
     fn signal(&self, signal: &str) {
-        let supervisor = self.process.id();
-        let children =
-            std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children")).unwrap();
-        let status =
-            std::process::Command::new("kill").arg(signal).args(children.split_whitespace()).status();
+        let status = std::process::Command::new("kill").arg(signal).arg(self.pid()).status();
         assert!(status.unwrap().success());
+    }
+
+    /// Its process id: it is the only child of its supervisor.
+    fn pid(&self) -> String {
+        let supervisor = self.process.id();
+        let children = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"));
+        children.unwrap().trim().to_owned()
     }
 
     /// Everything it has logged.

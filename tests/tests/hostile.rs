@@ -1,0 +1,112 @@
+//! Hostile bodies and headers through the built functions: each gets its documented reply, soon, and
+//! in little memory.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use local::providers::{PROVIDERS, Provider};
+use local::watch;
+use serde_json::{Value, json};
+use tests::{Function, Host, LocalAws, post};
+
+/// The largest event that Lambda passes on is 6 MB.
+const LARGE: usize = 5 << 20;
+
+/// How long a reply may take, in a debug build on a busy machine.
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// What a function of the smallest sensible size has.
+const MEMORY_KB: usize = 128 * 1024;
+
+#[tokio::test]
+async fn hostile_deliveries() {
+    let aws = LocalAws::start().await;
+    watch::build().await.unwrap();
+    for (provider, binary, path) in
+        [(&PROVIDERS[0], "umaaas", "/umaaas"), (&PROVIDERS[1], "weavr-other", "/weavr/anything/watch")]
+    {
+        let host = Host::start().await;
+        let function = Function::start(&host, binary, &aws.stack.environment(provider));
+        for (name, body, identified) in bodies() {
+            let signed = host.invoke(signed(provider, path, &body)).await.unwrap();
+            let forged = host.invoke(unsigned(provider, path, &body)).await.unwrap();
+            println!(
+                "{binary:<12} {name:<28} {:>9} bytes: {} after {} ms, {} unsigned",
+                body.len(),
+                signed.status,
+                signed.took.as_millis(),
+                forged.status
+            );
+            assert_eq!(
+                signed.status,
+                if identified { 200 } else { 400 },
+                "{binary}, {name}: {}",
+                signed.body
+            );
+            assert_eq!(forged.status, 401, "{binary}, {name}: the signature comes first");
+            assert!(signed.took < WITHIN && forged.took < WITHIN, "{binary}, {name}: {:?}", signed.took);
+        }
+        // header values of 8 KB, and bytes that are not text
+        for value in ["a".repeat(8192), "é".repeat(4096), "ab, ab".to_owned()] {
+            let mut event = signed(provider, path, "{}");
+            for header in ["x-umaaas-signature", "signature", "signature-v2", "published-timestamp"] {
+                event["headers"][header] = json!(value);
+            }
+            assert_eq!(host.invoke(event).await.unwrap().status, 401, "{binary}: {value:.9}");
+        }
+        let mut event = signed(provider, path, "{}");
+        event["body"] = json!("//79/A==");
+        event["isBase64Encoded"] = json!(true);
+        assert_eq!(host.invoke(event.clone()).await.unwrap().status, 401, "{binary}: not UTF-8, not signed");
+        event["body"] = json!("not base64!");
+        assert_eq!(host.invoke(event).await.unwrap().status, 400, "{binary}: bad base64 from the gateway");
+
+        let peak = function.peak_memory_kb();
+        println!("{binary}: {} MB at most", peak / 1024);
+        assert!(peak < MEMORY_KB, "{peak} KB");
+    }
+}
+
+/// Bodies, and whether they are events.
+fn bodies() -> Vec<(&'static str, String, bool)> {
+    let event = |id: &str, extra: &str| {
+        format!(r#"{{"webhookId":"{id}","type":"TEST","timestamp":"2026-11-02T09:15:00Z"{extra}}}"#)
+    };
+    vec![
+        ("a 5 MB string", event("long", &format!(r#","x":"{}""#, "s".repeat(LARGE))), true),
+        (
+            "10,000 levels",
+            event("deep", &format!(r#","x":{}1{}"#, "[".repeat(10_000), "]".repeat(10_000))),
+            true,
+        ),
+        ("a number of 400 digits", event("digits", &format!(r#","x":{}"#, "9".repeat(400))), true),
+        ("a NUL, escaped", event("nul", r#","x":"\u0000""#), true),
+        ("a lone surrogate", event("half", r#","\ud800":"\udfff""#), true),
+        ("a noncharacter", event("noncharacter", ",\"x\":\"\u{ffff}\""), true),
+        (
+            "50,000 fields",
+            event("wide", &(0..50_000).map(|n| format!(r#","f{n}":1"#)).collect::<String>()),
+            true,
+        ),
+        ("duplicate names", event("first", r#","webhookId":"last""#), true),
+        ("a megabyte of [", "[".repeat(1 << 20), false),
+        ("a megabyte of {\"a\":", r#"{"a":"#.repeat(1 << 18), false),
+        ("nothing", String::new(), false),
+        ("a byte order mark", "\u{feff}{}".to_owned(), false),
+        ("a NUL, raw", "{\"a\":\"\0\"}".to_owned(), false),
+    ]
+}
+
+fn signed(provider: &Provider, path: &str, body: &str) -> Value {
+    let delivery = provider.delivery(path, body.to_owned(), &provider.signing_secret());
+    post(path, &delivery.headers, body)
+}
+
+/// The same without what proves its sender.
+fn unsigned(provider: &Provider, path: &str, body: &str) -> Value {
+    let mut event = signed(provider, path, body);
+    let headers = event["headers"].as_object_mut().unwrap();
+    headers.retain(|name, _| !name.contains("signature"));
+    event
+}
