@@ -166,7 +166,7 @@ pub fn umaaas(body: &[u8]) {
     assert_eq!(post(&umaaas_anew(), &umaaas_delivery(path, body.to_string().as_bytes())).status, 403);
 }
 
-/// The statuses of a payment that waits for nothing (DESIGN.md).
+/// The statuses of a payment that waits for nothing.
 const INFORMATIONAL: [&str; 7] =
     ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"];
 

@@ -161,7 +161,7 @@ async fn backlog(store: &(impl Store + Backlog)) {
     assert!(due_by(later).await.is_empty());
 }
 
-/// What DESIGN.md says of the items.
+/// What the items are made of, in each state.
 async fn items(aws: &LocalAws) {
     let now = Timestamp::from_millisecond(1_793_610_901_234).unwrap();
     let read = async |key: &str| -> HashMap<String, AttributeValue> {
