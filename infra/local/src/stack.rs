@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType, Projection,
     ProjectionType, ScalarAttributeType, TimeToLiveSpecification,
 };
-use aws_sdk_sqs::types::{Message, QueueAttributeName};
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, QueueAttributeName};
 use serde_json::json;
 
 use crate::providers::{PROVIDERS, Provider};
@@ -135,18 +135,30 @@ impl Queue {
                 .send();
             let received = poll.await.context("cannot receive from the queue")?.messages.unwrap_or_default();
             let nothing = received.is_empty();
-            for message in received {
-                let handle = message.receipt_handle.as_deref().unwrap_or_default();
-                let delete = self.sqs.delete_message().queue_url(&self.url).receipt_handle(handle).send();
-                delete.await.context("cannot delete from the queue")?;
-                messages.push(message);
+            if !nothing {
+                self.delete(&received).await?;
             }
+            messages.extend(received);
             if nothing {
                 // A wait below a second asks SQS not to wait at all.
                 tokio::time::sleep(left.min(Duration::from_millis(50))).await;
             }
         }
         Ok(messages)
+    }
+
+    /// Deletes what one poll brought, at most ten messages.
+    async fn delete(&self, messages: &[Message]) -> Result<()> {
+        let mut delete = self.sqs.delete_message_batch().queue_url(&self.url);
+        for (index, message) in messages.iter().enumerate() {
+            let handle = message.receipt_handle.clone().unwrap_or_default();
+            let entry =
+                DeleteMessageBatchRequestEntry::builder().id(index.to_string()).receipt_handle(handle);
+            delete = delete.entries(entry.build()?);
+        }
+        let deleted = delete.send().await.context("cannot delete from the queue")?;
+        ensure!(deleted.failed().is_empty(), "cannot delete from the queue: {:?}", deleted.failed());
+        Ok(())
     }
 
     /// Creates the queue and its dead-letter queue.
