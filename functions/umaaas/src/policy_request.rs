@@ -73,7 +73,7 @@ impl Payment {
             user_id: text(&transaction, "userId", "transaction.userId")?,
             platform_user_id: text(&transaction, "platformUserId", "transaction.platformUserId")?,
             amount: required(natural(&received_amount, "amount", amount), amount)?,
-            currency: required(text(&currency, "code", code), code)?.to_ascii_uppercase(),
+            currency: currency_code(&currency, "code", code)?,
             decimals: natural(&currency, "decimals", decimals)?,
             description: text(&transaction, "description", "transaction.description")?,
             time: time.ok_or_else(|| undecidable("timestamp", "is not an RFC 3339 time since 1970"))?,
@@ -243,14 +243,26 @@ fn natural(object: &Object<'_>, name: &str, path: &str) -> Result<Option<i64>, U
     }
 }
 
-/// A UMA address, `$user@domain`, in lower case: its user and its domain have no other.
+/// A currency's code, in upper case: letters and digits, or a rule could be escaped by what looks like it.
+fn currency_code(object: &Object<'_>, name: &str, path: &str) -> Result<String, Undecidable> {
+    let code = required(text(object, name, path), path)?.to_ascii_uppercase();
+    let plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if plain { Ok(code) } else { Err(undecidable(path, "is not a currency code")) }
+}
+
+/// A UMA address, `$user@domain`, in lower case: its user and its domain have no other. What could be
+/// written in two ways (without the `$`, with characters that an address does not have) would be two
+/// senders to a rule that names one.
 fn address(object: &Object<'_>, name: &str, path: &str) -> Result<Address, Undecidable> {
     let whole = required(text(object, name, path), path)?.to_ascii_lowercase();
+    let name = |user: &str| {
+        !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
+    };
     let host = |label: &str| {
         !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
-    match whole.split_once('@') {
-        Some((user, domain)) if !user.is_empty() && domain.split('.').all(host) => {
+    match whole.strip_prefix('$').and_then(|address| address.split_once('@')) {
+        Some((user, domain)) if name(user) && domain.split('.').all(host) => {
             Ok(Address { domain: domain.to_owned(), whole })
         }
         _ => Err(undecidable(path, "is not a UMA address")),

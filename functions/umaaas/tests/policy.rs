@@ -298,6 +298,11 @@ fn missing_fields_are_missing_and_odd_ones_undecidable() {
         with("\"decimals\": 2", "\"decimals\": 2.0"),
         with("\"decimals\": 2", &format!("\"decimals\": {huge}")),
         with("\"USD\"", "840"),
+        // what would be another text to a rule than it is to a person
+        with("\"USD\"", "\"US\u{200b}D\""),
+        with("\"$ada@", "\"ada@"),
+        with("\"$ada@", "\"$a da@"),
+        with("\"$ada@", "\"$АDA@"),
         with("\"USD\"", r#""\ud800""#),
         with("\"18d3e5f7b4a9c2\"", "18"),
         with("\"platformUserId\"", "\"description\": [\"x\"], \"platformUserId\""),

@@ -35,7 +35,11 @@ pub const SETTLE: Budget =
 
 /// Ten messages to SQS, by the reconciler, for whose reply nobody waits.
 pub const FORWARD_BATCH: Budget =
-    Budget { total: Duration::from_secs(4), attempt: Duration::from_millis(1500) };
+    Budget { total: Duration::from_secs(3), attempt: Duration::from_millis(1500) };
+
+/// What the reconciler keeps of its function's time for the records that are under way when it stops:
+/// claimed, sent, settled and postponed by an AWS that barely answers.
+pub const TO_FINISH: Duration = Duration::from_secs(15);
 
 /// Opening a connection. An address that does not answer at all should leave time for another.
 const CONNECT: Duration = Duration::from_millis(400);
@@ -43,6 +47,8 @@ const CONNECT: Duration = Duration::from_millis(400);
 const _: () = {
     let all = RECORD.total.as_millis() + FORWARD.total.as_millis() + SETTLE.total.as_millis();
     assert!(all < REPLY_WITHIN.as_millis(), "the calls of one delivery fit the time for its reply");
+    let page = 3 * SETTLE.total.as_millis() + FORWARD_BATCH.total.as_millis();
+    assert!(page < TO_FINISH.as_millis(), "what the reconciler has begun fits the time it keeps for it");
     assert!(REPLY_WITHIN.as_millis() < PROVIDER_DEADLINE.as_millis());
 };
 

@@ -188,7 +188,10 @@ impl Backlog for DynamoStore {
             .send()
             .await
             .map_err(|error| failure("read the index of pending records", &error))?;
-        page.items.unwrap_or_default().into_iter().map(due).collect()
+        // One entry that nobody can read does not hold up those behind it.
+        let readable =
+            |entry| due(entry).inspect_err(|error| tracing::error!(error = error.chain(), "skipped")).ok();
+        Ok(page.items.unwrap_or_default().into_iter().filter_map(readable).collect())
     }
 
     /// One write that also reads: the condition is checked, and the item returned, by the table
@@ -294,11 +297,7 @@ fn earlier(item: Item) -> Result<Earlier, PortError> {
     Ok(Earlier {
         delivery_id: fields.text("delivery_id")?,
         payload_sha256: fields.text("payload_sha256")?,
-        // One that a newer version wrote. That it was decided is what a duplicate has to know.
-        decision: fields.decision().unwrap_or_else(|error| {
-            tracing::warn!(error = error.chain(), "the first decision cannot be repeated");
-            None
-        }),
+        decision: fields.decision(),
     })
 }
 
@@ -329,7 +328,7 @@ fn record_of(item: Item) -> Result<Record, PortError> {
             }
             _ => Vec::new(),
         },
-        decision: fields.decision()?,
+        decision: fields.decision(),
         reply: fields.number("reply")?,
         delivery_id: fields.text("delivery_id")?,
         received_at: fields.time("received_at")?,
@@ -377,9 +376,14 @@ impl Fields {
         Timestamp::from_millisecond(self.number(name)?).map_err(|_| unreadable(name))
     }
 
-    fn decision(&mut self) -> Result<Option<Decision>, PortError> {
-        let decision = self.optional_text("decision");
-        decision.map(|text| serde_json::from_str(&text).map_err(|_| unreadable("decision"))).transpose()
+    /// The decision. One that a newer version wrote cannot be repeated; the event goes on without.
+    fn decision(&mut self) -> Option<Decision> {
+        let text = self.optional_text("decision")?;
+        let decision = serde_json::from_str(&text).ok();
+        if decision.is_none() {
+            tracing::error!("a decision in the table cannot be read");
+        }
+        decision
     }
 }
 

@@ -8,13 +8,10 @@ use jiff::Timestamp;
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
+use crate::budget::TO_FINISH;
 use crate::metrics::Unit;
 use crate::start::{sdk_config, serve};
 use crate::{DynamoStore, Environment, SettingsError, SqsSink, budget, metrics};
-
-/// What is kept of the function's time for the records that are under way when it stops: one page,
-/// claimed, sent and settled by a slow AWS.
-const TO_FINISH: Duration = Duration::from_secs(15);
 
 /// How long a run goes on where nobody sets a deadline (`cargo lambda watch` sets one in 1970).
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(45);
@@ -89,6 +86,7 @@ fn report(summary: &Summary) -> Value {
             ("PendingKeepsFailing", Unit::Count, count(keeps_failing)),
             ("PendingOldestAge", Unit::Seconds, oldest_age),
             ("ReconcilerLag", Unit::Seconds, lag),
+            ("ReconcilerUnfinished", Unit::Count, if *unfinished { 1.0 } else { 0.0 }),
         ],
     );
     json!({

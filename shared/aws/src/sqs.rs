@@ -53,11 +53,16 @@ impl BatchSink for SqsSink {
     async fn forward_batch(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
         let mut results = Vec::with_capacity(messages.len());
         for batch in batches(messages) {
-            let sent = self.send_batch(batch).await;
-            results.extend(sent.unwrap_or_else(|error| {
-                let reason = error.chain();
-                batch.iter().map(|_| Err(PortError::new("forward", reason.clone()))).collect()
-            }));
+            match self.send_batch(batch).await {
+                Ok(sent) => results.extend(sent),
+                Err(error) => {
+                    // A queue that does not answer is not asked again: the caller has other work and a deadline.
+                    let reason = error.chain();
+                    let rest = messages.len() - results.len();
+                    results.extend((0..rest).map(|_| Err(PortError::new("forward", reason.clone()))));
+                    break;
+                }
+            }
         }
         results
     }

@@ -10,12 +10,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::{Backlog, BatchSink, DUE_AFTER, Due, Message, PENDING_SHARDS, PortError, Record, Store};
 
-/// How many index entries are read at a time, and so how many records are in memory at once. A
-/// record can hold some megabytes of JSON.
-const PAGE: usize = 40;
-
-/// How many calls to the store are under way at a time.
-const CONCURRENT_CALLS: usize = 10;
+/// How many records are claimed, sent and settled at a time. So many fit one call to the queue and are
+/// in memory at once (a record can hold some megabytes of JSON), and they are done soon after time is up.
+const PAGE: usize = 10;
 
 /// The longest time between two attempts to forward one record.
 const MAX_BACKOFF: SignedDuration = SignedDuration::from_hours(1);
@@ -81,13 +78,10 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
                         break;
                     }
                 };
-                let complete = page.len() < PAGE;
-                after = page.last().cloned();
+                let Some(last) = page.last().cloned() else { break };
                 summary.seen(&page, started);
                 self.forward(page, &mut summary).await;
-                if complete {
-                    break;
-                }
+                after = Some(last);
             }
         }
         summary
@@ -97,11 +91,8 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
     async fn forward(&self, due: Vec<Due>, summary: &mut Summary) {
         let now = (self.clock)();
         let until = now.saturating_add(DUE_AFTER).unwrap_or(now);
-        let claims: Vec<_> = stream::iter(&due)
-            .map(|due| self.store.claim(due, until))
-            .buffered(CONCURRENT_CALLS)
-            .collect()
-            .await;
+        let claims: Vec<_> =
+            stream::iter(&due).map(|due| self.store.claim(due, until)).buffered(PAGE).collect().await;
         let mut records = Vec::new();
         for claim in claims {
             match claim {
@@ -136,7 +127,7 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
                 }
                 (record.attempts, result)
             })
-            .buffered(CONCURRENT_CALLS)
+            .buffered(PAGE)
             .collect()
             .await;
         for (attempts, result) in settled {
