@@ -49,13 +49,6 @@ pub struct Answer {
     pub took: Duration,
 }
 
-impl Answer {
-    /// The body as JSON.
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
-    }
-}
-
 impl Host {
     /// Starts listening on a free port of 127.0.0.1.
     pub async fn start() -> Self {

@@ -9,7 +9,7 @@ use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,14 +139,7 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
 async fn forward(target: &str, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
-    let stream = TcpStream::connect(target).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await?;
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await?.to_bytes();
-    connection.abort();
-    Ok(Response::from_parts(parts, Full::new(body)))
+    Ok(local::client::forward(target, Request::from_parts(parts, body)).await?.map(Full::new))
 }
 
 fn answer(status: StatusCode, error: &str) -> anyhow::Result<Response<Full<Bytes>>> {

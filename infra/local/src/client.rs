@@ -31,10 +31,20 @@ async fn exchange(request: Request<Bytes>) -> Result<Response<Bytes>> {
     parts.headers.insert(HOST, authority.as_str().parse()?);
     parts.headers.insert(CONNECTION, HeaderValue::from_static("close"));
 
-    let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(80))).await?;
+    let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(80));
+    forward(&address, Request::from_parts(parts, body)).await
+}
+
+/// Sends a request, just as it is, over a connection of its own to a `host:port`, and reads the whole
+/// response.
+///
+/// # Errors
+/// Nobody answers, or not in HTTP.
+pub async fn forward(address: &str, request: Request<Bytes>) -> Result<Response<Bytes>> {
+    let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
-    let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await?;
+    let response = sender.send_request(request.map(Full::new)).await?;
     let (parts, body) = response.into_parts();
     let body = body.collect().await?.to_bytes();
     connection.abort();
