@@ -33,6 +33,7 @@ fn record(key: &str) -> Record {
         decision: None,
         reply: 200,
         delivery_id: "d".into(),
+        trace_id: None,
         received_at: start(),
         attempts: 1,
         stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: key.to_owned() },
