@@ -115,7 +115,7 @@ impl BatchSink for Picky {
 }
 
 #[tokio::test]
-async fn what_keeps_failing_is_tried_later_and_later_and_holds_up_nothing() {
+async fn what_keeps_failing_is_tried_again_and_holds_up_nothing() {
     static NOW: AtomicI64 = AtomicI64::new(START + 600_000);
     fn now() -> Timestamp {
         Timestamp::from_millisecond(NOW.load(Ordering::Relaxed)).expect("a time")
@@ -141,6 +141,6 @@ async fn what_keeps_failing_is_tried_later_and_later_and_holds_up_nothing() {
         let summary = reconciler.run(Timestamp::MAX).await;
         assert_eq!((summary.due, summary.failed, summary.keeps_failing), (3, 3, 3), "attempt {attempt}");
     }
-    assert_eq!(waits, [180, 360, 720, 1440, 2880, 3600, 3600]);
+    assert_eq!(waits, [180; 7]);
     assert_eq!(reconciler.store.get("one#6").map(|item| item.state), Some(State::Forwarded));
 }
