@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot};
 
-use crate::unique;
+use crate::{unique, wait_for};
 
 /// A Lambda Runtime API. Every function that is started on it takes from the same line of requests.
 #[derive(Clone, Debug)]
@@ -30,6 +31,8 @@ struct State {
     line: Mutex<VecDeque<(String, Value)>>,
     grown: Notify,
     waiting: Mutex<HashMap<String, oneshot::Sender<Result<Value, String>>>>,
+    /// How many instances ask for an event right now.
+    idle: AtomicUsize,
     init_errors: Mutex<Vec<String>>,
 }
 
@@ -80,6 +83,13 @@ impl Host {
             body: response["body"].as_str().unwrap().to_owned(),
             took: started.elapsed(),
         })
+    }
+
+    /// Waits until so many instances have done all their work, that behind a reply too, and ask for the
+    /// next event.
+    pub async fn idle(&self, instances: usize) {
+        let idle = || self.state.idle.load(Ordering::SeqCst);
+        wait_for("the functions are done", ANSWER_WITHIN, async || idle() >= instances).await;
     }
 
     /// Sends any event through a function.
@@ -223,7 +233,24 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     })
 }
 
+/// Counts as long as it is there: an instance that is killed while it waits is not idle.
+struct Idle<'a>(&'a AtomicUsize);
+
+impl<'a> Idle<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 async fn next(state: &State) -> Response<Full<Bytes>> {
+    let _idle = Idle::new(&state.idle);
     let (id, event) = loop {
         if let Some(first) = lock(&state.line).pop_front() {
             break first;

@@ -36,7 +36,8 @@ pub async fn run_reconciler(queues: &[(&'static str, &'static str)]) -> ExitCode
     serve(
         async |environment| reconciler(environment, queues).await,
         |reconciler, event: LambdaEvent<Value>| async move {
-            report(&reconciler.run(stop_at(event.context.deadline())).await)
+            let summary = reconciler.run(stop_at(event.context.deadline())).await;
+            (report(&summary), std::future::ready(()))
         },
     )
     .await
