@@ -52,7 +52,7 @@ async fn reconciler(
     if let (true, Some((_, name))) = (urls.is_empty(), queues.first()) {
         return Err(SettingsError::Missing { name, meaning: "the URL of the provider's SQS queue" });
     }
-    let config = sdk_config().await;
+    let config = sdk_config(environment)?;
     let sink = |(name, url)| (name, SqsSink::new(&config, url, budget::FORWARD_BATCH));
     Ok(Reconciler {
         store: DynamoStore::from_environment(environment, &config)?,

@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider as Tls;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
@@ -51,7 +52,7 @@ async fn receiver<P: Provider>(
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
 ) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink>, SettingsError> {
     let queue_url = environment.required("QUEUE_URL", "the URL of the provider's SQS queue")?;
-    let config = sdk_config().await;
+    let config = sdk_config(environment)?;
     let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, secrets)?;
     let store = DynamoStore::from_environment(environment, &config)?;
     let sink = SqsSink::new(&config, queue_url, budget::FORWARD);
@@ -139,11 +140,30 @@ impl AfterAnswer {
     }
 }
 
-/// The SDK's own settings. All clients made from them share one HTTP client and its connections:
-/// left to itself each would open, and at a cold start wait for, its own.
-pub(crate) async fn sdk_config() -> SdkConfig {
+/// The SDK's settings, from the variables that Lambda gives every function. The SDK's own loader would
+/// also look for profiles, roles and instances, where a function has none: that is megabytes of code and a
+/// good part of the start.
+///
+/// All clients made from them share one HTTP client and its connections: left to itself each would open,
+/// and at a cold start wait for, its own.
+pub(crate) fn sdk_config(environment: &Environment) -> Result<SdkConfig, SettingsError> {
+    let credentials = Credentials::new(
+        environment.required("AWS_ACCESS_KEY_ID", "Lambda sets it")?,
+        environment.required("AWS_SECRET_ACCESS_KEY", "Lambda sets it")?,
+        environment.optional("AWS_SESSION_TOKEN"),
+        None,
+        "environment",
+    );
     let http = Builder::new().tls_provider(Tls::Rustls(CryptoMode::AwsLc)).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(environment.required("AWS_REGION", "Lambda sets it")?))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .use_fips(environment.flag("AWS_USE_FIPS_ENDPOINT")?)
+        .use_dual_stack(environment.flag("AWS_USE_DUALSTACK_ENDPOINT")?)
+        .http_client(http);
+    config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL"));
+    Ok(config.build())
 }
 
 #[cfg(test)]
