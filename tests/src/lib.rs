@@ -14,7 +14,7 @@ mod proxy;
 
 pub use envelope::{provider_bytes, valid_envelope};
 pub use host::{Answer, Function, Host, post};
-pub use proxy::{Fault, FaultProxy, Rule};
+pub use proxy::{Call, Fault, FaultProxy, Rule};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
