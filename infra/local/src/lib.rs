@@ -15,6 +15,7 @@ pub mod process;
 pub mod progress;
 pub mod providers;
 pub mod python;
+pub mod sam;
 pub mod samples;
 pub mod stack;
 pub mod tools;
