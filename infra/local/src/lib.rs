@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 pub mod client;
+pub mod deployment;
 pub mod ministack;
 pub mod port;
 pub mod process;
