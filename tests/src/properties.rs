@@ -4,7 +4,7 @@
 //!
 //! Common to all: nothing panics, and nothing is acknowledged that no secret has signed.
 
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use aws::gateway::{GatewayEvent, GatewayResponse};
 use futures_util::FutureExt;
@@ -23,12 +23,12 @@ use weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
 
 use crate::{provider_bytes, unique, valid_envelope};
 
-type Deployment<P> = Receiver<P, MemoryStore, MemorySink>;
+type Deployment<P> = Receiver<P, Arc<Secrets>, MemoryStore, MemorySink>;
 
 /// One for all, because the policy takes its time to be read.
 static UMAAAS: LazyLock<Mutex<Deployment<Umaaas>>> = LazyLock::new(|| {
     let policy = Policy::sample().unwrap();
-    Mutex::new(deployment(Umaaas::new(secrets("umaaas"), None, Some(policy))))
+    Mutex::new(deployment(Umaaas::new(None, Some(policy))))
 });
 
 const TIMESTAMP: &str = "1793612075500";
@@ -100,6 +100,7 @@ pub fn envelope(input: &[u8]) {
         decision: verdict.map(Decision::new),
         reply: 200,
         delivery_id: "delivery".into(),
+        trace_id: None,
         attempts: 1,
         received_at: now(),
         stored: StoredPayload { bytes: payload.clone().into(), encoding: None, sha256: String::new() },
@@ -232,9 +233,10 @@ fn secrets(provider: &str) -> Secrets {
     Secrets::parse_list(provider.secret).unwrap()
 }
 
-fn deployment<P>(provider: P) -> Deployment<P> {
+fn deployment<P: Provider>(provider: P) -> Deployment<P> {
     let store = MemoryStore::new(SignedDuration::from_hours(24));
-    Receiver { provider, store, sink: MemorySink::default(), clock: now }
+    let secrets = Arc::new(secrets(P::NAME));
+    Receiver { provider, secrets, store, sink: MemorySink::default(), clock: now }
 }
 
 /// With nothing recorded and nothing sent.
@@ -246,7 +248,7 @@ fn umaaas_anew() -> MutexGuard<'static, Deployment<Umaaas>> {
 }
 
 fn weavr_anew(family: Family, demand: Demand) -> Deployment<Weavr> {
-    deployment(Weavr::new(family, demand, secrets("weavr"), None))
+    deployment(Weavr::new(family, demand, None))
 }
 
 fn umaaas_delivery(path: &str, body: &[u8]) -> Delivery {
@@ -268,7 +270,8 @@ fn sign(delivery: &mut Delivery, scheme: Scheme, provider: &str) -> bool {
 
 fn post<P: Provider>(receiver: &Deployment<P>, delivery: &Delivery) -> Report {
     let Delivery { path, headers, body } = delivery.clone();
-    receive(receiver, Request { method: Method::POST, path, headers, body: Some(body) }).1
+    let request = Request { method: Method::POST, path, headers, body: Some(body), ..Request::default() };
+    receive(receiver, request).1
 }
 
 fn receive<P: Provider>(receiver: &Deployment<P>, request: Request) -> (ingest::Reply, Report) {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
@@ -93,7 +93,8 @@ impl FaultProxy {
         self.state.held.load(Ordering::SeqCst)
     }
 
-    /// The operations that have been called, in order, since the last time this was asked.
+    /// The operations that have been called, in order, since the last time this was asked. A GET that
+    /// opens a connection and asks for nothing is none.
     pub fn take_calls(&self) -> Vec<String> {
         std::mem::take(&mut self.state.calls.lock().unwrap())
     }
@@ -118,7 +119,9 @@ impl State {
 async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
     let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
     let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
-    state.calls.lock().unwrap().push(operation.clone());
+    if request.method() != Method::GET {
+        state.calls.lock().unwrap().push(operation.clone());
+    }
     match state.fault(&operation) {
         None => forward(&state.target, request).await,
         Some(Fault::Delay(delay)) => {

@@ -124,6 +124,7 @@ fn record(kind: &str, id: &str, body: String) -> Record {
         decision: None,
         reply: 200,
         delivery_id: "d-1".into(),
+        trace_id: None,
         attempts: 1,
         received_at: Timestamp::UNIX_EPOCH,
         stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: String::new() },

@@ -182,7 +182,7 @@ async fn items(aws: &LocalAws) {
     assert_eq!(
         names(&pending),
         "attempts decision delivery_id due_at id kind occurred_at path payload payload_sha256 pending_shard pk \
-         received_at reply source state subject version"
+         received_at reply source state subject trace_id version"
     );
     assert_eq!(pending["state"], AttributeValue::S("pending".into()));
     assert_eq!(pending["payload"].as_b().unwrap().as_ref(), r#"{"a":"€"}"#.as_bytes());
@@ -207,7 +207,7 @@ async fn items(aws: &LocalAws) {
     assert_eq!(
         names(&forwarded),
         "attempts decision delivery_id expires_at forwarded_at id kind occurred_at path payload payload_sha256 pk \
-         received_at reply source state subject version"
+         received_at reply source state subject trace_id version"
     );
     assert_eq!(forwarded["state"], AttributeValue::S("forwarded".into()));
     assert_eq!(forwarded["expires_at"], AttributeValue::N((now + RETENTION).as_second().to_string()));
@@ -252,7 +252,7 @@ fn record(key: &str, body: &str, decision: Option<Decision>, delivery_id: &str, 
     let mut delivery = Delivery::new("/umaaas", Bytes::copy_from_slice(body.as_bytes()));
     let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
     delivery.headers.insert(SIGNATURE.header, HeaderValue::try_from(signature).unwrap());
-    let verified = Verifier::new(SIGNATURE, secrets).verify(delivery).unwrap();
+    let verified = Verifier::new(SIGNATURE).verify(delivery, &secrets).unwrap();
     let event = Event {
         kind: "umaaas.incoming_payment",
         key: key.to_owned(),
@@ -265,7 +265,8 @@ fn record(key: &str, body: &str, decision: Option<Decision>, delivery_id: &str, 
         drift: vec![],
         payload: verified.payload(),
     };
-    Record::new(event, decision, 200, delivery_id.to_owned(), now).unwrap()
+    let record = Record::new(event, decision, 200, delivery_id.to_owned(), now).unwrap();
+    record.traced(Some("1-5759e988-bd862e3fe1be46a994272793".into()))
 }
 
 /// The same event with another body, by another delivery.

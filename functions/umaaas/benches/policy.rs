@@ -17,7 +17,7 @@ fn policy(criterion: &mut Criterion) {
     let start = Instant::now();
     let policy = Policy::sample().unwrap();
     println!("parse and validate the sample, the first time: {:?}", start.elapsed());
-    let umaaas = Umaaas::new(Secrets::parse_list("key").unwrap(), None, Some(policy));
+    let umaaas = Umaaas::new(None, Some(policy));
     let payment = event(&umaaas, include_str!("../../../events/umaaas/incoming_payment.json"));
     assert_eq!(umaaas.decide(&payment).unwrap().name(), "approve");
 
@@ -29,9 +29,10 @@ fn policy(criterion: &mut Criterion) {
 
 fn event(umaaas: &Umaaas, body: &'static str) -> Event {
     let mut delivery = Delivery::new("/umaaas", body.as_bytes());
-    let signature = SIGNATURE.sign(&delivery, Secrets::parse_list("key").unwrap().newest()).unwrap();
+    let secrets = Secrets::parse_list("key").unwrap();
+    let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
     delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    let delivery = umaaas.verify(delivery, Timestamp::UNIX_EPOCH).unwrap();
+    let delivery = umaaas.verify(delivery, &secrets).unwrap();
     umaaas.identify(&delivery, Timestamp::UNIX_EPOCH).unwrap()
 }
 

@@ -19,7 +19,7 @@ mod policy_request;
 mod replies;
 mod signature;
 
-use aws::{Environment, SettingsError};
+use aws::{Environment, SecretVariables, SettingsError};
 use ingest::{Decision, Event, Outcome, Provider, Reply};
 use jiff::Timestamp;
 use verify::{Delivery, Secrets, Tolerance, Verified, Verifier};
@@ -31,17 +31,20 @@ pub use signature::SIGNATURE;
 /// The provider, as a function runs it.
 #[derive(Debug)]
 pub struct Umaaas {
-    verifier: Verifier,
     tolerance: Option<Tolerance>,
     policy: Option<Policy>,
 }
 
+/// The variables with its secrets.
+pub const SECRETS: SecretVariables =
+    SecretVariables { list: "UMAAAS_WEBHOOK_SECRETS", arn: "UMAAAS_WEBHOOK_SECRETS_ARN" };
+
 impl Umaaas {
-    /// A provider with these secrets. `tolerance` bounds the age of a delivery; without a `policy`
-    /// every payment that waits for approval is rejected.
+    /// A provider. `tolerance` bounds the age of a delivery; without a `policy` every payment that waits
+    /// for approval is rejected.
     #[must_use]
-    pub fn new(secrets: Secrets, tolerance: Option<Tolerance>, policy: Option<Policy>) -> Self {
-        Self { verifier: Verifier::new(SIGNATURE, secrets), tolerance, policy }
+    pub fn new(tolerance: Option<Tolerance>, policy: Option<Policy>) -> Self {
+        Self { tolerance, policy }
     }
 
     /// The policy that decides.
@@ -50,15 +53,13 @@ impl Umaaas {
         self.policy.as_ref()
     }
 
-    /// A provider from `UMAAAS_WEBHOOK_SECRETS`, `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and
-    /// `APPROVAL_POLICY`.
+    /// A provider from `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and `APPROVAL_POLICY`.
     ///
     /// # Errors
     /// [`SettingsError`] that names the variable.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
-        let secrets = environment.secrets("UMAAAS_WEBHOOK_SECRETS")?;
         let tolerance = environment.tolerance("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS")?;
-        Ok(Self::new(secrets, tolerance, policy(environment)?))
+        Ok(Self::new(tolerance, policy(environment)?))
     }
 }
 
@@ -80,8 +81,8 @@ impl Provider for Umaaas {
         path == kinds::ANY_KIND || KINDS.iter().any(|kind| kind.path == path)
     }
 
-    fn verify(&self, delivery: Delivery, _now: Timestamp) -> Result<Verified<Delivery>, Outcome> {
-        self.verifier.verify(delivery).map_err(Outcome::Refused)
+    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
+        Verifier::new(SIGNATURE).verify(delivery, secrets).map_err(Outcome::Refused)
     }
 
     fn identify(&self, delivery: &Verified<Delivery>, now: Timestamp) -> Result<Event, Outcome> {

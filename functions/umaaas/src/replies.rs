@@ -23,7 +23,10 @@ pub(crate) fn reply(outcome: &Outcome) -> Reply {
         Outcome::Unreadable => {
             error(400, "invalid_webhook", "The body's transfer encoding cannot be read.", json!({}))
         }
-        Outcome::Refused(_) => error(401, "invalid_signature", "Signature validation failed.", json!({})),
+        // UMAaaS sends again after 401, so an unproven signature may be refused too.
+        Outcome::Refused(_) | Outcome::Unproven(_) => {
+            error(401, "invalid_signature", "Signature validation failed.", json!({}))
+        }
         Outcome::Stale(_) => {
             error(401, "stale_webhook", "The webhook's timestamp is not acceptable.", json!({}))
         }

@@ -10,6 +10,7 @@ use ingest::{Forwarding, Receiver, Reply, Report, Request};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use umaaas::{KINDS, SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets, Tolerance};
 
@@ -22,11 +23,12 @@ fn now() -> Timestamp {
     "2026-11-02T09:26:10Z".parse().unwrap()
 }
 
-type UmaaasReceiver = Receiver<Umaaas, MemoryStore, MemorySink>;
+type UmaaasReceiver = Receiver<Umaaas, Arc<Secrets>, MemoryStore, MemorySink>;
 
 fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
     Receiver {
-        provider: Umaaas::new(Secrets::parse_list(secrets).unwrap(), tolerance, None),
+        provider: Umaaas::new(tolerance, None),
+        secrets: Arc::new(Secrets::parse_list(secrets).unwrap()),
         store: MemoryStore::new(SignedDuration::from_hours(24 * 90)),
         sink: MemorySink::default(),
         clock: now,
@@ -41,7 +43,13 @@ fn request(path: &str, body: impl Into<Vec<u8>>, headers: &[Header<'_>]) -> Requ
     for (name, value) in headers {
         lines.append(*name, value.parse().unwrap());
     }
-    Request { method: Method::POST, path: path.into(), headers: lines, body: Some(body.into().into()) }
+    Request {
+        method: Method::POST,
+        path: path.into(),
+        headers: lines,
+        body: Some(body.into().into()),
+        ..Request::default()
+    }
 }
 
 fn signature(secret: &str, body: &[u8]) -> String {

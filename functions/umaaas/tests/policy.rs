@@ -3,7 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use aws::Environment;
 use http::{HeaderMap, Method};
@@ -19,11 +19,12 @@ const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json
 const SAMPLE: &str = include_str!("../policies/sample.cedar");
 const PERMIT: &str = "permit (principal, action, resource);";
 
-type UmaaasReceiver = Receiver<Umaaas, MemoryStore, MemorySink>;
+type UmaaasReceiver = Receiver<Umaaas, Arc<Secrets>, MemoryStore, MemorySink>;
 
 fn receiver(policy: &str) -> UmaaasReceiver {
     Receiver {
         provider: umaaas(policy),
+        secrets: Arc::new(Secrets::parse_list("key").unwrap()),
         store: MemoryStore::new(SignedDuration::from_hours(24)),
         sink: MemorySink::default(),
         clock: Timestamp::now,
@@ -32,7 +33,7 @@ fn receiver(policy: &str) -> UmaaasReceiver {
 
 fn umaaas(policy: &str) -> Umaaas {
     let policy = Policy::parse("test.cedar", policy).unwrap_or_else(|error| panic!("{error}"));
-    Umaaas::new(Secrets::parse_list("key").unwrap(), None, Some(policy))
+    Umaaas::new(None, Some(policy))
 }
 
 async fn send(receiver: &UmaaasReceiver, body: &str) -> (u16, Value) {
@@ -41,7 +42,13 @@ async fn send(receiver: &UmaaasReceiver, body: &str) -> (u16, Value) {
     let signature = SIGNATURE.sign(&Delivery::new("/", body.clone()), secrets.newest()).unwrap();
     let mut headers = HeaderMap::new();
     headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    let request = Request { method: Method::POST, path: "/umaaas".into(), headers, body: Some(body.into()) };
+    let request = Request {
+        method: Method::POST,
+        path: "/umaaas".into(),
+        headers,
+        body: Some(body.into()),
+        ..Request::default()
+    };
     let delivery = Timestamp::now().as_nanosecond().to_string();
     let (reply, _) = receiver.receive(request, delivery).await;
     (reply.status, serde_json::from_str(&reply.body).unwrap_or(Value::Null))
@@ -561,7 +568,7 @@ fn decided(umaaas: &Umaaas, body: &str) -> &'static str {
     let secrets = Secrets::parse_list("key").unwrap();
     let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
     delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    let delivery = umaaas.verify(delivery, Timestamp::UNIX_EPOCH).unwrap();
+    let delivery = umaaas.verify(delivery, &secrets).unwrap();
     let event = umaaas.identify(&delivery, Timestamp::UNIX_EPOCH).unwrap();
     umaaas.decide(&event).map_or("nothing", |decision| decision.name())
 }

@@ -14,7 +14,7 @@ mod kinds;
 mod replies;
 mod signature;
 
-use aws::{Environment, SettingsError};
+use aws::{Environment, SecretVariables, SettingsError};
 use ingest::{Decision, Event, Outcome, Provider, Reply};
 use jiff::Timestamp;
 use verify::{Delivery, Secrets, Tolerance, Verified};
@@ -27,26 +27,26 @@ pub use signature::{Demand, SIGNATURE_V1, SIGNATURE_V2};
 pub struct Weavr {
     family: Family,
     demand: Demand,
-    secrets: Secrets,
     tolerance: Option<Tolerance>,
 }
 
+/// The variables with its API keys.
+pub const SECRETS: SecretVariables = SecretVariables { list: "WEAVR_API_KEYS", arn: "WEAVR_API_KEYS_ARN" };
+
 impl Weavr {
-    /// A provider that serves one family with these API keys; `tolerance` bounds the age of a
-    /// delivery.
+    /// A provider that serves one family; `tolerance` bounds the age of a delivery.
     #[must_use]
-    pub fn new(family: Family, demand: Demand, secrets: Secrets, tolerance: Option<Tolerance>) -> Self {
-        Self { family, demand, secrets, tolerance }
+    pub fn new(family: Family, demand: Demand, tolerance: Option<Tolerance>) -> Self {
+        Self { family, demand, tolerance }
     }
 
-    /// A provider from `WEAVR_API_KEYS`, `WEAVR_SIGNATURE` and `WEAVR_TIMESTAMP_TOLERANCE_SECONDS`.
+    /// A provider from `WEAVR_SIGNATURE` and `WEAVR_TIMESTAMP_TOLERANCE_SECONDS`.
     ///
     /// # Errors
     /// [`SettingsError`] that names the variable.
     pub fn from_environment(environment: &Environment, family: Family) -> Result<Self, SettingsError> {
-        let secrets = environment.secrets("WEAVR_API_KEYS")?;
         let demand = Demand::from_environment(environment)?;
-        Ok(Self::new(family, demand, secrets, environment.tolerance("WEAVR_TIMESTAMP_TOLERANCE_SECONDS")?))
+        Ok(Self::new(family, demand, environment.tolerance("WEAVR_TIMESTAMP_TOLERANCE_SECONDS")?))
     }
 }
 
@@ -57,8 +57,8 @@ impl Provider for Weavr {
         self.family.serves(path)
     }
 
-    fn verify(&self, delivery: Delivery, _now: Timestamp) -> Result<Verified<Delivery>, Outcome> {
-        self.demand.verify(delivery, &self.secrets)
+    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
+        self.demand.verify(delivery, secrets)
     }
 
     fn identify(&self, delivery: &Verified<Delivery>, now: Timestamp) -> Result<Event, Outcome> {

@@ -20,7 +20,7 @@ pub(crate) fn reply(outcome: &Outcome) -> Reply {
         Outcome::TooLarge => message(413, "The webhook is too large to be recorded."),
         Outcome::UnsupportedEncoding => message(415, "The body must not have a Content-Encoding."),
         // A 4xx would lose a genuine event for the deployer's mistake.
-        Outcome::Unavailable(_) | Outcome::Misconfigured(_) => {
+        Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::Unproven(_) => {
             message(503, "The webhook could not be recorded. Send it again.")
         }
     }
@@ -53,6 +53,7 @@ mod tests {
             (Outcome::UnsupportedEncoding, 415),
             (Outcome::Unavailable(PortError::new("record", "…")), 503),
             (Outcome::Misconfigured("…"), 503),
+            (Outcome::Unproven(PortError::new("secrets", "…")), 503),
         ] {
             let reply = reply(&outcome);
             assert_eq!(reply.status, status, "{outcome:?}");

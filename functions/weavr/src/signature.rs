@@ -2,7 +2,7 @@
 
 use aws::{Environment, SettingsError};
 use ingest::Outcome;
-use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};
+use verify::{Delivery, Encoding, Part, Refusal, Scheme, Secrets, Verified, Verifier};
 
 /// The header that dates a delivery.
 pub(crate) const PUBLISHED_TIMESTAMP: &str = "published-timestamp";
@@ -57,18 +57,24 @@ impl Demand {
     /// by `v1` alone.
     pub(crate) fn verify(self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
         let verifier = match self {
-            Self::V1 => Verifier::new(SIGNATURE_V1, secrets.clone()).and_when_present(SIGNATURE_V2),
-            Self::V2 if signed_by_v1_alone(&delivery, secrets) => {
-                return Err(Outcome::Misconfigured("signature-v2 is required, and only signature was sent"));
+            Self::V1 => Verifier::new(SIGNATURE_V1).and_when_present(SIGNATURE_V2),
+            Self::V2 if !delivery.headers.contains_key(SIGNATURE_V2.header) => {
+                return Err(without_v2(&delivery, secrets));
             }
-            Self::V2 => Verifier::new(SIGNATURE_V2, secrets.clone()),
+            Self::V2 => Verifier::new(SIGNATURE_V2),
         };
-        verifier.verify(delivery).map_err(Outcome::Refused)
+        verifier.verify(delivery, secrets).map_err(Outcome::Refused)
     }
 }
 
-fn signed_by_v1_alone(delivery: &Delivery, secrets: &Secrets) -> bool {
-    !delivery.headers.contains_key(SIGNATURE_V2.header) && SIGNATURE_V1.check(delivery, secrets).is_ok()
+/// What to make of a delivery that lacks the demanded signature. The other one tells whether the sender
+/// is genuine; where it does not fit, that may be for a secret that we do not know yet.
+fn without_v2(delivery: &Delivery, secrets: &Secrets) -> Outcome {
+    match SIGNATURE_V1.check(delivery, secrets) {
+        Ok(()) => Outcome::Misconfigured("signature-v2 is required, and only signature was sent"),
+        Err(mismatch @ Refusal::Mismatch { .. }) => Outcome::Refused(mismatch),
+        Err(_) => Outcome::Refused(Refusal::Missing { header: SIGNATURE_V2.header }),
+    }
 }
 
 #[cfg(test)]

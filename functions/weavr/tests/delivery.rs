@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
@@ -31,7 +32,7 @@ fn secrets() -> Secrets {
 
 /// A provider with all its functions, one table and one queue.
 struct Deployment {
-    receiver: Receiver<Weavr, MemoryStore, MemorySink>,
+    receiver: Receiver<Weavr, Arc<Secrets>, MemoryStore, MemorySink>,
     demand: Demand,
     tolerance: Option<Tolerance>,
     deliveries: u32,
@@ -40,7 +41,8 @@ struct Deployment {
 impl Deployment {
     fn new(demand: Demand) -> Self {
         let receiver = Receiver {
-            provider: Weavr::new(Family::Other, demand, secrets(), None),
+            provider: Weavr::new(Family::Other, demand, None),
+            secrets: Arc::new(secrets()),
             store: MemoryStore::new(SignedDuration::from_hours(24)),
             sink: MemorySink::default(),
             clock: now,
@@ -55,13 +57,14 @@ impl Deployment {
     }
 
     fn post_to(&mut self, family: Family, delivery: &Delivery) -> (Reply, Report) {
-        self.receiver.provider = Weavr::new(family, self.demand, secrets(), self.tolerance);
+        self.receiver.provider = Weavr::new(family, self.demand, self.tolerance);
         self.deliveries += 1;
         let request = Request {
             method: Method::POST,
             path: delivery.path.clone(),
             headers: delivery.headers.clone(),
             body: Some(delivery.body.clone()),
+            ..Request::default()
         };
         let received = self.receiver.receive(request, format!("delivery-{}", self.deliveries));
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(received)

@@ -8,7 +8,7 @@ use verify::{Delivery, Secrets};
 
 /// A provider with this policy.
 pub(crate) fn umaaas(policy: Policy) -> Umaaas {
-    Umaaas::new(secrets(), None, Some(policy))
+    Umaaas::new(None, Some(policy))
 }
 
 /// Signs what is tried out here, and protects nothing.
@@ -24,7 +24,7 @@ pub(crate) fn answer(umaaas: &Umaaas, body: Vec<u8>) -> anyhow::Result<(Option<D
 
     let now = Timestamp::UNIX_EPOCH; // nothing is too old: no tolerance is set
     let refused = |outcome: Outcome| anyhow!(outcome.detail().unwrap_or(outcome.name().to_owned()));
-    let delivery = umaaas.verify(delivery, now).map_err(refused)?;
+    let delivery = umaaas.verify(delivery, &secrets()).map_err(refused)?;
     let event = umaaas.identify(&delivery, now).map_err(refused)?;
     let decision = umaaas.decide(&event);
     let reply = umaaas.reply(&Outcome::Accepted { decision: decision.clone() });

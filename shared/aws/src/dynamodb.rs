@@ -18,6 +18,7 @@ use ingest::{
 use jiff::{SignedDuration, Timestamp};
 
 use crate::budget::{self, Budget};
+use crate::connect;
 use crate::failure::failure;
 use crate::{Environment, SettingsError};
 
@@ -74,6 +75,12 @@ impl DynamoStore {
         Ok(Self::new(config, table, environment.retention()?, environment.keep_payload()?))
     }
 
+    /// Opens the connection that the first delivery would otherwise wait for.
+    pub(crate) async fn connect(&self) {
+        let ping = self.recording.list_tables().customize().mutate_request(connect::ping);
+        connect::within_budget("DynamoDB", ping.send()).await;
+    }
+
     fn expires_at(&self, now: Timestamp) -> AttributeValue {
         let expiry = now.saturating_add(self.retention).unwrap_or(Timestamp::MAX);
         AttributeValue::N(expiry.as_second().to_string())
@@ -127,7 +134,7 @@ impl Store for DynamoStore {
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 Ok(())
             }
-            Err(error) => Err(failure("keep the conflicting body", &error)),
+            Err(error) => Err(failure("keep_conflict", &error)),
             Ok(_) => Ok(()),
         }
     }
@@ -271,6 +278,7 @@ fn item(record: &Record, key: &str, state: State) -> Item {
     let decision =
         record.decision.as_ref().map(|decision| serde_json::to_string(decision).unwrap_or_default());
     let optional = [
+        ("trace_id", record.trace_id.clone()),
         ("encoding", record.stored.encoding.map(str::to_owned)),
         ("subject", record.subject.clone()),
         ("occurred_at", record.occurred_at.map(|time| time.to_string())),
@@ -331,6 +339,7 @@ fn record_of(item: Item) -> Result<Record, PortError> {
         decision: fields.decision(),
         reply: fields.number("reply")?,
         delivery_id: fields.text("delivery_id")?,
+        trace_id: fields.optional_text("trace_id"),
         received_at: fields.time("received_at")?,
         attempts: fields.number("attempts")?,
         payload: stored.read().map_err(|_| unreadable("payload"))?,

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use ingest::{Reply, Request};
+use jiff::Timestamp;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
@@ -57,6 +58,9 @@ struct Context {
     stage: Option<String>,
     path: Option<String>,
     http: Option<Http>,
+    /// Epoch milliseconds; `timeEpoch` in format 2.0.
+    #[serde(rename = "requestTimeEpoch", alias = "timeEpoch")]
+    request_time_epoch: Option<i64>,
 }
 
 #[derive(serde::Deserialize)]
@@ -69,6 +73,8 @@ impl<'de> Deserialize<'de> for GatewayEvent {
         // Not the parser's own words: they would quote the event, and go into the log.
         let other = || D::Error::custom("not an event of API Gateway");
         let event = Event::deserialize(deserializer).map_err(|_| other())?;
+        let reached_gateway_at =
+            event.request_context.request_time_epoch.and_then(|time| Timestamp::from_millisecond(time).ok());
         match (event.raw_path, event.request_context.http, event.path, event.http_method) {
             (Some(path), Some(http), _, _) => Ok(Self {
                 request: Request {
@@ -76,6 +82,8 @@ impl<'de> Deserialize<'de> for GatewayEvent {
                     path: without_stage(path, event.request_context.stage.as_deref()),
                     headers: lines(event.headers.unwrap_or_default()),
                     body: body(event.body, event.is_base64_encoded),
+                    reached_gateway_at,
+                    trace_id: None,
                 },
                 format: Format::V2,
             }),
@@ -97,6 +105,8 @@ impl<'de> Deserialize<'de> for GatewayEvent {
                             _ => lines(event.headers.unwrap_or_default()),
                         },
                         body: body(event.body, event.is_base64_encoded),
+                        reached_gateway_at,
+                        trace_id: None,
                     },
                     format: Format::V1,
                 })
@@ -186,7 +196,7 @@ mod tests {
         let mut event = json!({
             "version": "2.0", "routeKey": "POST /umaaas", "rawPath": "/umaaas", "rawQueryString": "",
             "headers": {"content-type": "application/json", "x-umaaas-signature": "ab"},
-            "requestContext": {"stage": "$default", "http": {"method": "POST", "path": "/umaaas"}},
+            "requestContext": {"stage": "$default", "timeEpoch": 1_700_000_000_123_i64, "http": {"method": "POST", "path": "/umaaas"}},
             "body": "{\"a\":\"€\"}", "isBase64Encoded": false
         });
         apply(&mut event, changes);
@@ -198,7 +208,7 @@ mod tests {
             "version": "1.0", "resource": "/umaaas", "path": "/umaaas", "httpMethod": "POST",
             "headers": {"X-UMAaas-Signature": "second"},
             "multiValueHeaders": {"X-UMAaas-Signature": ["first", "second"]},
-            "requestContext": {"stage": "prod", "path": "/prod/umaaas", "httpMethod": "POST"},
+            "requestContext": {"stage": "prod", "path": "/prod/umaaas", "httpMethod": "POST", "requestTimeEpoch": 1_700_000_000_123_i64},
             "body": "{}", "isBase64Encoded": false
         });
         apply(&mut event, changes);
@@ -223,6 +233,15 @@ mod tests {
             "{}"
         );
         assert_eq!(read(&format_2(&[("/body", Value::Null)])).body.unwrap(), "");
+    }
+
+    #[test]
+    fn when_it_reached_the_gateway() {
+        let expected = Timestamp::from_millisecond(1_700_000_000_123).ok();
+        assert_eq!(read(&format_2(&[])).reached_gateway_at, expected);
+        assert_eq!(read(&format_1(&[])).reached_gateway_at, expected);
+        let never = [("/requestContext/timeEpoch", json!(i64::MAX))];
+        assert_eq!(read(&format_2(&never)).reached_gateway_at, None);
     }
 
     #[test]

@@ -4,26 +4,31 @@
 //! |---|---|
 //! | `start` | [`run`]: from the environment to the event loop |
 //! | `settings` | reading the environment, and refusing what is wrong in it |
+//! | `secrets` | the provider's secrets, from the environment or Secrets Manager |
 //! | `gateway` | API Gateway's events (payload formats 1.0 and 2.0) in, responses out |
 //! | `dynamodb`, `sqs` | the ports [`DynamoStore`] and [`SqsSink`] |
+//! | `connect` | opening connections at the start |
 //! | `failure` | what a failed call says in our log |
 //! | `budget` | how long every call may take, and the deadline that binds them |
 //! | `reconcile` | [`run_reconciler`]: the same for the scheduled function |
 //! | `log`, `metrics` | one JSON line per delivery; metrics in CloudWatch's embedded format |
 
 pub mod budget;
+mod connect;
 mod dynamodb;
 mod failure;
 pub mod gateway;
 mod log;
 mod metrics;
 mod reconcile;
+pub mod secrets;
 mod settings;
 mod sqs;
 mod start;
 
 pub use dynamodb::DynamoStore;
 pub use reconcile::run_reconciler;
+pub use secrets::SecretVariables;
 pub use settings::{Environment, SettingsError};
 pub use sqs::SqsSink;
 pub use start::run;

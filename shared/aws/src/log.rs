@@ -1,20 +1,22 @@
 //! One JSON line per delivery, with everything the person on call needs and nothing that has to be
 //! kept secret.
 
-use ingest::{Decision, Forwarding, Outcome, POLICY_ERROR, Report};
+use ingest::{Decision, Forwarding, Outcome, POLICY_ERROR, PortError, Report};
 use jiff::Timestamp;
+use serde::Serialize;
 use tracing::Level;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::metrics::{self, Directive, Embedded, FAILURES, Metric, Unit};
 use crate::{Environment, SettingsError};
 
 /// Crates whose log lines hold nothing secret. All others only warn, whatever the level: at `debug`
 /// the SDK and the runtime log whole requests, bodies included.
 /// (A target is a prefix: without the colons, `aws` would be `aws_smithy_runtime` too.)
-const OUR_TARGETS: [&str; 4] = ["aws::", "delivery", "ingest::", "verify::"];
+const OUR_TARGETS: [&str; 3] = ["aws::", "ingest::", "verify::"];
 
 /// Starts logging to standard output at the level that `AWS_LAMBDA_LOG_LEVEL` (set by Lambda from
 /// the function's logging configuration) or `LOG_LEVEL` names; `info` unless one does.
@@ -49,71 +51,309 @@ fn targets(level: Level) -> Targets {
     Targets::new().with_default(LevelFilter::WARN).with_targets(OUR_TARGETS.map(|target| (target, level)))
 }
 
-/// Writes the line of one delivery. Times are milliseconds.
-pub(crate) fn delivery(provider: &str, delivery_id: &str, report: &Report) {
-    let since = |start: Timestamp, end: Timestamp| end.duration_since(start).as_secs_f64() * 1000.0;
-    let drift = (!report.drift.is_empty()).then(|| report.drift.join("; "));
-    let (forwarding, forwarding_error) = match &report.forwarding {
+/// The line of one delivery: what the person on call needs, and the delivery's metrics. It is written
+/// whatever the log level. Latencies are milliseconds.
+#[derive(Debug, Serialize)]
+struct Line<'a> {
+    timestamp: String,
+    level: &'static str,
+    target: &'static str,
+    provider: &'static str,
+    delivery_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    trace_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kind: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event_id: Option<&'a str>,
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+    status: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_policies: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_micros: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_hash: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forwarding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+    body_bytes: usize,
+    total_ms: f64,
+    #[serde(flatten)]
+    metrics: Metrics,
+    #[serde(rename = "_aws")]
+    aws: Embedded,
+}
+
+/// The fields of a line that are metrics.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Metrics {
+    deliveries: u8,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    signature_failures: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decisions: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drift: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failures: Option<u8>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    record_latency: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    forward_latency: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    decision_latency: Option<f64>,
+}
+
+const DELIVERIES: &[Metric] = &[Metric::new("Deliveries", Unit::Count)];
+
+/// Before an event is identified it has no kind.
+const DELIVERY: Directive = Directive::new(&[&["provider", "outcome"]], DELIVERIES);
+const DELIVERY_OF_KIND: Directive =
+    Directive::new(&[&["provider", "outcome"], &["provider", "kind", "outcome"]], DELIVERIES);
+
+const SIGNATURE_FAILURES: Directive =
+    Directive::new(&[&["provider", "reason"]], &[Metric::new("SignatureFailures", Unit::Count)]);
+const DECISIONS: Directive =
+    Directive::new(&[&["provider", "decision"]], &[Metric::new("Decisions", Unit::Count)]);
+const DRIFT: Directive = Directive::new(&[&["provider", "kind"]], &[Metric::new("Drift", Unit::Count)]);
+const RECORD_LATENCY: Directive =
+    Directive::new(&[&["provider"]], &[Metric::new("RecordLatency", Unit::Milliseconds)]);
+const FORWARD_LATENCY: Directive =
+    Directive::new(&[&["provider"]], &[Metric::new("ForwardLatency", Unit::Milliseconds)]);
+const DECISION_LATENCY: Directive =
+    Directive::new(&[&["provider"]], &[Metric::new("DecisionLatency", Unit::Milliseconds)]);
+
+/// Writes the line of one delivery.
+pub(crate) fn delivery(provider: &'static str, delivery_id: &str, report: &Report) {
+    metrics::write(&line(provider, delivery_id, report));
+}
+
+fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) -> Line<'a> {
+    let since_received = |end: Timestamp| milliseconds(report.received_at, end);
+    let (forwarding, failure) = match &report.forwarding {
         None => (None, None),
         Some(Forwarding::Settled) => (Some("settled"), None),
-        Some(Forwarding::Unsettled(error)) => (Some("unsettled"), Some(error.chain())),
-        Some(Forwarding::Failed(error)) => (Some("failed"), Some(error.chain())),
+        Some(Forwarding::Unsettled(error)) => (Some("unsettled"), Some(error)),
+        Some(Forwarding::Failed(error)) => (Some("failed"), Some(error)),
         Some(Forwarding::Overdue) => (Some("overdue"), None),
     };
-    let decision = match &report.outcome {
-        Outcome::Accepted { decision } | Outcome::Duplicate { decision, .. } => decision.as_ref(),
+    let (reason, operation) = match &report.outcome {
+        Outcome::Refused(refusal) => (Some(refusal.reason()), None),
+        Outcome::Unproven(error) => (Some("mismatch"), Some(error.operation)),
+        Outcome::Unavailable(error) => (None, Some(error.operation)),
+        _ => (None, failure.map(|error| error.operation)),
+    };
+    let decided = match &report.outcome {
+        Outcome::Accepted { decision } => decision.as_ref(),
         _ => None,
     };
-    let decision_policies =
-        decision.map(|decision| decision.policies.join(",")).filter(|policies| !policies.is_empty());
-    macro_rules! line {
-        ($level:expr) => {
-            tracing::event!(
-                target: "delivery",
-                $level,
-                provider,
-                delivery_id,
-                kind = report.kind,
-                event_id = report.event_id,
-                outcome = report.outcome.name(),
-                detail = report.outcome.detail(),
-                decision = decision.map(Decision::name),
-                decision_reason = decision.and_then(Decision::reason),
-                decision_policies,
-                decision_micros = decision.and_then(|decision| decision.micros),
-                policy_hash = decision.and_then(|decision| decision.policy_hash.as_deref()),
-                status = report.status,
-                drift,
-                forwarding,
-                forwarding_error,
-                body_bytes = report.body_bytes,
-                record_ms = report.recorded_at.map(|recorded| since(report.received_at, recorded)),
-                total_ms = since(report.received_at, report.finished_at),
-            )
-        };
+    let decision = match &report.outcome {
+        Outcome::Duplicate { decision, .. } => decision.as_ref(),
+        _ => decided,
+    };
+    // An unproven signature is counted by what it is; what failed has been counted when it did.
+    let failed = operation.is_some() && reason.is_none();
+    let forwarded = matches!(report.forwarding, Some(Forwarding::Settled | Forwarding::Unsettled(_)));
+    let reached_us_at = report.reached_gateway_at.unwrap_or(report.received_at);
+    let metrics = Metrics {
+        deliveries: 1,
+        signature_failures: reason.map(|_| 1),
+        decisions: decided.map(|_| 1),
+        drift: (!report.drift.is_empty()).then_some(1),
+        failures: failed.then_some(1),
+        record_latency: report.recorded_at.map(since_received),
+        forward_latency: forwarded.then(|| since_received(report.finished_at)),
+        decision_latency: decided.map(|_| milliseconds(reached_us_at, report.replied_at)),
+    };
+    let directives = [
+        (true, if report.kind.is_some() { DELIVERY_OF_KIND } else { DELIVERY }),
+        (metrics.signature_failures.is_some(), SIGNATURE_FAILURES),
+        (metrics.decisions.is_some(), DECISIONS),
+        (metrics.drift.is_some(), DRIFT),
+        (metrics.failures.is_some(), FAILURES),
+        (metrics.record_latency.is_some(), RECORD_LATENCY),
+        (metrics.forward_latency.is_some(), FORWARD_LATENCY),
+        (metrics.decision_latency.is_some(), DECISION_LATENCY),
+    ];
+    let directives = directives.into_iter().filter_map(|(present, directive)| present.then_some(directive));
+    Line {
+        timestamp: report.finished_at.to_string(),
+        level: level_of(report, failure.is_some()),
+        target: "delivery",
+        provider,
+        delivery_id,
+        trace_id: report.trace_id.as_deref(),
+        kind: report.kind,
+        event_id: report.event_id.as_deref(),
+        outcome: report.outcome.name(),
+        reason,
+        detail: report.outcome.detail(),
+        status: report.status,
+        decision: decision.map(Decision::name),
+        decision_reason: decision.and_then(Decision::reason),
+        decision_policies: decision
+            .map(|decision| decision.policies.join(","))
+            .filter(|policies| !policies.is_empty()),
+        decision_micros: decision.and_then(|decision| decision.micros),
+        policy_hash: decision.and_then(|decision| decision.policy_hash.as_deref()),
+        drift: (!report.drift.is_empty()).then(|| report.drift.join("; ")),
+        forwarding,
+        operation,
+        error: failure.map(PortError::chain),
+        body_bytes: report.body_bytes,
+        total_ms: since_received(report.finished_at),
+        metrics,
+        aws: Embedded::new(report.received_at, directives.collect()),
     }
-    let troubled = forwarding_error.is_some() || drift.is_some();
+}
+
+/// Milliseconds from one time to another; none when the clocks disagree.
+fn milliseconds(start: Timestamp, end: Timestamp) -> f64 {
+    end.duration_since(start).as_secs_f64().max(0.0) * 1000.0
+}
+
+fn level_of(report: &Report, forwarding_failed: bool) -> &'static str {
     match &report.outcome {
-        Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::TooLarge => line!(Level::ERROR),
-        Outcome::Accepted { decision: Some(decision) } if decision.reason() == Some(POLICY_ERROR) => {
-            line!(Level::ERROR)
+        Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::Unproven(_) | Outcome::TooLarge => {
+            "ERROR"
         }
-        Outcome::Accepted { .. } | Outcome::Duplicate { conflict: false, .. } if !troubled => {
-            line!(Level::INFO)
+        Outcome::Accepted { decision: Some(decision) } if decision.reason() == Some(POLICY_ERROR) => "ERROR",
+        Outcome::Accepted { .. } | Outcome::Duplicate { conflict: false, .. }
+            if !forwarding_failed && report.drift.is_empty() =>
+        {
+            "INFO"
         }
-        _ => line!(Level::WARN),
+        _ => "WARN",
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ingest::Verdict;
+    use serde_json::{Value, json};
+    use verify::Refusal;
+
     use super::*;
+
+    /// The line about a delivery, and each of its metrics with the sets of its dimensions.
+    fn logged(report: &Report) -> (Value, Vec<(String, Vec<String>)>) {
+        let line = serde_json::to_value(line("umaaas", "d-1", report)).unwrap();
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut metrics = Vec::new();
+        for directive in line["_aws"]["CloudWatchMetrics"].as_array().unwrap() {
+            assert_eq!(directive["Namespace"], "PaymentWebhooks");
+            let name = text(&directive["Metrics"][0]["Name"]);
+            assert!(line[&name].is_number(), "{name}: {line}");
+            let sets = directive["Dimensions"].as_array().unwrap().iter();
+            let sets: Vec<String> = sets
+                .map(|set| {
+                    let names = set.as_array().unwrap().iter();
+                    names.map(|name| text(&line[text(name)])).collect::<Vec<_>>().join(" ")
+                })
+                .collect();
+            metrics.push((name, sets));
+        }
+        (line, metrics)
+    }
+
+    fn report(outcome: Outcome) -> Report {
+        let at = |millis: i64| Timestamp::from_millisecond(1_700_000_000_000 + millis).unwrap();
+        Report {
+            outcome,
+            status: 200,
+            kind: Some("umaaas.test"),
+            event_id: Some("w-1".into()),
+            drift: vec![],
+            forwarding: None,
+            trace_id: None,
+            body_bytes: 2,
+            reached_gateway_at: Some(at(-400)),
+            received_at: at(0),
+            recorded_at: None,
+            replied_at: at(20),
+            finished_at: at(30),
+        }
+    }
+
+    fn counted(report: &Report) -> String {
+        let (_, metrics) = logged(report);
+        let metrics = metrics.iter().map(|(name, sets)| format!("{name} [{}]", sets.join(", ")));
+        metrics.collect::<Vec<_>>().join("; ")
+    }
+
+    #[test]
+    fn what_is_counted() {
+        let delivered = "Deliveries [umaaas accepted, umaaas umaaas.test accepted]";
+        let error = |operation| PortError::new(operation, "no answer");
+        let accepted = Report {
+            recorded_at: Some(report(Outcome::NotFound).replied_at),
+            forwarding: Some(Forwarding::Settled),
+            ..report(Outcome::Accepted { decision: None })
+        };
+        assert_eq!(
+            counted(&accepted),
+            format!("{delivered}; RecordLatency [umaaas]; ForwardLatency [umaaas]")
+        );
+        let (line, _) = logged(&accepted);
+        assert_eq!((&line["RecordLatency"], &line["ForwardLatency"]), (&json!(20.0), &json!(30.0)));
+
+        let unsettled = Report { forwarding: Some(Forwarding::Unsettled(error("settle"))), ..accepted };
+        assert_eq!(
+            counted(&unsettled),
+            format!("{delivered}; Failures [umaaas settle]; RecordLatency [umaaas]; ForwardLatency [umaaas]")
+        );
+        let failed = Report { forwarding: Some(Forwarding::Failed(error("forward"))), ..unsettled };
+        assert_eq!(
+            counted(&failed),
+            format!("{delivered}; Failures [umaaas forward]; RecordLatency [umaaas]")
+        );
+        let drifted = Report { drift: vec!["x is unknown".into()], ..report(Outcome::NotFound) };
+        assert_eq!(
+            counted(&drifted),
+            "Deliveries [umaaas not_found, umaaas umaaas.test not_found]; Drift [umaaas umaaas.test]"
+        );
+
+        let reject = Decision::new(Verdict::Reject { reason: "no_policy".into(), message: "…".into() });
+        let decided = report(Outcome::Accepted { decision: Some(reject.clone()) });
+        assert_eq!(
+            counted(&decided),
+            format!("{delivered}; Decisions [umaaas reject]; DecisionLatency [umaaas]")
+        );
+        assert_eq!(logged(&decided).0["DecisionLatency"], 420.0, "from the gateway to the reply");
+        // a repeated decision is not another one
+        let again = report(Outcome::Duplicate { decision: Some(reject), conflict: false });
+        assert_eq!(counted(&again), "Deliveries [umaaas duplicate, umaaas umaaas.test duplicate]");
+
+        let nameless = |outcome| Report { kind: None, event_id: None, ..report(outcome) };
+        let refused = nameless(Outcome::Refused(Refusal::Missing { header: "x" }));
+        assert_eq!(counted(&refused), "Deliveries [umaaas refused]; SignatureFailures [umaaas missing]");
+        let unproven = nameless(Outcome::Unproven(error("secrets")));
+        assert_eq!(counted(&unproven), "Deliveries [umaaas unproven]; SignatureFailures [umaaas mismatch]");
+        let unavailable = nameless(Outcome::Unavailable(error("record")));
+        assert_eq!(counted(&unavailable), "Deliveries [umaaas unavailable]; Failures [umaaas record]");
+        assert_eq!(logged(&unavailable).0["detail"], "record failed: no answer");
+    }
 
     #[test]
     fn at_any_level_only_our_own_lines() {
         for level in [Level::TRACE, Level::DEBUG] {
             let targets = targets(level);
-            for ours in ["delivery", "aws::start", "ingest::path"] {
+            for ours in ["aws::start", "ingest::path"] {
                 assert!(targets.would_enable(ours, &level), "{ours}");
             }
             for other in

@@ -1,39 +1,99 @@
 //! Metrics in CloudWatch's embedded format: lines on standard output that CloudWatch Logs turns into
-//! metrics, without a call.
+//! metrics, without a call. A metric's value and its dimensions are fields of the line, so the line of a
+//! delivery is its log entry and its metrics at once.
+
+use std::io::Write;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// The namespace of all metrics.
 const NAMESPACE: &str = "PaymentWebhooks";
 
 /// What a metric counts in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) enum Unit {
     Count,
+    Milliseconds,
     Seconds,
 }
 
-/// Writes metrics that share their dimensions.
-pub(crate) fn emit(now: Timestamp, dimensions: &[(&str, &str)], metrics: &[(&str, Unit, f64)]) {
-    println!("{}", line(now, dimensions, metrics));
+/// The part of a line that says which of its fields are metrics: its `_aws`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Embedded {
+    /// Epoch milliseconds.
+    timestamp: i64,
+    cloud_watch_metrics: Vec<Directive>,
 }
 
-fn line(now: Timestamp, dimensions: &[(&str, &str)], metrics: &[(&str, Unit, f64)]) -> Value {
-    let names: Vec<&str> = dimensions.iter().map(|(name, _)| *name).collect();
-    let definitions: Vec<Value> =
-        metrics.iter().map(|(name, unit, _)| json!({"Name": name, "Unit": format!("{unit:?}")})).collect();
-    let mut line = Map::new();
-    line.insert(
-        "_aws".to_owned(),
-        json!({
-            "Timestamp": now.as_millisecond(),
-            "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": [names], "Metrics": definitions}],
-        }),
-    );
-    line.extend(dimensions.iter().map(|(name, value)| ((*name).to_owned(), json!(value))));
-    line.extend(metrics.iter().map(|(name, _, value)| ((*name).to_owned(), json!(value))));
-    Value::Object(line)
+/// Metrics, and the sets of dimensions under each of which they are counted.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Directive {
+    namespace: &'static str,
+    dimensions: &'static [&'static [&'static str]],
+    metrics: &'static [Metric],
+}
+
+/// One metric: a field of the line.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Metric {
+    name: &'static str,
+    unit: Unit,
+}
+
+impl Embedded {
+    pub(crate) fn new(now: Timestamp, cloud_watch_metrics: Vec<Directive>) -> Self {
+        Self { timestamp: now.as_millisecond(), cloud_watch_metrics }
+    }
+}
+
+impl Directive {
+    pub(crate) const fn new(
+        dimensions: &'static [&'static [&'static str]],
+        metrics: &'static [Metric],
+    ) -> Self {
+        Self { namespace: NAMESPACE, dimensions, metrics }
+    }
+}
+
+impl Metric {
+    pub(crate) const fn new(name: &'static str, unit: Unit) -> Self {
+        Self { name, unit }
+    }
+}
+
+/// What could not be done for a provider, by operation: `record`, `forward`, `secrets`, ...
+pub(crate) const FAILURES: Directive =
+    Directive::new(&[&["provider", "operation"]], &[Metric::new("Failures", Unit::Count)]);
+
+/// Counts an operation that failed outside a delivery, or without changing how it ends.
+pub(crate) fn failure(now: Timestamp, provider: &str, operation: &str) {
+    let fields = json!({"provider": provider, "operation": operation, "Failures": 1});
+    emit(now, FAILURES, fields.as_object().cloned().unwrap_or_default());
+}
+
+/// Writes metrics, whose values and dimensions are in `fields`.
+pub(crate) fn emit(now: Timestamp, directive: Directive, fields: Map<String, Value>) {
+    #[derive(Serialize)]
+    struct Line {
+        #[serde(rename = "_aws")]
+        aws: Embedded,
+        #[serde(flatten)]
+        fields: Map<String, Value>,
+    }
+    write(&Line { aws: Embedded::new(now, vec![directive]), fields });
+}
+
+/// Writes one line, whatever the log level: a metric is never left out.
+pub(crate) fn write(line: &impl Serialize) {
+    let mut text = serde_json::to_vec(line).expect("names and numbers serialise");
+    text.push(b'\n');
+    // Nobody is left to be told when standard output is gone.
+    let _ = std::io::stdout().lock().write_all(&text);
 }
 
 #[cfg(test)]
@@ -42,24 +102,19 @@ mod tests {
 
     #[test]
     fn the_embedded_format() {
-        let line = line(
-            Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
-            &[("Provider", "umaaas")],
-            &[("Accepted", Unit::Count, 1.0), ("OldestAge", Unit::Seconds, 2.5)],
+        const COUNTED: Directive = Directive::new(
+            &[&["provider"], &["provider", "kind"]],
+            &[Metric::new("Accepted", Unit::Count), Metric::new("Age", Unit::Seconds)],
         );
+        let now = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
         let expected = json!({
-            "_aws": {
-                "Timestamp": 1_700_000_000_123_i64,
-                "CloudWatchMetrics": [{
-                    "Namespace": "PaymentWebhooks",
-                    "Dimensions": [["Provider"]],
-                    "Metrics": [{"Name": "Accepted", "Unit": "Count"}, {"Name": "OldestAge", "Unit": "Seconds"}],
-                }],
-            },
-            "Provider": "umaaas",
-            "Accepted": 1.0,
-            "OldestAge": 2.5,
+            "Timestamp": 1_700_000_000_123_i64,
+            "CloudWatchMetrics": [{
+                "Namespace": "PaymentWebhooks",
+                "Dimensions": [["provider"], ["provider", "kind"]],
+                "Metrics": [{"Name": "Accepted", "Unit": "Count"}, {"Name": "Age", "Unit": "Seconds"}],
+            }],
         });
-        assert_eq!(line, expected);
+        assert_eq!(serde_json::to_value(Embedded::new(now, vec![COUNTED])).unwrap(), expected);
     }
 }

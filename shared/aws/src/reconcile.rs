@@ -9,12 +9,26 @@ use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
 use crate::budget::TO_FINISH;
-use crate::metrics::Unit;
+use crate::metrics::{Directive, Metric, Unit};
 use crate::start::{sdk_config, serve};
 use crate::{DynamoStore, Environment, SettingsError, SqsSink, budget, metrics};
 
 /// How long a run goes on where nobody sets a deadline (`cargo lambda watch` sets one in 1970).
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(45);
+
+/// What every run counts.
+const RUN: Directive = Directive::new(
+    &[&[]],
+    &[
+        Metric::new("PendingOverdue", Unit::Count),
+        Metric::new("PendingForwarded", Unit::Count),
+        Metric::new("PendingFailed", Unit::Count),
+        Metric::new("PendingKeepsFailing", Unit::Count),
+        Metric::new("PendingOldestAge", Unit::Seconds),
+        Metric::new("ReconcilerLag", Unit::Seconds),
+        Metric::new("ReconcilerUnfinished", Unit::Count),
+    ],
+);
 
 /// Runs the reconciler's function until Lambda ends it. `queues` has each provider's name and the
 /// variable that holds its queue's URL.
@@ -74,21 +88,16 @@ fn report(summary: &Summary) -> Value {
     } else {
         tracing::info!(due, forwarded, taken, oldest_age, lag, "reconciled");
     }
-    #[expect(clippy::cast_precision_loss, reason = "counts of one run, far below 2^52")]
-    let count = |number: &usize| *number as f64;
-    metrics::emit(
-        Timestamp::now(),
-        &[],
-        &[
-            ("PendingOverdue", Unit::Count, count(due)),
-            ("PendingForwarded", Unit::Count, count(forwarded)),
-            ("PendingFailed", Unit::Count, count(failed)),
-            ("PendingKeepsFailing", Unit::Count, count(keeps_failing)),
-            ("PendingOldestAge", Unit::Seconds, oldest_age),
-            ("ReconcilerLag", Unit::Seconds, lag),
-            ("ReconcilerUnfinished", Unit::Count, if *unfinished { 1.0 } else { 0.0 }),
-        ],
-    );
+    let values = json!({
+        "PendingOverdue": due,
+        "PendingForwarded": forwarded,
+        "PendingFailed": failed,
+        "PendingKeepsFailing": keeps_failing,
+        "PendingOldestAge": oldest_age,
+        "ReconcilerLag": lag,
+        "ReconcilerUnfinished": u8::from(*unfinished),
+    });
+    metrics::emit(Timestamp::now(), RUN, values.as_object().cloned().unwrap_or_default());
     json!({
         "due": due, "forwarded": forwarded, "taken": taken, "failed": failed, "keepsFailing": keeps_failing,
         "oldestAgeSeconds": oldest_age, "lagSeconds": lag, "unfinished": unfinished,

@@ -9,6 +9,7 @@ use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use ingest::{BatchSink, MAX_MESSAGE_BYTES, Message, PortError, Sink};
 
 use crate::budget::Budget;
+use crate::connect;
 use crate::failure::failure;
 
 /// How many messages one call takes.
@@ -29,6 +30,14 @@ impl SqsSink {
     pub fn new(config: &SdkConfig, queue_url: String, budget: Budget) -> Self {
         let config = Builder::from(config).timeout_config(budget.timeouts()).retry_config(Budget::retries());
         Self { fifo: queue_url.ends_with(".fifo"), queue_url, client: Client::from_conf(config.build()) }
+    }
+}
+
+impl SqsSink {
+    /// Opens the connection that the first message would otherwise wait for.
+    pub(crate) async fn connect(&self) {
+        let ping = self.client.list_queues().customize().mutate_request(connect::ping);
+        connect::within_budget("SQS", ping.send()).await;
     }
 }
 

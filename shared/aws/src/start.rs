@@ -14,18 +14,21 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::gateway::{GatewayEvent, GatewayResponse};
+use crate::secrets::{ProviderSecrets, SecretVariables};
 use crate::{DynamoStore, Environment, SettingsError, SqsSink, budget, log};
 
 /// Runs one provider's function until Lambda ends it. A wrong environment is logged and ends the
 /// process, which Lambda reports as a failed start.
 pub async fn run<P: Provider + 'static>(
+    secrets: SecretVariables,
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
 ) -> ExitCode {
     serve(
-        async |environment| receiver(environment, provider(environment)?).await,
+        async |environment| receiver(environment, secrets, provider).await,
         |receiver, event: LambdaEvent<GatewayEvent>| async move {
             let delivery_id = event.context.request_id;
-            let GatewayEvent { request, format } = event.payload;
+            let GatewayEvent { mut request, format } = event.payload;
+            request.trace_id = event.context.xray_trace_id.as_deref().and_then(trace_root);
             let (reply, report) = receiver.receive(request, delivery_id.clone()).await;
             log::delivery(P::NAME, &delivery_id, &report);
             GatewayResponse { reply, format }
@@ -34,18 +37,27 @@ pub async fn run<P: Provider + 'static>(
     .await
 }
 
-async fn receiver<P>(
+/// Everything that a delivery needs, with its connections open and its secrets read: what takes time is
+/// done at once, and while Lambda does not count it.
+async fn receiver<P: Provider>(
     environment: &Environment,
-    provider: P,
-) -> Result<Receiver<P, DynamoStore, SqsSink>, SettingsError> {
+    secrets: SecretVariables,
+    provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
+) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink>, SettingsError> {
     let queue_url = environment.required("QUEUE_URL", "the URL of the provider's SQS queue")?;
     let config = sdk_config().await;
-    Ok(Receiver {
-        provider,
-        store: DynamoStore::from_environment(environment, &config)?,
-        sink: SqsSink::new(&config, queue_url, budget::FORWARD),
-        clock: Timestamp::now,
-    })
+    let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, secrets)?;
+    let store = DynamoStore::from_environment(environment, &config)?;
+    let sink = SqsSink::new(&config, queue_url, budget::FORWARD);
+    let ready = async { tokio::join!(secrets.load(Timestamp::now()), store.connect(), sink.connect()) };
+    // The provider's own part is computation: it goes on while the others wait for answers.
+    let (_, provider) = tokio::join!(ready, async { provider(environment) });
+    Ok(Receiver { provider: provider?, secrets, store, sink, clock: Timestamp::now })
+}
+
+/// The id of a trace, from the header that says more about it (`Root=1-...;Parent=...;Sampled=1`).
+fn trace_root(header: &str) -> Option<String> {
+    header.split(';').find_map(|part| part.strip_prefix("Root=")).map(str::to_owned)
 }
 
 /// Reads the environment, builds what the function needs from it, and hands it every event.
@@ -89,4 +101,24 @@ where
 pub(crate) async fn sdk_config() -> SdkConfig {
     let http = Builder::new().tls_provider(Tls::Rustls(CryptoMode::AwsLc)).build_https();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn traces() {
+        for (header, root) in [
+            (
+                "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
+                Some("1-5759e988-bd862e3fe1be46a994272793"),
+            ),
+            ("Self=1-a;Root=1-b", Some("1-b")),
+            ("Sampled=0", None),
+            ("", None),
+        ] {
+            assert_eq!(trace_root(header).as_deref(), root, "{header}");
+        }
+    }
 }

@@ -9,7 +9,7 @@
 //! | `reconcile` | forwarding what an interrupted delivery left behind: [`Reconciler`] |
 //! | `message` | the CloudEvents envelope that goes to the queue |
 //! | `reply` | how a delivery can end ([`Outcome`]) and what is answered ([`Reply`]) |
-//! | `ports` | [`Store`], [`Sink`], and what a reconciler needs of both; [`memory`] has both without AWS |
+//! | `ports` | [`SecretSource`], [`Store`], [`Sink`], and what a reconciler needs of both; [`memory`] has both without AWS |
 //!
 //! It excludes everything that knows AWS, HTTP servers or the time of day: those pass in requests,
 //! ports and a clock.
@@ -29,7 +29,7 @@ pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id
 pub use json::Object;
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
 pub use path::{Forwarding, Provider, Receiver, Report, Request};
-pub use ports::{Backlog, BatchSink, PortError, Sink, Store};
+pub use ports::{Backlog, BatchSink, NoSecrets, PortError, Reread, SecretSource, Sink, Store};
 pub use reconcile::{Reconciler, Summary};
 pub use record::{
     DUE_AFTER, Due, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded, State, StoredPayload,

@@ -48,6 +48,8 @@ struct Envelope<'a> {
     datacontenttype: &'static str,
     receivedat: String,
     deliveryid: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceid: Option<&'a str>,
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     callref: Option<&'a str>,
@@ -87,6 +89,7 @@ impl Message {
             datacontenttype: "application/json",
             receivedat: record.received_at.to_string(),
             deliveryid: &record.delivery_id,
+            traceid: record.trace_id.as_deref(),
             path: &record.path,
             callref: record.call_ref.as_deref(),
             decision: decision.map(Decision::name),

@@ -4,12 +4,14 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
-use verify::{Delivery, Verified};
+use verify::{Delivery, Refusal, Secrets, Verified};
 
-use crate::{Decision, Event, Message, Outcome, PortError, Record, Recorded, Reply, Sink, Store};
+use crate::{
+    Decision, Event, Message, Outcome, PortError, Record, Recorded, Reply, Reread, SecretSource, Sink, Store,
+};
 
 /// An HTTP request as the gateway passed it on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Request {
     /// The method.
     pub method: Method,
@@ -19,6 +21,10 @@ pub struct Request {
     pub headers: HeaderMap,
     /// The body's exact bytes; `None` when the gateway's encoding of it could not be undone.
     pub body: Option<Bytes>,
+    /// When it had reached the gateway. A cold start lies between that and our receiving it.
+    pub reached_gateway_at: Option<Timestamp>,
+    /// The id under which its way through AWS is traced.
+    pub trace_id: Option<String>,
 }
 
 /// What a provider has to say about itself. Each provider crate implements it once.
@@ -29,11 +35,11 @@ pub trait Provider: Send + Sync {
     /// Whether one of its webhooks lives at this path.
     fn serves(&self, path: &str) -> bool;
 
-    /// Proves who sent a delivery.
+    /// Proves who sent a delivery: somebody who has one of these secrets.
     ///
     /// # Errors
     /// The outcome, when the sender is not proven.
-    fn verify(&self, delivery: Delivery, now: Timestamp) -> Result<Verified<Delivery>, Outcome>;
+    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome>;
 
     /// Finds out which event a delivery is about.
     ///
@@ -50,9 +56,11 @@ pub trait Provider: Send + Sync {
 
 /// Receives the deliveries of one provider.
 #[derive(Debug)]
-pub struct Receiver<P, S, Q> {
+pub struct Receiver<P, K, S, Q> {
     /// Whose deliveries these are.
     pub provider: P,
+    /// What the provider signs with.
+    pub secrets: K,
     /// Where events are recorded.
     pub store: S,
     /// Where messages go.
@@ -77,12 +85,18 @@ pub struct Report {
     pub drift: Vec<String>,
     /// What became of the message, once recorded.
     pub forwarding: Option<Forwarding>,
+    /// The id under which the request is traced.
+    pub trace_id: Option<String>,
     /// The size of the body.
     pub body_bytes: usize,
+    /// When the delivery had reached the gateway.
+    pub reached_gateway_at: Option<Timestamp>,
     /// When the delivery arrived.
     pub received_at: Timestamp,
     /// When the store had answered.
     pub recorded_at: Option<Timestamp>,
+    /// When the reply stood.
+    pub replied_at: Timestamp,
     /// When all was done.
     pub finished_at: Timestamp,
 }
@@ -100,7 +114,7 @@ pub enum Forwarding {
     Overdue,
 }
 
-impl<P: Provider, S: Store, Q: Sink> Receiver<P, S, Q> {
+impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
     /// Takes one request through the whole path and answers it.
     pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Report) {
         let received_at = (self.clock)();
@@ -111,9 +125,12 @@ impl<P: Provider, S: Store, Q: Sink> Receiver<P, S, Q> {
             event_id: None,
             drift: Vec::new(),
             forwarding: None,
+            trace_id: request.trace_id.clone(),
             body_bytes: request.body.as_ref().map_or(0, Bytes::len),
+            reached_gateway_at: request.reached_gateway_at,
             received_at,
             recorded_at: None,
+            replied_at: received_at,
             finished_at: received_at,
         };
         report.outcome = self
@@ -123,6 +140,7 @@ impl<P: Provider, S: Store, Q: Sink> Receiver<P, S, Q> {
         let reply = self.provider.reply(&report.outcome);
         report.status = reply.status;
         report.finished_at = (self.clock)();
+        report.replied_at = report.finished_at;
         (reply, report)
     }
 
@@ -136,15 +154,16 @@ impl<P: Provider, S: Store, Q: Sink> Receiver<P, S, Q> {
         report: &mut Report,
     ) -> Result<Outcome, Outcome> {
         let delivery: Delivery = self.accept(request)?;
-        let delivery: Verified<Delivery> = self.provider.verify(delivery, received_at)?;
+        let delivery: Verified<Delivery> = self.verify(delivery, received_at).await?;
         let event: Event = self.provider.identify(&delivery, received_at)?;
         report.identified(&event);
         let decision: Option<Decision> = self.decide(&event);
 
         let accepted = Outcome::Accepted { decision: decision.clone() };
         let status = self.provider.reply(&accepted).status;
-        let record =
-            Record::new(event, decision, status, delivery_id, received_at).ok_or(Outcome::TooLarge)?;
+        let record = Record::new(event, decision, status, delivery_id, received_at)
+            .ok_or(Outcome::TooLarge)?
+            .traced(report.trace_id.clone());
         let recorded = self.store.record(&record).await.map_err(Outcome::Unavailable)?;
         report.recorded_at = Some((self.clock)());
 
@@ -175,6 +194,22 @@ impl<P: Provider, S: Store, Q: Sink> Receiver<P, S, Q> {
         }
         let body = request.body.ok_or(Outcome::Unreadable)?;
         Ok(Delivery { path: request.path, headers: request.headers, body })
+    }
+
+    /// Proves the sender. A signature that fits no secret may have been made with one that we do not know
+    /// yet: before it is refused, the secrets are looked at again.
+    async fn verify(&self, delivery: Delivery, now: Timestamp) -> Result<Verified<Delivery>, Outcome> {
+        let secrets = self.secrets.current(now).await?;
+        match self.provider.verify(delivery.clone(), &secrets) {
+            Err(Outcome::Refused(mismatch @ Refusal::Mismatch { .. })) => {
+                match self.secrets.reread(now).await {
+                    Reread::Changed(secrets) => self.provider.verify(delivery, &secrets),
+                    Reread::Same => Err(Outcome::Refused(mismatch)),
+                    Reread::Unknown(error) => Err(Outcome::Unproven(error)),
+                }
+            }
+            verified => verified,
+        }
     }
 
     /// Decides, and says how long it took.

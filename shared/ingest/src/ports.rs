@@ -1,12 +1,58 @@
-//! What the path of a delivery needs from outside: somewhere to record an event, and somewhere to
-//! send it.
+//! What the path of a delivery needs from outside: the secrets of its sender, somewhere to record an
+//! event, and somewhere to send it.
 
 use std::error::Error;
 use std::future::Future;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use verify::Secrets;
 
 use crate::{Due, Message, Record, Recorded};
+
+/// Something that knows the secrets a sender may have signed with. They can change while a function
+/// runs: a rotation needs no deployment.
+pub trait SecretSource: Send + Sync {
+    /// The secrets that are valid now.
+    ///
+    /// # Errors
+    /// [`NoSecrets`] when there are none to verify with.
+    fn current(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Secrets>, NoSecrets>> + Send;
+
+    /// Looks again, because a signature fits none of the current ones.
+    fn reread(&self, now: Timestamp) -> impl Future<Output = Reread> + Send;
+}
+
+/// Why there are no secrets to verify with.
+#[derive(Debug)]
+pub enum NoSecrets {
+    /// Nobody has replaced the text that the deployment put in their place.
+    Placeholder,
+    /// They could not be read.
+    Unavailable(PortError),
+}
+
+/// What came of looking at the secrets again.
+#[derive(Debug)]
+pub enum Reread {
+    /// There are others now.
+    Changed(Arc<Secrets>),
+    /// They are still the same.
+    Same,
+    /// Nobody knows: they could not be read, or had been a moment ago. Says which.
+    Unknown(PortError),
+}
+
+/// Secrets that never change.
+impl SecretSource for Arc<Secrets> {
+    async fn current(&self, _now: Timestamp) -> Result<Self, NoSecrets> {
+        Ok(Self::clone(self))
+    }
+
+    async fn reread(&self, _now: Timestamp) -> Reread {
+        Reread::Same
+    }
+}
 
 /// Something that keeps records. The contract is the test `store_contract` in `tests/`, which runs
 /// against every implementation.

@@ -14,8 +14,9 @@ use crate::{Backlog, BatchSink, DUE_AFTER, Due, Message, PENDING_SHARDS, PortErr
 /// in memory at once (a record can hold some megabytes of JSON), and they are done soon after time is up.
 const PAGE: usize = 10;
 
-/// The longest time between two attempts to forward one record.
-const MAX_BACKOFF: SignedDuration = SignedDuration::from_hours(1);
+/// The longest time between two attempts to forward one record. With a run every minute, any five
+/// minutes hold one of them, so the age of whatever keeps failing is always among that time's metrics.
+const MAX_BACKOFF: SignedDuration = SignedDuration::from_mins(3);
 
 /// From this attempt on a record counts as one that keeps failing: five minutes after its delivery.
 const KEEPS_FAILING_FROM: u32 = 3;
@@ -161,8 +162,8 @@ fn provider(record: &Record) -> &str {
     record.key.split('#').next().unwrap_or_default()
 }
 
-/// When a record is due again after its `attempts`th attempt: in 90 seconds, three minutes, six,
-/// and so on up to an hour.
+/// When a record is due again after its `attempts`th attempt: in 90 seconds, and then every three
+/// minutes.
 fn next_attempt(now: Timestamp, attempts: u32) -> Timestamp {
     let doublings = attempts.saturating_sub(1).min(10);
     let backoff = (DUE_AFTER * 2_i32.saturating_pow(doublings)).min(MAX_BACKOFF);
@@ -174,8 +175,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn attempts_grow_apart_up_to_an_hour() {
+    fn attempts_grow_apart_and_stay_in_sight() {
         let after = |attempts| next_attempt(Timestamp::UNIX_EPOCH, attempts).as_second();
-        assert_eq!([0, 1, 2, 3, 6, 7, 1000, u32::MAX].map(after), [90, 90, 180, 360, 2880, 3600, 3600, 3600]);
+        assert_eq!([0, 1, 2, 3, 1000, u32::MAX].map(after), [90, 90, 180, 180, 180, 180]);
+        let between_runs = SignedDuration::from_mins(1);
+        assert!(MAX_BACKOFF + between_runs < SignedDuration::from_mins(5), "the alarm looks at five minutes");
     }
 }

@@ -85,6 +85,8 @@ pub struct Record {
     pub reply: u16,
     /// Which delivery wrote this.
     pub delivery_id: String,
+    /// The id under which that delivery is traced.
+    pub trace_id: Option<String>,
     /// When that delivery arrived.
     pub received_at: Timestamp,
     /// How often forwarding was begun. The delivery itself is the first attempt.
@@ -171,9 +173,16 @@ impl Record {
             decision,
             reply,
             delivery_id,
+            trace_id: None,
             received_at: stored_precision(received_at),
             attempts: 1,
         })
+    }
+
+    /// The same record, of a delivery that is traced.
+    #[must_use]
+    pub fn traced(self, trace_id: Option<String>) -> Self {
+        Self { trace_id, ..self }
     }
 
     /// When the first attempt has had its time: from then on it sends nothing, and the record

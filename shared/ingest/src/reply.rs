@@ -3,7 +3,7 @@
 
 use verify::{Refusal, Stale};
 
-use crate::{Decision, PortError};
+use crate::{Decision, NoSecrets, PortError};
 
 /// How a delivery ended.
 #[derive(Debug)]
@@ -32,6 +32,9 @@ pub enum Outcome {
     TooLarge,
     /// The sender is not proven.
     Refused(Refusal),
+    /// The signature fits none of the secrets that we know, and whether there are newer ones could not
+    /// be found out.
+    Unproven(PortError),
     /// The sender is proven, but the delivery is too old, or from the future.
     Stale(Stale),
     /// The sender is proven, but the body is not an event; says what is missing.
@@ -57,6 +60,7 @@ impl Outcome {
             Self::Unreadable => "unreadable",
             Self::TooLarge => "too_large",
             Self::Refused(_) => "refused",
+            Self::Unproven(_) => "unproven",
             Self::Stale(_) => "stale",
             Self::Unidentified(_) => "unidentified",
             Self::Unavailable(_) => "unavailable",
@@ -71,8 +75,17 @@ impl Outcome {
             Self::Refused(refusal) => Some(refusal.to_string()),
             Self::Stale(stale) => Some(stale.to_string()),
             Self::Unidentified(what) | Self::Misconfigured(what) => Some((*what).to_owned()),
-            Self::Unavailable(error) => Some(error.chain()),
+            Self::Unavailable(error) | Self::Unproven(error) => Some(error.chain()),
             _ => None,
+        }
+    }
+}
+
+impl From<NoSecrets> for Outcome {
+    fn from(reason: NoSecrets) -> Self {
+        match reason {
+            NoSecrets::Placeholder => Self::Misconfigured("the secret is still the template's placeholder"),
+            NoSecrets::Unavailable(error) => Self::Unavailable(error),
         }
     }
 }

@@ -27,6 +27,7 @@ fn record(payload: impl Into<Bytes>) -> Record {
         decision: None,
         reply: 200,
         delivery_id: "d-1".into(),
+        trace_id: None,
         attempts: 1,
         received_at: Timestamp::from_millisecond(1_793_610_901_234).expect("a time"),
         stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: String::new() },

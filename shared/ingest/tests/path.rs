@@ -1,12 +1,13 @@
 //! The path of a delivery when its ports fail or time runs out.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use http::{HeaderMap, Method};
 use ingest::memory::{MemorySink, MemoryStore};
 use ingest::{
-    DUE_AFTER, Decision, Event, Forwarding, Message, Outcome, PortError, Provider, Receiver, Record,
-    Recorded, Reply, Request, Sink, State, Store,
+    DUE_AFTER, Decision, Event, Forwarding, Message, NoSecrets, Outcome, PortError, Provider, Receiver,
+    Record, Recorded, Reply, Request, Reread, SecretSource, Sink, State, Store,
 };
 use jiff::{SignedDuration, Timestamp};
 use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};
@@ -14,13 +15,7 @@ use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};
 const SCHEME: Scheme = Scheme { header: "x-signature", encoding: Encoding::Hex, signed: &[Part::Body] };
 
 /// A provider whose every body is one event, under its own text.
-struct Plain(Verifier);
-
-impl Plain {
-    fn new() -> Self {
-        Self(Verifier::new(SCHEME, secrets()))
-    }
-}
+struct Plain;
 
 impl Provider for Plain {
     const NAME: &'static str = "plain";
@@ -29,8 +24,8 @@ impl Provider for Plain {
         path == "/plain"
     }
 
-    fn verify(&self, delivery: Delivery, _now: Timestamp) -> Result<Verified<Delivery>, Outcome> {
-        self.0.verify(delivery).map_err(Outcome::Refused)
+    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
+        Verifier::new(SCHEME).verify(delivery, secrets).map_err(Outcome::Refused)
     }
 
     fn identify(&self, delivery: &Verified<Delivery>, _now: Timestamp) -> Result<Event, Outcome> {
@@ -57,21 +52,32 @@ impl Provider for Plain {
         Reply::empty(match outcome {
             Outcome::Accepted { .. } => 200,
             Outcome::Duplicate { .. } => 409,
-            Outcome::Unavailable(_) => 503,
+            Outcome::Refused(_) => 401,
+            Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::Unproven(_) => 503,
             _ => 400,
         })
     }
 }
 
-fn secrets() -> Secrets {
-    Secrets::parse_list("key").expect("a secret")
+fn secrets() -> Arc<Secrets> {
+    Arc::new(Secrets::parse_list("key").expect("a secret"))
 }
 
 fn request(body: &'static str) -> Request {
     let mut headers = HeaderMap::new();
     let signature = SCHEME.sign(&Delivery::new("/", body), secrets().newest()).expect("signed");
     headers.insert("x-signature", signature.parse().expect("a header"));
-    Request { method: Method::POST, path: "/plain".into(), headers, body: Some(body.into()) }
+    Request {
+        method: Method::POST,
+        path: "/plain".into(),
+        headers,
+        body: Some(body.into()),
+        ..Request::default()
+    }
+}
+
+fn receiver<K, S, Q>(secrets: K, store: S, sink: Q) -> Receiver<Plain, K, S, Q> {
+    Receiver { provider: Plain, secrets, store, sink, clock: Timestamp::now }
 }
 
 fn store() -> MemoryStore {
@@ -103,12 +109,7 @@ impl Sink for Broken {
 
 #[tokio::test]
 async fn nothing_is_acknowledged_or_sent_that_is_not_recorded() {
-    let receiver = Receiver {
-        provider: Plain::new(),
-        store: Broken,
-        sink: MemorySink::default(),
-        clock: Timestamp::now,
-    };
+    let receiver = receiver(secrets(), Broken, MemorySink::default());
     let (reply, report) = receiver.receive(request("{}"), "a".into()).await;
     assert_eq!((reply.status, report.outcome.name()), (503, "unavailable"));
     assert_eq!(report.outcome.detail().as_deref(), Some("record failed: no answer"));
@@ -117,7 +118,7 @@ async fn nothing_is_acknowledged_or_sent_that_is_not_recorded() {
 
 #[tokio::test]
 async fn a_queue_that_fails_leaves_the_record_pending_and_the_reply_as_it_is() {
-    let receiver = Receiver { provider: Plain::new(), store: store(), sink: Broken, clock: Timestamp::now };
+    let receiver = receiver(secrets(), store(), Broken);
     let (reply, report) = receiver.receive(request("{}"), "a".into()).await;
     assert_eq!(reply.status, 200);
     assert!(matches!(report.forwarding, Some(Forwarding::Failed(_))), "{report:?}");
@@ -132,8 +133,7 @@ async fn a_first_attempt_sends_nothing_after_it_is_due() {
         let millis = i64::try_from(DUE_AFTER.as_millis()).expect("seconds");
         Timestamp::from_millisecond(NOW.fetch_add(millis, Ordering::Relaxed)).expect("a time")
     }
-    let receiver =
-        Receiver { provider: Plain::new(), store: store(), sink: MemorySink::default(), clock: thawed };
+    let receiver = Receiver { clock: thawed, ..receiver(secrets(), store(), MemorySink::default()) };
     let (reply, report) = receiver.receive(request("{}"), "a".into()).await;
     assert_eq!(reply.status, 200);
     assert!(matches!(report.forwarding, Some(Forwarding::Overdue)), "{report:?}");
@@ -143,15 +143,74 @@ async fn a_first_attempt_sends_nothing_after_it_is_due() {
 
 #[tokio::test]
 async fn what_was_forwarded_is_settled() {
-    let receiver = Receiver {
-        provider: Plain::new(),
-        store: store(),
-        sink: MemorySink::default(),
-        clock: Timestamp::now,
-    };
+    let receiver = receiver(secrets(), store(), MemorySink::default());
     let (_, report) = receiver.receive(request("{}"), "a".into()).await;
     assert!(matches!(report.forwarding, Some(Forwarding::Settled)), "{report:?}");
     assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Forwarded));
     assert_eq!(receiver.receive(request("{}"), "b".into()).await.0.status, 409);
     assert_eq!(receiver.sink.messages().len(), 1);
+}
+
+/// A source whose secrets are these, and turn out to be these when they are looked at again.
+struct Rotating {
+    known: Option<&'static str>,
+    then: Result<&'static str, &'static str>,
+}
+
+impl SecretSource for Rotating {
+    async fn current(&self, _: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
+        let known = self.known.ok_or(NoSecrets::Placeholder)?;
+        Ok(Arc::new(Secrets::parse_list(known).expect("a secret")))
+    }
+
+    async fn reread(&self, _: Timestamp) -> Reread {
+        match self.then {
+            Ok(same) if Some(same) == self.known => Reread::Same,
+            Ok(other) => Reread::Changed(Arc::new(Secrets::parse_list(other).expect("a secret"))),
+            Err(cause) => Reread::Unknown(PortError::new("secrets", cause)),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_signature_that_does_not_fit_has_the_secrets_read_again() {
+    for (known, then, expected) in [
+        // the delivery is signed with `key`
+        (Some("key"), Err("not asked"), (200, "accepted")),
+        (Some("older,key"), Err("not asked"), (200, "accepted")),
+        (Some("old"), Ok("key,old"), (200, "accepted")),
+        (Some("old"), Ok("old"), (401, "refused")),
+        (Some("old"), Ok("newer,old"), (401, "refused")),
+        (Some("old"), Err("no answer"), (503, "unproven")),
+        (None, Err("not asked"), (503, "misconfigured")),
+    ] {
+        let receiver = receiver(Rotating { known, then }, store(), MemorySink::default());
+        let (reply, report) = receiver.receive(request("{}"), "a".into()).await;
+        assert_eq!((reply.status, report.outcome.name()), expected, "{known:?} {then:?}");
+        assert_eq!(receiver.sink.messages().len(), usize::from(reply.status == 200), "{known:?} {then:?}");
+    }
+}
+
+#[tokio::test]
+async fn only_a_signature_that_could_be_right_has_them_read() {
+    let asked_again = Rotating { known: Some("old"), then: Err("asked") };
+    let receiver = receiver(asked_again, store(), MemorySink::default());
+    for odd in [None, Some("zz"), Some("00, 00")] {
+        let mut request = request("{}");
+        request.headers.clear();
+        if let Some(odd) = odd {
+            request.headers.insert("x-signature", odd.parse().expect("a header"));
+        }
+        assert_eq!(receiver.receive(request, "a".into()).await.0.status, 401, "{odd:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_trace_goes_into_the_record_the_message_and_the_report() {
+    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let request = Request { trace_id: Some("1-a-b".into()), ..request("{}") };
+    let (_, report) = receiver.receive(request, "a".into()).await;
+    assert_eq!(report.trace_id.as_deref(), Some("1-a-b"));
+    assert_eq!(receiver.store.get("{}").and_then(|item| item.record.trace_id).as_deref(), Some("1-a-b"));
+    assert!(receiver.sink.messages()[0].body.contains(r#""traceid":"1-a-b""#));
 }

@@ -14,7 +14,7 @@
 //! let mut delivery = Delivery::new("/hooks", br#"{"amount":1}"#.to_vec());
 //! delivery.headers.insert("x-signature", SCHEME.sign(&delivery, secrets.newest()).unwrap().parse().unwrap());
 //!
-//! let verified = Verifier::new(SCHEME, secrets).verify(delivery).unwrap();
+//! let verified = Verifier::new(SCHEME).verify(delivery, &secrets).unwrap();
 //! assert_eq!(verified.body.as_ref(), br#"{"amount":1}"#);
 //! ```
 

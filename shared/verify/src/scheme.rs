@@ -32,24 +32,23 @@ impl Verified<Delivery> {
 }
 
 /// Decides whether a delivery is genuine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Verifier {
     required: Scheme,
     when_present: Option<Scheme>,
-    secrets: Secrets,
 }
 
 impl Verifier {
     /// A verifier that demands a signature under `required`.
     #[must_use]
-    pub fn new(required: Scheme, secrets: Secrets) -> Self {
-        Self { required, when_present: None, secrets }
+    pub const fn new(required: Scheme) -> Self {
+        Self { required, when_present: None }
     }
 
     /// Also checks `scheme` on every delivery that carries its header: a second signature that is
     /// there must be right.
     #[must_use]
-    pub fn and_when_present(mut self, scheme: Scheme) -> Self {
+    pub const fn and_when_present(mut self, scheme: Scheme) -> Self {
         self.when_present = Some(scheme);
         self
     }
@@ -58,12 +57,12 @@ impl Verifier {
     ///
     /// # Errors
     /// A [`Refusal`] that says what was wrong, and never what would have been right.
-    pub fn verify(&self, delivery: Delivery) -> Result<Verified<Delivery>, Refusal> {
-        self.required.check(&delivery, &self.secrets)?;
+    pub fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Refusal> {
+        self.required.check(&delivery, secrets)?;
         if let Some(scheme) = &self.when_present
             && delivery.headers.contains_key(scheme.header)
         {
-            scheme.check(&delivery, &self.secrets)?;
+            scheme.check(&delivery, secrets)?;
         }
         Ok(Verified(delivery))
     }

@@ -51,6 +51,12 @@ impl Secrets {
         Ok(Self { newest, older: all.collect::<Result<_, _>>()? })
     }
 
+    /// One secret, and those that are still valid beside it.
+    #[must_use]
+    pub fn new(newest: Secret, older: Vec<Secret>) -> Self {
+        Self { newest, older }
+    }
+
     /// The secret a sender signs with once the rotation is complete.
     #[must_use]
     pub fn newest(&self) -> &Secret {

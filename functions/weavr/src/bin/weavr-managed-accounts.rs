@@ -6,5 +6,6 @@ use weavr::{Family, Weavr};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    aws::run(|environment| Weavr::from_environment(environment, Family::ManagedAccounts)).await
+    aws::run(weavr::SECRETS, |environment| Weavr::from_environment(environment, Family::ManagedAccounts))
+        .await
 }

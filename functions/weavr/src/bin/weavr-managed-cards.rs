@@ -6,5 +6,5 @@ use weavr::{Family, Weavr};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    aws::run(|environment| Weavr::from_environment(environment, Family::ManagedCards)).await
+    aws::run(weavr::SECRETS, |environment| Weavr::from_environment(environment, Family::ManagedCards)).await
 }

@@ -1,0 +1,281 @@
+//! The secrets of a provider: from the environment, or from Secrets Manager, where they can be rotated
+//! while functions run.
+//!
+//! A secret in Secrets Manager is a plain text, or JSON: `{"current": "...", "previous": "..."}`, both of
+//! which are valid. It is read at start-up and then every five minutes, and at once when a signature fits
+//! none of the secrets known. When it cannot be read, the ones known stay in use.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use aws_config::SdkConfig;
+use aws_sdk_secretsmanager::Client;
+use aws_sdk_secretsmanager::config::Builder;
+use ingest::{NoSecrets, PortError, Reread, SecretSource};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use verify::{Secret, Secrets};
+
+use crate::budget::{Budget, SECRETS};
+use crate::failure::failure;
+use crate::{Environment, SettingsError, metrics};
+
+/// What the template puts in a secret's place. It is no secret: everybody can read it there.
+pub const PLACEHOLDER: &str = "replace-me";
+
+/// How old the secrets may be before they are read again.
+const READ_EVERY: SignedDuration = SignedDuration::from_mins(5);
+
+/// How often a signature that does not fit may have them read, or forgeries would be calls to AWS.
+const REREAD_AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(2);
+
+/// The variables that say what a provider signs with: one of them is set.
+#[derive(Clone, Copy, Debug)]
+pub struct SecretVariables {
+    /// The secrets themselves, comma-separated, newest first.
+    pub list: &'static str,
+    /// The ARN of their secret in Secrets Manager.
+    pub arn: &'static str,
+}
+
+/// Where a provider's secrets come from.
+#[derive(Debug)]
+pub enum ProviderSecrets {
+    /// The environment; they stay as they are.
+    Listed(Arc<Secrets>),
+    /// Secrets Manager.
+    Managed(ManagedSecrets),
+}
+
+/// Secrets in Secrets Manager.
+pub struct ManagedSecrets {
+    provider: &'static str,
+    arn: String,
+    client: Client,
+    state: Mutex<State>,
+}
+
+/// What is known of the secrets.
+#[derive(Default)]
+struct State {
+    secrets: Option<Arc<Secrets>>,
+    /// When they were read.
+    read_at: Option<Timestamp>,
+    /// When it was last tried.
+    tried_at: Option<Timestamp>,
+}
+
+impl ProviderSecrets {
+    /// The secrets that the environment names. Nothing is read yet.
+    pub(crate) fn from_environment(
+        environment: &Environment,
+        config: &SdkConfig,
+        provider: &'static str,
+        variables: SecretVariables,
+    ) -> Result<Self, SettingsError> {
+        let SecretVariables { list, arn } = variables;
+        match environment.optional(arn) {
+            None => Ok(Self::Listed(Arc::new(environment.secrets(list)?))),
+            Some(_) if environment.optional(list).is_some() => {
+                Err(SettingsError::Invalid { name: arn, expected: format!("unset where {list} is set") })
+            }
+            Some(arn) => Ok(Self::Managed(ManagedSecrets::new(config, provider, arn))),
+        }
+    }
+
+    /// Reads them for the first time. A failure is logged; the first delivery tries again.
+    pub(crate) async fn load(&self, now: Timestamp) {
+        if let Self::Managed(managed) = self {
+            // What is wrong has been logged.
+            let _ = managed.current(now).await;
+        }
+    }
+}
+
+impl SecretSource for ProviderSecrets {
+    async fn current(&self, now: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
+        match self {
+            Self::Listed(secrets) => secrets.current(now).await,
+            Self::Managed(managed) => managed.current(now).await,
+        }
+    }
+
+    async fn reread(&self, now: Timestamp) -> Reread {
+        match self {
+            Self::Listed(secrets) => secrets.reread(now).await,
+            Self::Managed(managed) => managed.reread(now).await,
+        }
+    }
+}
+
+impl ManagedSecrets {
+    /// The secrets of a provider, under an ARN in Secrets Manager. Nothing is read yet.
+    #[must_use]
+    pub fn new(config: &SdkConfig, provider: &'static str, arn: String) -> Self {
+        let config = Builder::from(config).timeout_config(SECRETS.timeouts()).retry_config(Budget::retries());
+        Self { provider, arn, client: Client::from_conf(config.build()), state: Mutex::default() }
+    }
+
+    /// Reads them, whatever is known. What is known stays so when that fails.
+    async fn read(&self, now: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
+        self.state().tried_at = Some(now);
+        let read = match self.get().await {
+            Ok(Some(secrets)) => Ok(secrets),
+            Ok(None) => Err(NoSecrets::Placeholder),
+            Err(error) => Err(NoSecrets::Unavailable(error)),
+        };
+        let mut state = self.state();
+        let in_use = state.secrets.is_some();
+        match read {
+            Ok(secrets) => {
+                let known = state.secrets.take().filter(|known| **known == secrets);
+                if in_use && known.is_none() {
+                    tracing::info!(provider = self.provider, "the secrets have changed");
+                }
+                state.read_at = Some(now);
+                Ok(Arc::clone(state.secrets.insert(known.unwrap_or_else(|| Arc::new(secrets)))))
+            }
+            Err(reason) => {
+                let cause = match &reason {
+                    NoSecrets::Placeholder => "it is still the template's placeholder".to_owned(),
+                    NoSecrets::Unavailable(error) => error.chain(),
+                };
+                tracing::error!(provider = self.provider, cause, in_use, "the secret cannot be used");
+                metrics::failure(now, self.provider, "secrets");
+                Err(reason)
+            }
+        }
+    }
+
+    /// What is in Secrets Manager; nothing while that is the placeholder.
+    async fn get(&self) -> Result<Option<Secrets>, PortError> {
+        let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
+        let value = value.map_err(|error| failure("secrets", &error))?;
+        parse(value.secret_string().unwrap_or_default()).map_err(|error| PortError::new("secrets", error))
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl SecretSource for ManagedSecrets {
+    async fn current(&self, now: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
+        let (known, fresh) = {
+            let state = self.state();
+            let waits = || within(REREAD_AT_MOST_EVERY, state.tried_at, now);
+            (state.secrets.clone(), within(READ_EVERY, state.read_at, now) || waits())
+        };
+        match known {
+            Some(known) if fresh => Ok(known),
+            Some(known) => Ok(self.read(now).await.unwrap_or(known)),
+            // With none there is nothing to do but to try, however often.
+            None => self.read(now).await,
+        }
+    }
+
+    async fn reread(&self, now: Timestamp) -> Reread {
+        let (known, read_at, tried_at) = {
+            let state = self.state();
+            (state.secrets.clone(), state.read_at, state.tried_at)
+        };
+        if read_at.is_some_and(|read_at| read_at >= now) {
+            // Read for this very delivery.
+            return Reread::Same;
+        }
+        if within(REREAD_AT_MOST_EVERY, tried_at, now) {
+            return Reread::Unknown(PortError::new("secrets", "they were read a moment ago"));
+        }
+        match self.read(now).await {
+            Ok(secrets) if known.as_ref() == Some(&secrets) => Reread::Same,
+            Ok(secrets) => Reread::Changed(secrets),
+            Err(NoSecrets::Placeholder) => {
+                Reread::Unknown(PortError::new("secrets", "it is the template's placeholder"))
+            }
+            Err(NoSecrets::Unavailable(error)) => Reread::Unknown(error),
+        }
+    }
+}
+
+impl fmt::Debug for ManagedSecrets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ManagedSecrets").field("arn", &self.arn).finish_non_exhaustive()
+    }
+}
+
+/// Whether a time lies less than `span` back.
+fn within(span: SignedDuration, time: Option<Timestamp>, now: Timestamp) -> bool {
+    time.is_some_and(|time| (SignedDuration::ZERO..span).contains(&now.duration_since(time)))
+}
+
+/// The value of a secret that is none. Says nothing of the value.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("the value is neither a text nor JSON with `current` and, if you like, `previous`")]
+struct Unusable;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    current: String,
+    previous: Option<String>,
+}
+
+/// Reads a value; nothing when all there is is the placeholder.
+fn parse(value: &str) -> Result<Option<Secrets>, Unusable> {
+    let Document { current, previous } = if value.trim_start().starts_with('{') {
+        serde_json::from_str(value).map_err(|_| Unusable)?
+    } else {
+        Document { current: value.to_owned(), previous: None }
+    };
+    let current = Secret::new(&current).ok_or(Unusable)?;
+    // An empty one is what is left of a form: there is none.
+    let previous = previous.as_deref().and_then(Secret::new);
+    let placeholder = Secret::new(PLACEHOLDER);
+    let mut real =
+        [Some(current), previous].into_iter().flatten().filter(|it| Some(it) != placeholder.as_ref());
+    Ok(real.next().map(|newest| Secrets::new(newest, real.collect())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values() {
+        let list = |list| Ok(Secrets::parse_list(list).ok());
+        for (value, expected) in [
+            ("hunter2", list("hunter2")),
+            (" hunter2\n", list("hunter2")),
+            (r#"{"current":"new"}"#, list("new")),
+            (r#" {"current":"new","previous":"old"}"#, list("new,old")),
+            (r#"{"current":"new","previous":""}"#, list("new")),
+            (r#"{"current":"new","previous":null}"#, list("new")),
+            (r#"{"current":"new","previous":"replace-me"}"#, list("new")),
+            (r#"{"current":"replace-me","previous":"old"}"#, list("old")),
+            ("replace-me", Ok(None)),
+            (r#"{"current":"replace-me"}"#, Ok(None)),
+            (r#"{"current":" replace-me ","previous":"replace-me"}"#, Ok(None)),
+            ("", Err(Unusable)),
+            (" ", Err(Unusable)),
+            ("{}", Err(Unusable)),
+            (r#"{"current":""}"#, Err(Unusable)),
+            (r#"{"current":"new","previos":"old"}"#, Err(Unusable)),
+            (r#"{"current":7}"#, Err(Unusable)),
+            ("{", Err(Unusable)),
+        ] {
+            assert_eq!(parse(value), expected, "{value}");
+        }
+        // a comma is a character like any other
+        assert_eq!(parse("a,b").unwrap().unwrap().iter().count(), 1);
+    }
+
+    #[test]
+    fn spans() {
+        let now = Timestamp::from_second(1_700_000_000).unwrap();
+        let span = SignedDuration::from_secs(2);
+        for (ago, expected) in [(-1, false), (0, true), (1, true), (2, false), (3, false)] {
+            assert_eq!(within(span, Some(now - SignedDuration::from_secs(ago)), now), expected, "{ago}");
+        }
+        assert!(!within(span, None, now));
+    }
+}

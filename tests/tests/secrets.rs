@@ -1,0 +1,160 @@
+//! Secrets in Secrets Manager, changed under running functions: a rotation needs no deployment and loses
+//! no webhook.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::time::Duration;
+
+use local::providers::{PROVIDERS, Provider};
+use local::{stack, watch};
+use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, unique, wait_for};
+use verify::Secret;
+
+const WITHIN: Duration = Duration::from_secs(20);
+
+/// One function of a provider, and its secret in Secrets Manager.
+struct Deployment {
+    provider: &'static Provider,
+    manager: aws_sdk_secretsmanager::Client,
+    name: String,
+    proxy: FaultProxy,
+    environment: Vec<(String, String)>,
+    host: Host,
+    _aws: LocalAws,
+}
+
+impl Deployment {
+    /// With this value in Secrets Manager.
+    async fn new(provider: &'static Provider, value: &str) -> Self {
+        let aws = LocalAws::start().await;
+        watch::build().await.unwrap();
+        let proxy = FaultProxy::start(&aws.stack.endpoint).await;
+        let manager = aws_sdk_secretsmanager::Client::new(&stack::config(&aws.stack.endpoint));
+        let name = format!("{}-{}", provider.name, unique());
+        let created = manager.create_secret().name(&name).secret_string(value).send().await.unwrap();
+        let mut environment = aws.stack.environment(provider);
+        environment.retain(|(name, _)| name != provider.secrets_variable);
+        environment.push((format!("{}_ARN", provider.secrets_variable), created.arn.unwrap()));
+        environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
+        Self { provider, manager, name, proxy, environment, host: Host::start().await, _aws: aws }
+    }
+
+    fn start(&self) -> Function {
+        Function::start(&self.host, self.provider.binaries[0], &self.environment)
+    }
+
+    async fn put(&self, value: &str) {
+        self.manager.put_secret_value().secret_id(&self.name).secret_string(value).send().await.unwrap();
+    }
+
+    /// The reply to a new event that is signed with `secret`.
+    async fn reply(&self, secret: &str) -> u16 {
+        let provider = self.provider;
+        // of the provider's first function
+        let sample = provider.samples.iter().find(|sample| ["test", "corporates.kyb"].contains(&sample.file));
+        let sample = sample.unwrap();
+        // Weavr's bodies of this kind are told apart by the millisecond they are sent in.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+        let body = provider.body(sample).unwrap();
+        let delivery = provider.delivery(sample.path, body.clone(), &Secret::new(secret).unwrap());
+        self.host.invoke(post(sample.path, &delivery.headers, &body)).await.unwrap().status
+    }
+
+    /// Every reply until this one.
+    async fn replies_until(&self, secret: &str, last: u16) -> Vec<u16> {
+        let mut replies = Vec::new();
+        wait_for(&format!("{last} for {secret}"), WITHIN, async || {
+            replies.push(self.reply(secret).await);
+            replies.last() == Some(&last)
+        })
+        .await;
+        replies.pop();
+        replies
+    }
+
+    fn fail(&self, fault: Option<Fault>) {
+        let rule = |fault| Rule { operation: "GetSecretValue", fault, times: None };
+        self.proxy.set(fault.map(rule));
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_needs_no_deployment_and_loses_no_webhook() {
+    for provider in PROVIDERS {
+        // What UMAaaS is answered with 401 it sends again; Weavr does not.
+        let not_yet = if provider.name == "umaaas" { 401 } else { 503 };
+        let deployment = Deployment::new(provider, r#"{"current":"first-secret"}"#).await;
+        let function = deployment.start();
+        assert_eq!(deployment.reply("first-secret").await, 200, "{}", provider.name);
+        assert_eq!(deployment.proxy.take_calls()[0], "GetSecretValue", "read once, at the start");
+
+        // both are valid while it is under way
+        deployment.put(r#"{"current":"second-secret","previous":"first-secret"}"#).await;
+        let meanwhile = deployment.replies_until("second-secret", 200).await;
+        assert!(meanwhile.iter().all(|reply| *reply == not_yet), "{}: {meanwhile:?}", provider.name);
+        assert_eq!(deployment.reply("first-secret").await, 200, "{}", provider.name);
+
+        // it is over: the first one is refused once the function has looked again
+        deployment.put("second-secret").await;
+        wait_for("the first secret is refused", WITHIN, async || {
+            let guess = deployment.reply("a-guess").await;
+            assert!(guess == 401 || guess == not_yet, "{}: {guess}", provider.name);
+            deployment.reply("first-secret").await != 200
+        })
+        .await;
+        deployment.replies_until("first-secret", 401).await;
+        assert_eq!(deployment.reply("second-secret").await, 200, "{}", provider.name);
+
+        // Secrets Manager is away: what is known stays in use, and a signature that does not fit may be right
+        deployment.fail(Some(Fault::Drop));
+        assert_eq!(deployment.reply("second-secret").await, 200, "{}", provider.name);
+        let unknown: Vec<u16> =
+            vec![deployment.reply("third-secret").await, deployment.reply("third-secret").await];
+        assert_eq!(unknown, [not_yet, not_yet], "{}", provider.name);
+        deployment.put("third-secret").await;
+        deployment.fail(None);
+        deployment.replies_until("third-secret", 200).await;
+
+        let log = function.log();
+        assert!(log.contains("the secrets have changed"), "{log}");
+        for secret in ["first-secret", "second-secret", "third-secret"] {
+            assert!(!log.contains(secret), "{log}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn without_a_secret_nobody_is_refused() {
+    for provider in PROVIDERS {
+        // the template's placeholder is nobody's secret
+        let deployment = Deployment::new(provider, r#"{"current":"replace-me"}"#).await;
+        let function = deployment.start();
+        for secret in ["replace-me", "real-secret"] {
+            assert_eq!(deployment.reply(secret).await, 503, "{}, {secret}", provider.name);
+        }
+        assert!(function.log().contains(r#""outcome":"misconfigured""#), "{}", function.log());
+        deployment.put("real-secret").await;
+        assert_eq!(deployment.reply("real-secret").await, 200, "{}", provider.name);
+        function.kill();
+
+        // Secrets Manager is away when a function starts
+        for fault in [Fault::Drop, Fault::Hang, Fault::Fail] {
+            deployment.fail(Some(fault));
+            let function = deployment.start();
+            assert_eq!(deployment.reply("real-secret").await, 503, "{}, {fault:?}", provider.name);
+            let log = function.log();
+            assert!(
+                log.contains(r#""outcome":"unavailable""#) && log.contains(r#""operation":"secrets""#),
+                "{log}"
+            );
+            deployment.fail(None);
+            assert_eq!(deployment.reply("real-secret").await, 200, "{}, {fault:?}", provider.name);
+        }
+
+        // a value that is no secret
+        deployment.put(r#"{"curent":"real-secret"}"#).await;
+        let function = deployment.start();
+        assert_eq!(deployment.reply("real-secret").await, 503, "{}", provider.name);
+        assert!(function.log().contains("neither a text nor JSON"), "{}", function.log());
+    }
+}
