@@ -207,7 +207,7 @@ impl Drop for Function {
 }
 
 /// Where cargo puts the workspace's binaries: beside the folder of this test.
-fn binaries() -> PathBuf {
+pub fn binaries() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(3).unwrap().join("debug")
 }

@@ -13,7 +13,7 @@ pub mod properties;
 mod proxy;
 
 pub use envelope::{provider_bytes, valid_envelope};
-pub use host::{Answer, Function, Host, post};
+pub use host::{Answer, Function, Host, binaries, post};
 pub use proxy::{Call, Fault, FaultProxy, Rule};
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -9,12 +9,14 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 pub mod client;
+pub mod deployment;
 pub mod ministack;
 pub mod port;
 pub mod process;
 pub mod progress;
 pub mod providers;
 pub mod python;
+pub mod sam;
 pub mod samples;
 pub mod stack;
 pub mod tools;

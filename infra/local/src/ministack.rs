@@ -1,7 +1,7 @@
 //! DynamoDB, SQS and what else of AWS is needed, emulated on 127.0.0.1 by ministack. Its state is
 //! in memory and goes with it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -17,8 +17,21 @@ use crate::tools::Tools;
 pub const DEFAULT_PORT: u16 = 4566;
 
 /// The services that are enabled; the others answer with errors.
-pub const SERVICES: &[&str] =
-    &["apigateway", "cloudformation", "dynamodb", "iam", "lambda", "logs", "secretsmanager", "sqs", "sts"];
+pub const SERVICES: &[&str] = &[
+    "apigateway",
+    "cloudformation",
+    "dynamodb",
+    "events",
+    "iam",
+    "lambda",
+    "logs",
+    "monitoring",
+    "s3",
+    "secretsmanager",
+    "sns",
+    "sqs",
+    "sts",
+];
 
 /// How long it may take until it answers: half a second on an idle machine.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -121,6 +134,11 @@ impl Ministack {
             Some(status) => bail!("ministack ended ({status})\n{}", self.process.log_tail(20)),
             None => Ok(()),
         }
+    }
+
+    /// Its files. On a port of its own choice they go with it.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The leader of its processes.

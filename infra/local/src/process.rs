@@ -30,13 +30,19 @@ pub struct Process {
 pub struct Program {
     command: Command,
     grace: Duration,
+    directory: PathBuf,
     log: Option<PathBuf>,
 }
 
 impl Program {
     /// A program by its path, or by its name on the `PATH`. Its output goes where ours goes.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        Self { command: Command::new(program), grace: Duration::from_secs(1), log: None }
+        Self {
+            command: Command::new(program),
+            grace: Duration::from_secs(1),
+            directory: crate::root().to_owned(),
+            log: None,
+        }
     }
 
     /// Adds an argument.
@@ -81,6 +87,13 @@ impl Program {
         self
     }
 
+    /// Where it runs, if not at the workspace's root.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.directory = directory.into();
+        self
+    }
+
     /// Sends its output, both streams, to a file.
     #[must_use]
     pub fn log(mut self, path: impl Into<PathBuf>) -> Self {
@@ -100,7 +113,7 @@ impl Program {
             .arg(self.grace.as_secs_f64().to_string())
             .arg(self.command.get_program())
             .args(self.command.get_args())
-            .current_dir(crate::root())
+            .current_dir(&self.directory)
             .stdin(Stdio::piped())
             // Ctrl-C in a terminal goes to the foreground group: it reaches us, and we stop this.
             .process_group(0);

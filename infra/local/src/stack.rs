@@ -109,6 +109,11 @@ impl Stack {
 }
 
 impl Queue {
+    /// A queue that exists.
+    pub fn at(sqs: &aws_sdk_sqs::Client, url: &str, dead_letters_url: &str) -> Self {
+        Self { url: url.to_owned(), dead_letters_url: dead_letters_url.to_owned(), sqs: sqs.clone() }
+    }
+
     /// Takes messages off the queue until there are `count`, or `within` is over.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! The tools of the local stack, in `.venv`: `ministack` and `cargo-lambda`, which PyPI has as
-//! wheels, so that Python is all they need.
+//! wheels, so that Python is all they need. Those of the deployment are in `.venv-deploy`.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -11,8 +11,11 @@ use crate::process::Program;
 use crate::progress;
 use crate::python::python;
 
-/// The pinned tools.
+/// The pinned tools of the local stack.
 pub const REQUIREMENTS: &str = include_str!("../requirements.txt");
+
+/// The pinned tools of the deployment.
+pub const DEPLOY_REQUIREMENTS: &str = include_str!("../deploy-requirements.txt");
 
 /// Installed tools.
 #[derive(Clone, Debug)]
@@ -30,6 +33,14 @@ impl Tools {
         Self::install_into(&crate::root().join(".venv"), REQUIREMENTS).await
     }
 
+    /// Installs the tools of the deployment, in the same way.
+    ///
+    /// # Errors
+    /// Those of [`install`](Self::install).
+    pub async fn install_for_deployment() -> Result<Self> {
+        Self::install_into(&crate::root().join(".venv-deploy"), DEPLOY_REQUIREMENTS).await
+    }
+
     async fn install_into(environment: &Path, requirements: &str) -> Result<Self> {
         let stamp = Stamp::new(environment, requirements, &python()?.version);
         if !stamp.is_valid() {
@@ -42,9 +53,14 @@ impl Tools {
         Ok(Self { environment: environment.to_owned() })
     }
 
+    /// Where the installed programs are.
+    pub fn programs(&self) -> PathBuf {
+        self.environment.join("bin")
+    }
+
     /// The path of an installed program.
     pub fn program(&self, name: &str) -> PathBuf {
-        self.environment.join("bin").join(name)
+        self.programs().join(name)
     }
 }
 
@@ -91,7 +107,7 @@ async fn fill(environment: &Path, requirements: &str, stamp: &Stamp) -> Result<(
         .await
         .context("Python's venv does not work; on Debian and Ubuntu it is the package python3-venv")?;
 
-    progress::step("installing the tools with pip (about 120 MB the first time)");
+    progress::step("installing the tools with pip (a minute and some 100 MB the first time)");
     let pinned = environment.join("requirements.txt");
     std::fs::write(&pinned, requirements)?;
     Program::new(environment.join("bin").join("python"))

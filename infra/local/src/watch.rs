@@ -162,7 +162,7 @@ impl Drop for Watch {
 }
 
 /// The environment as it was before an outer `cargo run` or `cargo test`, and without an AWS account.
-fn cargo_environment(program: Program) -> Program {
+pub fn cargo_environment(program: Program) -> Program {
     program.without_env(|name| set_by_cargo(name) || name.starts_with("AWS_"))
 }
 

@@ -1,0 +1,92 @@
+"""Deploys the SAM template to an emulated AWS, with built functions of this machine.
+
+    .venv/bin/python infra/local/deploy.py ENDPOINT BINARIES OUTPUTS [--functions-endpoint ENDPOINT]
+        [--parameter NAME=VALUE]... [--secret OUTPUT=VALUE]...
+
+Writes the stack's outputs to the file OUTPUTS, in JSON. A --secret is put into the secret whose ARN is that
+output. The functions call AWS at --functions-endpoint: a proxy, say.
+"""
+
+import argparse
+import io
+import json
+import sys
+import zipfile
+from pathlib import Path
+
+import boto3
+
+import transform
+
+STACK = "payment-webhooks"
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Deploys the SAM template to an emulated AWS.")
+    parser.add_argument("endpoint", metavar="ENDPOINT")
+    parser.add_argument("binaries", metavar="BINARIES", type=Path)
+    parser.add_argument("outputs", metavar="OUTPUTS", type=Path)
+    parser.add_argument("--functions-endpoint", metavar="ENDPOINT")
+    parser.add_argument("--parameter", metavar="NAME=VALUE", type=transform.assignment, action="append", default=[])
+    parser.add_argument("--secret", metavar="OUTPUT=VALUE", type=transform.assignment, action="append", default=[])
+    arguments = parser.parse_args()
+
+    template = transform.plain(dict(arguments.parameter))
+    transform.for_emulator(template, arguments.functions_endpoint or arguments.endpoint)
+    aws = Aws(arguments.endpoint)
+    aws.upload("template.json", json.dumps(template))
+    for function in transform.of_type(template, "AWS::Lambda::Function").values():
+        key = function["Properties"]["Code"]["S3Key"]
+        aws.upload(key, bootstrap(arguments.binaries / Path(key).stem))
+    stack = aws.create_stack(arguments.parameter)
+    outputs = {output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]}
+    for name, value in arguments.secret:
+        aws.client("secretsmanager").put_secret_value(SecretId=outputs[name], SecretString=value)
+    arguments.outputs.write_text(json.dumps(outputs))
+
+
+def bootstrap(binary):
+    """A function's archive. Lambda's would have the binary itself; a development build of it has 70 MB and
+    more, so this one says where it is."""
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as zip:
+        zip.writestr("bootstrap", f"#!/bin/sh\nexec '{binary.resolve(strict=True)}'\n")
+    return archive.getvalue()
+
+
+class Aws:
+    def __init__(self, endpoint):
+        self.endpoint = endpoint
+        self.session = boto3.Session("local", "local", region_name=transform.REGION)
+        if not self.client("s3").list_buckets()["Buckets"]:
+            self.client("s3").create_bucket(
+                Bucket=transform.BUCKET, CreateBucketConfiguration={"LocationConstraint": transform.REGION}
+            )
+
+    def client(self, service):
+        return self.session.client(service, endpoint_url=self.endpoint)
+
+    def upload(self, key, content):
+        self.client("s3").put_object(Bucket=transform.BUCKET, Key=key, Body=content)
+
+    def create_stack(self, parameters):
+        cloudformation = self.client("cloudformation")
+        cloudformation.create_stack(
+            StackName=STACK,
+            TemplateURL=f"{self.endpoint}/{transform.BUCKET}/template.json",
+            Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters],
+            Capabilities=["CAPABILITY_IAM"],
+            OnFailure="DO_NOTHING",
+        )
+        waiter = cloudformation.get_waiter("stack_create_complete")
+        try:
+            waiter.wait(StackName=STACK, WaiterConfig={"Delay": 0.2, "MaxAttempts": 300})
+        except Exception as error:
+            events = cloudformation.describe_stack_events(StackName=STACK)["StackEvents"]
+            failed = [event for event in events if event["ResourceStatus"].endswith("FAILED")]
+            sys.exit("\n".join([str(error), *(str(event) for event in failed)]))
+        return cloudformation.describe_stacks(StackName=STACK)["Stacks"][0]
+
+
+if __name__ == "__main__":
+    main()

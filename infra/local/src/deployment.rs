@@ -1,0 +1,132 @@
+//! The SAM template, deployed to [`ministack`](crate::ministack), with the functions as its Lambda
+//! functions. `transform.py` says what of the template is changed for it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
+
+use crate::ministack::Ministack;
+use crate::process::Program;
+use crate::providers::{PROVIDERS, Provider};
+use crate::stack::{self, Queue};
+use crate::tools::Tools;
+
+/// A deployed stack. It goes with its ministack.
+#[derive(Clone, Debug)]
+pub struct Deployment {
+    /// The API's address, to which a provider's paths are added.
+    pub url: String,
+    /// The stack's outputs.
+    pub outputs: HashMap<String, String>,
+    sqs: aws_sdk_sqs::Client,
+}
+
+/// What is deployed.
+#[derive(Clone, Debug)]
+pub struct Options<'a> {
+    /// The folder of the built functions.
+    pub binaries: &'a Path,
+    /// The template's parameters.
+    pub parameters: &'a [(&'a str, &'a str)],
+    /// Where the functions call AWS, if not at ministack itself.
+    pub functions_endpoint: Option<&'a str>,
+}
+
+impl Deployment {
+    /// Deploys the template and puts each provider's secret where the template says.
+    ///
+    /// # Errors
+    /// A resource cannot be created; the error shows why.
+    pub async fn create(tools: &Tools, ministack: &Ministack, options: &Options<'_>) -> Result<Self> {
+        let endpoint = ministack.endpoint();
+        let file = ministack.directory().join("outputs.json");
+        let script = crate::root().join("infra").join("local").join("deploy.py");
+        let secrets = PROVIDERS.iter().map(|provider| {
+            let secret = json!({ "current": provider.secret });
+            format!("--secret={}={secret}", output_name(provider, "SecretArn"))
+        });
+        let parameters = options.parameters.iter().map(|(name, value)| format!("--parameter={name}={value}"));
+        Program::new(tools.program("python"))
+            // no `__pycache__` in the source tree, and nothing of AWS from ours
+            .arg("-B")
+            .without_env(|name| name.starts_with("AWS_"))
+            .arg(script)
+            .arg(&endpoint)
+            .arg(options.binaries)
+            .arg(&file)
+            .args(secrets.chain(parameters))
+            .args(options.functions_endpoint.map(|endpoint| format!("--functions-endpoint={endpoint}")))
+            .log(ministack.directory().join("deploy.log"))
+            .run("deploying the template")
+            .await?;
+        let text =
+            std::fs::read(&file).with_context(|| format!("the deployment wrote no {}", file.display()))?;
+        let outputs: HashMap<String, String> = serde_json::from_slice(&text)?;
+        let url = api_url(&endpoint, output(&outputs, "UmaaasUrl")?)?;
+        let sqs = aws_sdk_sqs::Client::new(&stack::config(&endpoint));
+        Ok(Self { url, outputs, sqs })
+    }
+
+    /// The queue of a provider.
+    ///
+    /// # Errors
+    /// The template has no such output.
+    pub fn queue(&self, provider: &Provider) -> Result<Queue> {
+        let url = |what| output(&self.outputs, &output_name(provider, what));
+        Ok(Queue::at(&self.sqs, url("QueueUrl")?, url("DeadLettersUrl")?))
+    }
+}
+
+/// The template in plain CloudFormation: what `transform.py` prints.
+///
+/// # Errors
+/// The template cannot be transformed; the error shows why.
+pub async fn transformed(arguments: &[&str]) -> Result<Value> {
+    let tools = Tools::install().await?;
+    let output = Command::new(tools.program("python"))
+        // no `__pycache__` in the source tree
+        .arg("-B")
+        .arg(crate::root().join("infra").join("local").join("transform.py"))
+        .args(arguments)
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
+/// `UmaaasQueueUrl`, for example.
+fn output_name(provider: &Provider, what: &str) -> String {
+    let (first, rest) = provider.name.split_at(1);
+    format!("{}{rest}{what}", first.to_uppercase())
+}
+
+fn output<'a>(outputs: &'a HashMap<String, String>, name: &str) -> Result<&'a str> {
+    outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
+}
+
+/// Where the API is without a name service: in `http://<api>.execute-api.localhost:4566/umaaas` only the API
+/// counts.
+fn api_url(endpoint: &str, provider_url: &str) -> Result<String> {
+    let api = provider_url.strip_prefix("http://").and_then(|rest| rest.split_once(".execute-api."));
+    let (api, _) = api.with_context(|| format!("{provider_url} names no API"))?;
+    Ok(format!("{endpoint}/_aws/execute-api/{api}/$default"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_api_is_found_by_its_id() {
+        let url = api_url("http://127.0.0.1:1", "http://6add34b2.execute-api.localhost:1/umaaas").unwrap();
+        assert_eq!(url, "http://127.0.0.1:1/_aws/execute-api/6add34b2/$default");
+        assert!(api_url("http://127.0.0.1:1", "https://example.com/umaaas").is_err());
+    }
+
+    #[test]
+    fn outputs_are_named_after_providers() {
+        assert_eq!(output_name(&PROVIDERS[0], "QueueUrl"), "UmaaasQueueUrl");
+    }
+}

@@ -1,0 +1,80 @@
+//! The SAM template, checked and built by the tools that deploy it. Nothing of this asks AWS.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use crate::process::Program;
+use crate::stack;
+use crate::tools::Tools;
+use crate::watch::cargo_environment;
+
+/// SAM CLI and cfn-lint.
+#[derive(Clone, Debug)]
+pub struct Sam {
+    tools: Tools,
+    path: OsString,
+    settings: PathBuf,
+}
+
+impl Sam {
+    /// Installs what is missing.
+    ///
+    /// # Errors
+    /// Those of [`Tools::install`].
+    pub async fn install() -> Result<Self> {
+        let tools = Tools::install_for_deployment().await?;
+        // SAM calls cargo lambda, which finds the linker Zig beside itself.
+        let builders = Tools::install().await?;
+        let ours = std::env::var_os("PATH").unwrap_or_default();
+        let path =
+            std::env::join_paths([builders.programs()].into_iter().chain(std::env::split_paths(&ours)))?;
+        let settings = crate::scratch().join("sam");
+        std::fs::create_dir_all(&settings)
+            // It would ask once a week whether there is a newer one; 2100 is when it would next.
+            .and_then(|()| {
+                std::fs::write(settings.join("metadata.json"), r#"{"lastVersionCheck": 4102444800.0}"#)
+            })
+            .with_context(|| format!("cannot write {}", settings.display()))?;
+        Ok(Self { tools, path, settings })
+    }
+
+    /// Checks the template with `cfn-lint` and `sam validate --lint`.
+    ///
+    /// # Errors
+    /// What they found, warnings too.
+    pub async fn lint(&self) -> Result<()> {
+        let cfn_lint =
+            self.program("cfn-lint").args(["--non-zero-exit-code", "informational", "template.yaml"]);
+        cfn_lint.log(self.settings.join("cfn-lint.log")).run("cfn-lint").await?;
+        let validate = self.program("sam").args(["validate", "--lint"]);
+        validate.log(self.settings.join("validate.log")).run("sam validate").await
+    }
+
+    /// Builds every function for Lambda, with SAM's own progress.
+    ///
+    /// # Errors
+    /// One does not build.
+    pub async fn build(&self) -> Result<()> {
+        self.program("sam").arg("build").run("sam build").await
+    }
+
+    /// Where [`build`](Self::build) puts its results: a folder per function, named as in the template.
+    pub fn built() -> PathBuf {
+        crate::root().join("infra").join(".aws-sam").join("build")
+    }
+
+    fn program(&self, name: &str) -> Program {
+        cargo_environment(Program::new(self.tools.program(name)))
+            .envs([
+                ("PATH", self.path.as_os_str()),
+                ("SAM_CLI_TELEMETRY", "0".as_ref()),
+                ("__SAM_CLI_APP_DIR", self.settings.as_os_str()),
+                // `sam validate` refuses to work without one.
+                ("AWS_DEFAULT_REGION", stack::REGION.as_ref()),
+            ])
+            // where samconfig.toml is
+            .directory(crate::root().join("infra"))
+    }
+}

@@ -1,0 +1,220 @@
+//! The SAM template: without findings, with a route for every documented webhook, and deployed to an
+//! emulated AWS with the built functions as its Lambda functions.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use local::client;
+use local::deployment::{Deployment, Options, transformed};
+use local::ministack::Ministack;
+use local::providers::PROVIDERS;
+use local::sam::Sam;
+use local::samples;
+use local::stack;
+use local::tools::Tools;
+use local::watch;
+use serde_json::{Value, json};
+use tests::{binaries, valid_envelope};
+
+const WITHIN: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn the_template_has_no_findings() {
+    Sam::install().await.unwrap().lint().await.unwrap();
+}
+
+#[tokio::test]
+async fn signed_webhooks_go_through_the_deployed_template() {
+    let tools = Tools::install().await.unwrap();
+    watch::build().await.unwrap();
+    let ministack = Ministack::start(&tools, 0).await.unwrap();
+    let options = Options {
+        binaries: &binaries(),
+        // the samples' timestamps are older than any tolerance
+        parameters: &[("ApprovalPolicy", "sample"), ("UmaaasToleranceSeconds", "0")],
+        functions_endpoint: None,
+    };
+    let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
+
+    // A forgery makes a function read its secret again, but not within two seconds of the last time: what is
+    // forged then is answered 503, as it might be genuine. So the functions are started before that.
+    for provider in PROVIDERS {
+        let url = format!("{}{}", deployment.url, provider.samples[0].path);
+        let unsigned = Request::post(url).body(Bytes::new()).unwrap();
+        assert_eq!(client::send(unsigned, WITHIN).await.unwrap().status(), 401);
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    for provider in PROVIDERS {
+        let queue = deployment.queue(provider).unwrap();
+        let rows = samples::run(provider, &deployment.url, &queue).await.unwrap();
+        println!("{}", samples::table(&rows));
+        assert!(rows.len() > provider.samples.len() && rows.iter().all(samples::Row::is_as_documented));
+        for message in rows.iter().flat_map(samples::Row::messages) {
+            valid_envelope(message).unwrap();
+        }
+    }
+    alarms_watch_what_functions_write(&ministack.endpoint()).await;
+}
+
+/// A dimension's name that is spelled differently makes another metric, one without data. So the alarms are
+/// held against the metrics in the functions' logs.
+async fn alarms_watch_what_functions_write(endpoint: &str) {
+    let mut written: BTreeMap<String, BTreeSet<BTreeSet<String>>> = BTreeMap::new();
+    let log = functions_log(endpoint).await;
+    let lines: Vec<Value> = log.iter().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let deliveries = lines.iter().filter(|line| line["target"] == "delivery").count();
+    let bytes: usize = log.iter().map(String::len).sum();
+    println!("{} bytes of log per delivery, all lines of the functions counted", bytes / deliveries);
+    for line in lines {
+        for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
+            assert_eq!(directive["Namespace"], "PaymentWebhooks");
+            for metric in directive["Metrics"].as_array().unwrap() {
+                let sets = directive["Dimensions"].as_array().unwrap().iter();
+                let sets = sets.map(|set| {
+                    set.as_array().unwrap().iter().map(|name| name.as_str().unwrap().to_owned()).collect()
+                });
+                written.entry(metric["Name"].as_str().unwrap().to_owned()).or_default().extend(sets);
+            }
+        }
+    }
+    let template = transformed(&[]).await.unwrap();
+    let mut checked = BTreeSet::new();
+    for (name, resource) in template["Resources"].as_object().unwrap() {
+        let properties = &resource["Properties"];
+        let sum = properties["Metrics"].as_array().into_iter().flatten();
+        let metrics = sum.map(|metric| &metric["MetricStat"]["Metric"]).chain([properties]);
+        for metric in metrics.filter(|metric| metric["Namespace"] == "PaymentWebhooks") {
+            let metric_name = metric["MetricName"].as_str().unwrap();
+            let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+            let dimensions =
+                dimensions.map(|dimension| dimension["Name"].as_str().unwrap().to_owned()).collect();
+            if let Some(sets) = written.get(metric_name) {
+                assert!(sets.contains(&dimensions), "{name}: {metric_name} {dimensions:?}, not {sets:?}");
+                checked.insert(metric_name);
+            }
+        }
+    }
+    assert_eq!(checked, BTreeSet::from(["DecisionLatency", "Deliveries"]), "of {:?}", written.keys());
+}
+
+/// Every line that a function has logged.
+async fn functions_log(endpoint: &str) -> Vec<String> {
+    // Nobody checks the signature; the scope says which region is asked.
+    let scope = format!("{}/20260101/{}/logs/aws4_request", stack::ACCESS_KEY, stack::REGION);
+    let signature = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none");
+    let logs = async |operation: &str, parameters: Value| {
+        let request = Request::post(endpoint)
+            .header("content-type", "application/x-amz-json-1.1")
+            .header("authorization", &signature)
+            .header("x-amz-target", format!("Logs_20140328.{operation}"))
+            .body(parameters.to_string().into())
+            .unwrap();
+        let response = client::send(request, WITHIN).await.unwrap();
+        serde_json::from_slice::<Value>(response.body()).unwrap()
+    };
+    let mut lines = Vec::new();
+    let groups = logs("DescribeLogGroups", json!({"logGroupNamePrefix": "/aws/lambda/"})).await;
+    for group in groups["logGroups"].as_array().unwrap() {
+        let events = logs("FilterLogEvents", json!({"logGroupName": group["logGroupName"]})).await;
+        let messages = events["events"].as_array().unwrap().iter();
+        lines.extend(messages.map(|event| event["message"].as_str().unwrap().to_owned()));
+    }
+    lines
+}
+
+#[tokio::test]
+async fn bad_parameters_are_refused_with_the_reason() {
+    const LAYER: (&str, &str) = ("PolicyLayerArn", "arn:aws:lambda:eu-central-1:000000000000:layer:policy:1");
+    const NO_POLICY: (&str, &str) = ("ApprovalPolicy", "");
+    let cases: [(&[(&str, &str)], &str); 6] = [
+        (&[], "ApprovalPolicy"),
+        (&[("ApprovalPolicy", "smaple")], "the path of a file below /opt/"),
+        (&[("ApprovalPolicy", "/opt/policy.cedar")], "has to name the layer"),
+        (&[NO_POLICY, LAYER], "ApprovalPolicy names no file"),
+        (&[NO_POLICY, ("DomainName", "webhooks.example.com")], "belong together"),
+        // longer than the shortest retention
+        (&[NO_POLICY, ("WeavrToleranceSeconds", "2592001")], "WeavrToleranceSeconds"),
+    ];
+    let tools = Tools::install().await.unwrap();
+    watch::build().await.unwrap();
+    let ministack = Ministack::start(&tools, 0).await.unwrap();
+    for (parameters, reason) in cases {
+        let options = Options { binaries: &binaries(), parameters, functions_endpoint: None };
+        let error = Deployment::create(&tools, &ministack, &options).await.unwrap_err().to_string();
+        assert!(error.contains(reason), "{parameters:?}: {error}");
+    }
+}
+
+/// Every documented path, and the function that has it.
+#[tokio::test]
+async fn every_documented_webhook_has_its_route() {
+    let mut documented: BTreeMap<String, String> = umaaas::KINDS
+        .iter()
+        .map(|kind| kind.path)
+        .chain(["/umaaas"])
+        .map(|path| (path.to_owned(), "umaaas".to_owned()))
+        .collect();
+    documented
+        .extend(weavr::KINDS.iter().map(|kind| (kind.path.to_owned(), kind.family.binary().to_owned())));
+    documented.insert("/weavr/{proxy+}".to_owned(), "weavr-other".to_owned());
+
+    let template = transformed(&[]).await.unwrap();
+    let api = &template["Resources"]["Api"]["Properties"]["Body"]["paths"];
+    let mut routes = BTreeMap::new();
+    for (path, methods) in api.as_object().unwrap() {
+        assert_eq!(methods.as_object().unwrap().keys().collect::<Vec<_>>(), ["post"], "{path}");
+        let uri = &methods["post"]["x-amazon-apigateway-integration"]["uri"]["Fn::Sub"];
+        let (_, function) = uri.as_str().unwrap().split_once("/functions/${").unwrap();
+        let function = function.split(['.', '}']).next().unwrap();
+        routes.insert(path.clone(), binary(&template, function));
+    }
+    assert_eq!(routes, documented);
+}
+
+/// For the emulator the transformation changes what it says, and nothing else.
+#[tokio::test]
+async fn the_emulator_gets_the_same_template() {
+    let plain = transformed(&[]).await.unwrap();
+    let mut emulated = transformed(&["--for-emulator", "http://127.0.0.1:1"]).await.unwrap();
+
+    let paths = plain["Resources"]["Api"]["Properties"]["Body"]["paths"].as_object().unwrap();
+    let mut routes = BTreeSet::new();
+    let mut changed = BTreeSet::new();
+    for (name, resource) in emulated["Resources"].as_object_mut().unwrap() {
+        let original = &plain["Resources"][name];
+        let kind = resource["Type"].as_str().unwrap().to_owned();
+        match kind.as_str() {
+            "AWS::ApiGatewayV2::Route" => {
+                routes.insert(resource["Properties"]["RouteKey"].as_str().unwrap().to_owned());
+                continue;
+            }
+            "AWS::ApiGatewayV2::Integration" => continue,
+            "AWS::ApiGatewayV2::Api" => {}
+            "AWS::CloudWatch::Alarm" if original["Properties"].get("Metrics").is_some() => {}
+            "AWS::Lambda::Function" => {
+                let variables = resource["Properties"]["Environment"]["Variables"].as_object_mut().unwrap();
+                assert_eq!(variables.remove("AWS_ENDPOINT_URL").unwrap(), "http://127.0.0.1:1");
+                assert!(resource == original, "{name} differs");
+            }
+            _ => assert!(resource == original, "{name} differs"),
+        }
+        changed.insert(name.clone());
+    }
+    assert_eq!(routes, paths.keys().map(|path| format!("POST {path}")).collect());
+    assert_eq!(changed, plain["Resources"].as_object().unwrap().keys().cloned().collect());
+}
+
+/// What `sam build` makes of a function: its archive is named after it.
+fn binary(template: &Value, function: &str) -> String {
+    let properties = &template["Resources"][function]["Properties"];
+    if let Some(of_alias) = properties["FunctionName"]["Ref"].as_str() {
+        return binary(template, of_alias);
+    }
+    let code = &properties["Code"]["S3Key"];
+    code.as_str().unwrap().trim_end_matches(".zip").to_owned()
+}
