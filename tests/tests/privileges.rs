@@ -140,10 +140,11 @@ impl<'a> Deployed<'a> {
 
     /// What it has called, with the resources by the names that its environment has for them.
     fn done(&self, environment: &[(String, String)], calls: &[Call]) -> BTreeSet<Right> {
+        let variables = &self.properties["Environment"]["Variables"];
         let named = |value: &str| {
-            let (variable, _) = environment.iter().rev().find(|(_, known)| known == value).unwrap();
-            let variables = &self.properties["Environment"]["Variables"];
-            reference(&variables[variable])
+            let known = environment.iter().filter(|(_, known)| known == value);
+            let mut names = known.filter_map(|(variable, _)| variables.get(variable));
+            reference(names.next().unwrap_or_else(|| panic!("the template does not give it {value}")))
         };
         let right = |call: &Call| {
             let of = |parameter: &str| call.parameters[parameter].as_str().map(named);
