@@ -292,6 +292,8 @@ async fn next(state: &State) -> Response<Full<Bytes>> {
     }
     let deadline = jiff::Timestamp::now().as_millisecond() + 60_000;
     Response::builder()
+        // as Lambda does; its Python client ends without one
+        .header("content-type", "application/json")
         .header("lambda-runtime-aws-request-id", id)
         .header("lambda-runtime-deadline-ms", deadline)
         .header(
