@@ -30,7 +30,11 @@ impl Tools {
         Self::install_into(&crate::root().join(".venv"), REQUIREMENTS).await
     }
 
-    async fn install_into(environment: &Path, requirements: &str) -> Result<Self> {
+    /// Does the same for other packages in another environment.
+    ///
+    /// # Errors
+    /// As for [`install`](Self::install).
+    pub async fn install_into(environment: &Path, requirements: &str) -> Result<Self> {
         let stamp = Stamp::new(environment, requirements, &python()?.version);
         if !stamp.is_valid() {
             let _lock = lock(&crate::scratch()).await?;
@@ -91,7 +95,7 @@ async fn fill(environment: &Path, requirements: &str, stamp: &Stamp) -> Result<(
         .await
         .context("Python's venv does not work; on Debian and Ubuntu it is the package python3-venv")?;
 
-    progress::step("installing the tools with pip (about 120 MB the first time)");
+    progress::step("installing with pip (the tools: about 120 MB the first time)");
     let pinned = environment.join("requirements.txt");
     std::fs::write(&pinned, requirements)?;
     Program::new(environment.join("bin").join("python"))
