@@ -130,13 +130,17 @@ impl Binaries {
 impl Candidate {
     /// A signed webhook, new, as API Gateway passes it on.
     pub fn event(&self) -> Result<Bytes> {
-        self.event_with(self.provider.body(self.sample)?)
+        self.gateway_event(self.sample.path, self.provider.body(self.sample)?)
     }
 
-    /// The same with another body.
-    pub fn event_with(&self, body: String) -> Result<Bytes> {
-        let delivery =
-            self.provider.delivery(self.sample.path, body.clone(), &self.provider.signing_secret());
+    /// The same with a list for a body, about that large.
+    pub fn event_of(&self, bytes: usize) -> Result<Bytes> {
+        let path = if self.provider.name == umaaas().name { "/umaaas" } else { self.sample.path };
+        self.gateway_event(path, body_of(bytes))
+    }
+
+    fn gateway_event(&self, path: &str, body: String) -> Result<Bytes> {
+        let delivery = self.provider.delivery(path, body.clone(), &self.provider.signing_secret());
         let mut headers = delivery.headers;
         // what else a gateway passes on
         headers.insert("content-type", "application/json".parse()?);
@@ -144,7 +148,7 @@ impl Candidate {
         headers.insert("user-agent", "webhooks".parse()?);
         headers.insert("x-forwarded-for", "203.0.113.7".parse()?);
         headers.insert("x-forwarded-proto", "https".parse()?);
-        Ok(post(self.sample.path, &headers, &body).to_string().into())
+        Ok(post(path, &headers, &body).to_string().into())
     }
 }
 

@@ -55,10 +55,9 @@ pub async fn run(candidates: &[Candidate], events: usize) -> Result<()> {
 async fn one(candidate: &Candidate, aws: &Canned, bytes: usize, events: usize) -> Result<Vec<String>> {
     let (mut instance, _) = Instance::start(candidate, aws).await?;
     for _ in 0..10 {
-        instance.handle(candidate.event_with(body_of(bytes))?).await?;
+        instance.handle(candidate.event_of(bytes)?).await?;
     }
-    let events: Vec<Bytes> =
-        (0..events).map(|_| candidate.event_with(body_of(bytes))).collect::<Result<_>>()?;
+    let events: Vec<Bytes> = (0..events).map(|_| candidate.event_of(bytes)).collect::<Result<_>>()?;
     let (count, size) = (events.len(), body_of(bytes).len());
     aws.take_calls();
     let (started, cpu) = (Instant::now(), instance.cpu());
@@ -114,7 +113,7 @@ async fn send(
     instances: usize,
     count: usize,
 ) -> Result<std::time::Duration> {
-    let events: Vec<Bytes> = (0..count).map(|_| candidate.event_with(body_of(500))).collect::<Result<_>>()?;
+    let events: Vec<Bytes> = (0..count).map(|_| candidate.event_of(500)).collect::<Result<_>>()?;
     let started = Instant::now();
     stream::iter(events)
         .map(|event| async {
