@@ -92,20 +92,27 @@ impl Binaries {
         self.candidate(OURS, umaaas(), "test")
     }
 
-    /// All candidates that `chosen` likes. One that cannot be had is left out, and the reason printed.
-    pub async fn candidates(&self, chosen: impl Fn(&str) -> bool) -> Result<Vec<Candidate>> {
-        let mut candidates = vec![self.umaaas()];
-        candidates.push(self.umaaas().map(|mut with_policy| {
-            with_policy.name = format!("{OURS}, sample policy");
+    /// This project's functions.
+    pub fn functions(&self) -> Vec<Result<Candidate>> {
+        let mut functions = vec![self.umaaas()];
+        functions.push(self.umaaas().map(|mut with_policy| {
             with_policy.environment.push(("APPROVAL_POLICY".into(), "sample".into()));
-            with_policy
+            with_policy.named("sample policy")
         }));
-        let weavr = PROVIDERS.iter().find(|provider| provider.name == "weavr").context("no Weavr")?;
-        for binary in weavr.binaries {
+        let weavr = PROVIDERS.iter().filter(|provider| provider.name == "weavr");
+        for (weavr, binary) in
+            weavr.flat_map(|weavr| weavr.binaries.iter().map(move |binary| (weavr, binary)))
+        {
             let family = binary.trim_start_matches("weavr-").replace('-', "_");
             let file = if family == "other" { "unknown".to_owned() } else { format!("{family}.") };
-            candidates.push(self.candidate(binary, weavr, &file));
+            functions.push(self.candidate(binary, weavr, &file));
         }
+        functions
+    }
+
+    /// All candidates that `chosen` likes. One that cannot be had is left out, and the reason printed.
+    pub async fn candidates(&self, chosen: impl Fn(&str) -> bool) -> Result<Vec<Candidate>> {
+        let mut candidates = self.functions();
         candidates.push(self.candidate("bench-floor", umaaas(), "test"));
         candidates.push(self.candidate("bench-plain", umaaas(), "test"));
         if chosen("powertools-python") {
@@ -128,6 +135,12 @@ impl Binaries {
 }
 
 impl Candidate {
+    /// The same under a name that says what is different.
+    pub fn named(mut self, difference: &str) -> Self {
+        self.name = format!("{}, {difference}", self.name);
+        self
+    }
+
     /// A signed webhook, new, as API Gateway passes it on.
     pub fn event(&self) -> Result<Bytes> {
         self.gateway_event(self.sample.path, self.provider.body(self.sample)?)

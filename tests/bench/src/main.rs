@@ -57,6 +57,11 @@ struct Options {
     #[arg(long, global = true, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
 
+    /// Adds the chosen functions as they are built in this folder too, such as with another profile;
+    /// may be repeated.
+    #[arg(long, global = true, value_name = "FOLDER")]
+    beside: Vec<PathBuf>,
+
     /// Adds a row: the function for UMAaaS with this variable set; may be repeated.
     #[arg(long, global = true, value_name = "NAME=VALUE")]
     variant: Vec<String>,
@@ -130,10 +135,16 @@ impl Options {
             }
         };
         let mut candidates = binaries.candidates(chosen).await?;
+        for folder in &self.beside {
+            for candidate in Binaries::in_directory(folder).functions().into_iter().flatten() {
+                if chosen(&candidate.name) {
+                    candidates.push(candidate.named(&folder.display().to_string()));
+                }
+            }
+        }
         for variant in &self.variant {
             let (name, value) = variant.split_once('=').context("--variant is NAME=VALUE")?;
-            let mut candidate = binaries.umaaas()?;
-            candidate.name = format!("{OURS}, {variant}");
+            let mut candidate = binaries.umaaas()?.named(variant);
             candidate.environment.push((name.to_owned(), value.to_owned()));
             candidates.push(candidate);
         }
