@@ -26,6 +26,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::candidates::{Binaries, Candidate, OURS};
 use crate::compare::Amount;
@@ -81,9 +82,8 @@ enum What {
     Reconcile,
 }
 
-#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
-async fn main() -> ExitCode {
-    match run(&Options::parse()).await {
+fn main() -> ExitCode {
+    match measure(&Options::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error:#}");
@@ -92,28 +92,45 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(options: &Options) -> Result<()> {
+fn measure(options: &Options) -> Result<()> {
     let binaries = match &options.binaries {
         Some(directory) => Binaries::in_directory(directory),
-        None => Binaries::build(&options.profile).await?,
+        None => runtime()?.block_on(Binaries::build(&options.profile))?,
     };
+    let command = options.command.unwrap_or(What::Compare);
+    if !matches!(command, What::Load) {
+        // One after the other on one processor, the functions too: it is the system's whim otherwise which
+        // of them meets its caller on the same one, and that halves or doubles its time.
+        let pinned = core_affinity::get_core_ids().and_then(|cores| cores.last().copied());
+        if !pinned.is_some_and(core_affinity::set_for_current) {
+            eprintln!("not on one processor: the figures will scatter");
+        }
+    }
+    runtime()?.block_on(run(command, options, &binaries))
+}
+
+fn runtime() -> std::io::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()
+}
+
+async fn run(command: What, options: &Options, binaries: &Binaries) -> Result<()> {
     let amount = if options.quick { Amount::QUICK } else { Amount::FULL };
     let delays = |default: &[u64]| match options.delay.as_slice() {
         [] => default.to_vec(),
         chosen => chosen.to_vec(),
     };
-    match options.command.unwrap_or(What::Compare) {
+    match command {
         What::Compare => {
-            compare::run(&options.candidates(&binaries, &[]).await?, amount, &delays(&[0, 5, 20])).await
+            compare::run(&options.candidates(binaries, &[]).await?, amount, &delays(&[0, 5, 20])).await
         }
         What::Tls => {
             let default = [OURS, "bench-plain", "powertools"];
             let delay = delays(&[0]).first().copied().unwrap_or(0);
-            let candidates = options.candidates(&binaries, &default).await?;
+            let candidates = options.candidates(binaries, &default).await?;
             tls::run(&candidates, amount, Duration::from_millis(delay)).await
         }
         What::Load => {
-            let candidates = options.candidates(&binaries, &[OURS]).await?;
+            let candidates = options.candidates(binaries, &[OURS]).await?;
             load::run(&candidates, if options.quick { 100 } else { 2_000 }).await
         }
         What::Growth => growth::run(&binaries.umaaas()?, options.quick, amount.events).await,
