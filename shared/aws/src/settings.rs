@@ -113,17 +113,18 @@ impl Environment {
     /// # Errors
     /// [`SettingsError::Invalid`] for anything but `true` and `false`.
     pub fn keep_payload(&self) -> Result<bool, SettingsError> {
-        Ok(self.optional("KEEP_PAYLOAD").is_none() || self.flag("KEEP_PAYLOAD")?)
+        self.flag("KEEP_PAYLOAD", true)
     }
 
-    /// A variable that is `true` or `false`; `false` unless set.
+    /// A variable that is `true` or `false`.
     ///
     /// # Errors
     /// [`SettingsError::Invalid`] for anything else.
-    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, SettingsError> {
+    pub(crate) fn flag(&self, name: &'static str, unless_set: bool) -> Result<bool, SettingsError> {
         match self.optional(name).as_deref() {
-            None | Some("false") => Ok(false),
+            None => Ok(unless_set),
             Some("true") => Ok(true),
+            Some("false") => Ok(false),
             Some(_) => Err(SettingsError::Invalid { name, expected: "true or false".to_owned() }),
         }
     }

@@ -56,7 +56,15 @@ async fn receiver<P: Provider>(
     let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, secrets)?;
     let store = DynamoStore::from_environment(environment, &config)?;
     let sink = SqsSink::new(&config, queue_url, budget::FORWARD);
-    let ready = async { tokio::join!(secrets.load(Timestamp::now()), store.connect(), sink.connect()) };
+    let connect = environment.flag("CONNECT_AT_START", true)?;
+    let ready = async {
+        let connections = async {
+            if connect {
+                tokio::join!(store.connect(), sink.connect());
+            }
+        };
+        tokio::join!(secrets.load(Timestamp::now()), connections)
+    };
     // The provider's own part is computation: it goes on while the others wait for answers.
     let (_, provider) = tokio::join!(ready, async { provider(environment) });
     Ok(Receiver { provider: provider?, secrets, store, sink, clock: Timestamp::now })
@@ -159,8 +167,8 @@ pub(crate) fn sdk_config(environment: &Environment) -> Result<SdkConfig, Setting
         .behavior_version(BehaviorVersion::latest())
         .region(Region::new(environment.required("AWS_REGION", "Lambda sets it")?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .use_fips(environment.flag("AWS_USE_FIPS_ENDPOINT")?)
-        .use_dual_stack(environment.flag("AWS_USE_DUALSTACK_ENDPOINT")?)
+        .use_fips(environment.flag("AWS_USE_FIPS_ENDPOINT", false)?)
+        .use_dual_stack(environment.flag("AWS_USE_DUALSTACK_ENDPOINT", false)?)
         .http_client(http);
     config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL"));
     Ok(config.build())
