@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -14,9 +15,9 @@ use hyper_util::rt::TokioIo;
 use local::process::{Process, Program};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 
-use crate::unique;
+use crate::{unique, usage, wait_for};
 
 /// A Lambda Runtime API. Every function that is started on it takes from the same line of requests.
 #[derive(Clone, Debug)]
@@ -27,10 +28,38 @@ pub struct Host {
 
 #[derive(Debug, Default)]
 struct State {
-    line: Mutex<VecDeque<(String, Value)>>,
+    line: Mutex<VecDeque<(String, Bytes)>>,
     grown: Notify,
-    waiting: Mutex<HashMap<String, oneshot::Sender<Result<Value, String>>>>,
+    waiting: Mutex<HashMap<String, Waiting>>,
+    polls: watch::Sender<Polls>,
+    /// How many instances ask for an event right now.
+    idle: AtomicUsize,
     init_errors: Mutex<Vec<String>>,
+}
+
+/// An invocation that is not answered yet.
+#[derive(Debug)]
+struct Waiting {
+    handed_out: Option<Instant>,
+    answer: oneshot::Sender<Result<Exchange, String>>,
+}
+
+/// How often a function has asked for an event, and when it did last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Polls {
+    count: usize,
+    last: Option<Instant>,
+}
+
+/// An invocation, as the Runtime API sees it.
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    /// When a function got the event.
+    pub handed_out: Instant,
+    /// When its response was there.
+    pub responded: Instant,
+    /// The response.
+    pub response: Value,
 }
 
 /// How long an invocation may take. The longest has a function that is frozen for a while.
@@ -82,11 +111,23 @@ impl Host {
         })
     }
 
+    /// Waits until so many instances have done all their work, that behind a reply too, and ask for the
+    /// next event.
+    pub async fn idle(&self, instances: usize) {
+        let idle = || self.state.idle.load(Ordering::SeqCst);
+        wait_for("the functions are done", ANSWER_WITHIN, async || idle() >= instances).await;
+    }
+
     /// Sends any event through a function.
     pub async fn invoke_raw(&self, event: Value) -> Result<Value, String> {
+        Ok(self.exchange(event.to_string().into()).await?.response)
+    }
+
+    /// Sends any event, which is JSON, through a function, and takes the times.
+    pub async fn exchange(&self, event: Bytes) -> Result<Exchange, String> {
         let (sender, receiver) = oneshot::channel();
         let id = unique();
-        lock(&self.state.waiting).insert(id.clone(), sender);
+        lock(&self.state.waiting).insert(id.clone(), Waiting { handed_out: None, answer: sender });
         lock(&self.state.line).push_back((id, event));
         self.state.grown.notify_one();
         tokio::time::timeout(ANSWER_WITHIN, receiver)
@@ -95,6 +136,28 @@ impl Host {
                 panic!("no answer within {ANSWER_WITHIN:?}; init errors: {:?}", lock(&self.state.init_errors))
             })
             .map_err(|_| "the host is gone".to_owned())?
+    }
+
+    /// Its address, for `AWS_LAMBDA_RUNTIME_API`.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// How often functions have asked for an event.
+    pub fn polls(&self) -> usize {
+        self.state.polls.borrow().count
+    }
+
+    /// Waits until functions have asked for an event that often, and says when they did last.
+    pub async fn polled(&self, count: usize) -> Instant {
+        let mut polls = self.state.polls.subscribe();
+        let polls = polls.wait_for(|polls| polls.count >= count).await.unwrap();
+        polls.last.unwrap()
+    }
+
+    /// What functions that could not start have said.
+    pub fn init_errors(&self) -> Vec<String> {
+        lock(&self.state.init_errors).clone()
     }
 }
 
@@ -164,9 +227,7 @@ impl Function {
 
     /// The most memory it has had so far, in KB.
     pub fn peak_memory_kb(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-        peak.trim().trim_end_matches(" kB").parse().unwrap()
+        usage::peak_memory_kb(&self.pid())
     }
 
     fn signal(&self, signal: &str) {
@@ -210,10 +271,11 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     Ok(match (parts.method, segments.as_slice()) {
         (Method::GET, ["invocation", "next"]) => next(&state).await,
         (Method::POST, ["invocation", id, "response"]) => {
-            finish(&state, id, serde_json::from_slice(&body).map_err(|error| error.to_string()))
+            let responded = Instant::now();
+            finish(&state, id, responded, serde_json::from_slice(&body).map_err(|error| error.to_string()))
         }
         (Method::POST, ["invocation", id, "error"]) => {
-            finish(&state, id, Err(String::from_utf8_lossy(&body).into_owned()))
+            finish(&state, id, Instant::now(), Err(String::from_utf8_lossy(&body).into_owned()))
         }
         (Method::POST, ["init", "error"]) => {
             lock(&state.init_errors).push(String::from_utf8_lossy(&body).into_owned());
@@ -223,7 +285,26 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     })
 }
 
+/// Counts as long as it is there: an instance that is killed while it waits is not idle.
+struct Idle<'a>(&'a AtomicUsize);
+
+impl<'a> Idle<'a> {
+    fn new(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::SeqCst);
+        Self(count)
+    }
+}
+
+impl Drop for Idle<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 async fn next(state: &State) -> Response<Full<Bytes>> {
+    let _idle = Idle::new(&state.idle);
+    let now = Instant::now();
+    state.polls.send_modify(|polls| *polls = Polls { count: polls.count + 1, last: Some(now) });
     let (id, event) = loop {
         if let Some(first) = lock(&state.line).pop_front() {
             break first;
@@ -233,8 +314,13 @@ async fn next(state: &State) -> Response<Full<Bytes>> {
     if !lock(&state.line).is_empty() {
         state.grown.notify_one();
     }
+    if let Some(waiting) = lock(&state.waiting).get_mut(&id) {
+        waiting.handed_out = Some(Instant::now());
+    }
     let deadline = jiff::Timestamp::now().as_millisecond() + 60_000;
     Response::builder()
+        // as Lambda does; its Python client ends without one
+        .header("content-type", "application/json")
         .header("lambda-runtime-aws-request-id", id)
         .header("lambda-runtime-deadline-ms", deadline)
         .header(
@@ -242,13 +328,19 @@ async fn next(state: &State) -> Response<Full<Bytes>> {
             "arn:aws:lambda:eu-central-1:000000000000:function:local",
         )
         .header("lambda-runtime-trace-id", "Root=1-00000000-000000000000000000000000")
-        .body(Full::from(event.to_string()))
+        .body(Full::from(event))
         .unwrap()
 }
 
-fn finish(state: &State, id: &str, result: Result<Value, String>) -> Response<Full<Bytes>> {
-    if let Some(sender) = lock(&state.waiting).remove(id) {
-        let _ = sender.send(result);
+fn finish(
+    state: &State,
+    id: &str,
+    responded: Instant,
+    result: Result<Value, String>,
+) -> Response<Full<Bytes>> {
+    if let Some(Waiting { handed_out, answer }) = lock(&state.waiting).remove(id) {
+        let handed_out = handed_out.unwrap_or(responded);
+        let _ = answer.send(result.map(|response| Exchange { handed_out, responded, response }));
     }
     accepted()
 }

@@ -11,10 +11,11 @@ mod envelope;
 mod host;
 pub mod properties;
 mod proxy;
+pub mod usage;
 
 pub use envelope::{provider_bytes, valid_envelope};
-pub use host::{Answer, Function, Host, binaries, post};
-pub use proxy::{Fault, FaultProxy, Rule};
+pub use host::{Answer, Exchange, Function, Host, binaries, post};
+pub use proxy::{Call, Fault, FaultProxy, Rule};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

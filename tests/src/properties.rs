@@ -275,7 +275,11 @@ fn post<P: Provider>(receiver: &Deployment<P>, delivery: &Delivery) -> Report {
 }
 
 fn receive<P: Provider>(receiver: &Deployment<P>, request: Request) -> (ingest::Reply, Report) {
-    receiver.receive(request, unique()).now_or_never().expect("what is in memory does not wait")
+    let all = async {
+        let (reply, received) = receiver.receive(request, unique()).await;
+        (reply, receiver.finish(received).await)
+    };
+    all.now_or_never().expect("what is in memory does not wait")
 }
 
 /// The statuses after which the provider believes that the event arrived.

@@ -9,6 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
+use serde_json::Value;
 use tokio::net::TcpListener;
 
 /// What goes wrong with a call.
@@ -39,6 +40,22 @@ pub struct Rule {
     pub times: Option<usize>,
 }
 
+/// A call as it arrived.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// The service's version of its interface and the operation, as in `DynamoDB_20120810.PutItem`.
+    pub target: String,
+    /// What it was called with.
+    pub parameters: Value,
+}
+
+impl Call {
+    /// The operation, as in `PutItem`.
+    pub fn operation(&self) -> &str {
+        self.target.rsplit('.').next().unwrap_or_default()
+    }
+}
+
 /// A running proxy.
 #[derive(Clone, Debug)]
 pub struct FaultProxy {
@@ -51,7 +68,7 @@ pub struct FaultProxy {
 struct State {
     target: String,
     rules: Mutex<Vec<Rule>>,
-    calls: Mutex<Vec<String>>,
+    calls: Mutex<Vec<Call>>,
     held: AtomicUsize,
 }
 
@@ -96,6 +113,11 @@ impl FaultProxy {
     /// The operations that have been called, in order, since the last time this was asked. A GET that
     /// opens a connection and asks for nothing is none.
     pub fn take_calls(&self) -> Vec<String> {
+        self.take_whole_calls().iter().map(|call| call.operation().to_owned()).collect()
+    }
+
+    /// The same with all that they said.
+    pub fn take_whole_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.state.calls.lock().unwrap())
     }
 }
@@ -117,12 +139,17 @@ impl State {
 
 /// One call. An error closes the connection without an answer.
 async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
-    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok());
-    let operation = target.and_then(|target| target.rsplit('.').next()).unwrap_or_default().to_owned();
-    if request.method() != Method::GET {
-        state.calls.lock().unwrap().push(operation.clone());
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
+    let target = target.unwrap_or_default().to_owned();
+    let call = Call { target, parameters: serde_json::from_slice(&body).unwrap_or_default() };
+    let fault = state.fault(call.operation());
+    if parts.method != Method::GET {
+        state.calls.lock().unwrap().push(call);
     }
-    match state.fault(&operation) {
+    let request = Request::from_parts(parts, body);
+    match fault {
         None => forward(&state.target, request).await,
         Some(Fault::Delay(delay)) => {
             tokio::time::sleep(delay).await;
@@ -139,10 +166,8 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
     }
 }
 
-async fn forward(target: &str, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
-    let (parts, body) = request.into_parts();
-    let body = body.collect().await?.to_bytes();
-    Ok(local::client::forward(target, Request::from_parts(parts, body)).await?.map(Full::new))
+async fn forward(target: &str, request: Request<Bytes>) -> anyhow::Result<Response<Full<Bytes>>> {
+    Ok(local::client::forward(target, request).await?.map(Full::new))
 }
 
 fn answer(status: StatusCode, error: &str) -> anyhow::Result<Response<Full<Bytes>>> {

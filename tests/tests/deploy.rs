@@ -4,13 +4,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::Command;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
 use local::client;
-use local::deployment::{Deployment, Options};
+use local::deployment::{Deployment, Options, transformed};
 use local::ministack::Ministack;
 use local::providers::PROVIDERS;
 use local::sam::Sam;
@@ -83,7 +82,7 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
             }
         }
     }
-    let template = transformed(&[]).await;
+    let template = transformed(&[]).await.unwrap();
     let mut checked = BTreeSet::new();
     for (name, resource) in template["Resources"].as_object().unwrap() {
         let properties = &resource["Properties"];
@@ -212,7 +211,7 @@ async fn every_documented_webhook_has_its_route() {
         .extend(weavr::KINDS.iter().map(|kind| (kind.path.to_owned(), kind.family.binary().to_owned())));
     documented.insert("/weavr/{proxy+}".to_owned(), "weavr-other".to_owned());
 
-    let template = transformed(&[]).await;
+    let template = transformed(&[]).await.unwrap();
     let api = &template["Resources"]["Api"]["Properties"]["Body"]["paths"];
     let mut routes = BTreeMap::new();
     for (path, methods) in api.as_object().unwrap() {
@@ -228,8 +227,8 @@ async fn every_documented_webhook_has_its_route() {
 /// For the emulator the transformation changes what it says, and nothing else.
 #[tokio::test]
 async fn the_emulator_gets_the_same_template() {
-    let plain = transformed(&[]).await;
-    let mut emulated = transformed(&["--for-emulator", "http://127.0.0.1:1"]).await;
+    let plain = transformed(&[]).await.unwrap();
+    let mut emulated = transformed(&["--for-emulator", "http://127.0.0.1:1"]).await.unwrap();
 
     let paths = plain["Resources"]["Api"]["Properties"]["Body"]["paths"].as_object().unwrap();
     let mut routes = BTreeSet::new();
@@ -256,19 +255,6 @@ async fn the_emulator_gets_the_same_template() {
     }
     assert_eq!(routes, paths.keys().map(|path| format!("POST {path}")).collect());
     assert_eq!(changed, plain["Resources"].as_object().unwrap().keys().cloned().collect());
-}
-
-/// The template in plain CloudFormation.
-async fn transformed(arguments: &[&str]) -> Value {
-    let tools = Tools::install().await.unwrap();
-    let output = Command::new(tools.program("python"))
-        .arg("-B")
-        .arg(local::root().join("infra/local/transform.py"))
-        .args(arguments)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
 }
 
 /// What `sam build` makes of a function: its archive is named after it.

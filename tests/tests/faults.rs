@@ -3,9 +3,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use aws::budget::REPLY_WITHIN;
+use aws::budget::{AFTER_REPLY, REPLY_WITHIN};
 use aws_sdk_dynamodb::types::AttributeValue;
 use local::providers::PROVIDERS;
 use local::watch;
@@ -50,6 +50,7 @@ async fn replies_in_time_and_never_for_nothing() {
         item.map(|item| item["state"].as_s().unwrap().clone())
     };
     assert_eq!(host.invoke(event("test").0).await.unwrap().status, 200);
+    host.idle(1).await;
     assert_eq!(proxy.take_calls(), ["PutItem", "SendMessage", "UpdateItem"], "three calls a delivery");
     assert_eq!(queue.receive(1, Duration::from_secs(10)).await.unwrap().len(), 1);
 
@@ -105,6 +106,9 @@ async fn replies_in_time_and_never_for_nothing() {
             println!("{name:<28} {kind:<17} {} after {:>5} ms", answer.status, answer.took.as_millis());
             assert_eq!(answer.status, reply, "{name}, {kind}: {}", answer.body);
             assert!(answer.took < REPLY_WITHIN, "{name}, {kind}: {:?}", answer.took);
+            let replied = Instant::now();
+            host.idle(1).await;
+            assert!(replied.elapsed() < AFTER_REPLY, "{name}, {kind}: {:?}", replied.elapsed());
             match state(&key).await {
                 Some(state) => assert_eq!(state, expected_state, "{name}, {kind}"),
                 None => assert_eq!(expected_state, "none", "{name}, {kind}"),
@@ -112,6 +116,7 @@ async fn replies_in_time_and_never_for_nothing() {
             // the redelivery: a duplicate of what was recorded, a first delivery of what was not
             proxy.set([]);
             let again = host.invoke(event).await.unwrap().status;
+            host.idle(1).await;
             let expected = if reply == refused { recorded } else { 409 };
             assert_eq!(again, expected, "{name}, {kind}, again");
         }
@@ -129,6 +134,36 @@ async fn replies_in_time_and_never_for_nothing() {
 
     let log = function.log();
     assert!(log.contains(r#""outcome":"unavailable""#) && log.contains(r#""forwarding":"failed""#), "{log}");
+}
+
+/// The delay is long enough that the functions' own time, on a busy machine, does not count.
+#[tokio::test]
+async fn a_reply_waits_for_one_call() {
+    const DELAY: Duration = Duration::from_millis(300);
+    let aws = LocalAws::start().await;
+    watch::build().await.unwrap();
+    let proxy = FaultProxy::start(&aws.stack.endpoint).await;
+    let mut environment = aws.stack.environment(&PROVIDERS[0]);
+    environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
+    let host = Host::start().await;
+    let _function = Function::start(&host, "umaaas", &environment);
+    host.idle(1).await;
+    proxy.set(["PutItem", "SendMessage", "UpdateItem"].map(|name| rule(name, Fault::Delay(DELAY), ALWAYS)));
+    for kind in SAMPLES {
+        let (event, _) = event(kind);
+        let started = Instant::now();
+        let answer = host.invoke(event.clone()).await.unwrap();
+        host.idle(1).await;
+        println!("{kind:<17} reply after {:?}, done after {:?}", answer.took, started.elapsed());
+        assert_eq!(answer.status, 200);
+        assert!(answer.took >= DELAY && answer.took < DELAY * 2, "{kind}: {:?}", answer.took);
+        assert!(started.elapsed() >= DELAY * 3, "{kind}: forwarded and settled before the next event");
+        assert_eq!(proxy.take_calls(), ["PutItem", "SendMessage", "UpdateItem"]);
+        let again = host.invoke(event).await.unwrap();
+        host.idle(1).await;
+        assert_eq!((again.status, proxy.take_calls().len()), (409, 1), "{kind}: a duplicate is one call");
+        assert!(again.took < DELAY * 2, "{kind}, again: {:?}", again.took);
+    }
 }
 
 #[tokio::test]

@@ -57,7 +57,9 @@ impl Deployment {
         tokio::time::sleep(Duration::from_millis(2)).await;
         let body = provider.body(sample).unwrap();
         let delivery = provider.delivery(sample.path, body.clone(), &Secret::new(secret).unwrap());
-        self.host.invoke(post(sample.path, &delivery.headers, &body)).await.unwrap().status
+        let answer = self.host.invoke(post(sample.path, &delivery.headers, &body)).await.unwrap();
+        self.host.idle(1).await; // its log line is written
+        answer.status
     }
 
     /// Every reply until this one.

@@ -66,9 +66,9 @@ fn signed(path: &str, body: impl Into<Vec<u8>>) -> Request {
 async fn send(receiver: &UmaaasReceiver, request: Request) -> (Reply, Report) {
     static DELIVERIES: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
     let delivery = DELIVERIES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-    let (reply, report) = receiver.receive(request, format!("delivery-{delivery}")).await;
+    let (reply, received) = receiver.receive(request, format!("delivery-{delivery}")).await;
     as_documented(&reply);
-    (reply, report)
+    (reply, receiver.finish(received).await)
 }
 
 /// Checks a reply's body against the documented shape for its status.

@@ -50,7 +50,8 @@ async fn send(receiver: &UmaaasReceiver, body: &str) -> (u16, Value) {
         ..Request::default()
     };
     let delivery = Timestamp::now().as_nanosecond().to_string();
-    let (reply, _) = receiver.receive(request, delivery).await;
+    let (reply, received) = receiver.receive(request, delivery).await;
+    receiver.finish(received).await;
     (reply.status, serde_json::from_str(&reply.body).unwrap_or(Value::Null))
 }
 

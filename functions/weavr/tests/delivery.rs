@@ -66,8 +66,12 @@ impl Deployment {
             body: Some(delivery.body.clone()),
             ..Request::default()
         };
-        let received = self.receiver.receive(request, format!("delivery-{}", self.deliveries));
-        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(received)
+        let all = async {
+            let (reply, received) =
+                self.receiver.receive(request, format!("delivery-{}", self.deliveries)).await;
+            (reply, self.receiver.finish(received).await)
+        };
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(all)
     }
 
     /// Posts, and gives status and outcome.

@@ -3,9 +3,10 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::process::Command;
 
-use anyhow::{Context, Result};
-use serde_json::json;
+use anyhow::{Context, Result, ensure};
+use serde_json::{Value, json};
 
 use crate::ministack::Ministack;
 use crate::process::Program;
@@ -77,6 +78,22 @@ impl Deployment {
         let url = |what| output(&self.outputs, &output_name(provider, what));
         Ok(Queue::at(&self.sqs, url("QueueUrl")?, url("DeadLettersUrl")?))
     }
+}
+
+/// The template in plain CloudFormation: what `transform.py` prints.
+///
+/// # Errors
+/// The template cannot be transformed; the error shows why.
+pub async fn transformed(arguments: &[&str]) -> Result<Value> {
+    let tools = Tools::install().await?;
+    let output = Command::new(tools.program("python"))
+        // no `__pycache__` in the source tree
+        .arg("-B")
+        .arg(crate::root().join("infra").join("local").join("transform.py"))
+        .args(arguments)
+        .output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// `UmaaasQueueUrl`, for example.

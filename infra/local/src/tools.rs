@@ -41,7 +41,11 @@ impl Tools {
         Self::install_into(&crate::root().join(".venv-deploy"), DEPLOY_REQUIREMENTS).await
     }
 
-    async fn install_into(environment: &Path, requirements: &str) -> Result<Self> {
+    /// Does the same for other packages in another environment.
+    ///
+    /// # Errors
+    /// As for [`install`](Self::install).
+    pub async fn install_into(environment: &Path, requirements: &str) -> Result<Self> {
         let stamp = Stamp::new(environment, requirements, &python()?.version);
         if !stamp.is_valid() {
             let _lock = lock(&crate::scratch()).await?;

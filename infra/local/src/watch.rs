@@ -54,12 +54,20 @@ pub struct Watch {
 /// They do not build.
 pub async fn build() -> Result<()> {
     let binaries = PROVIDERS.iter().flat_map(|provider| provider.binaries).chain(&["reconciler"]);
+    build_binaries(&binaries.copied().collect::<Vec<_>>(), "dev").await
+}
+
+/// Builds binaries of the workspace in a profile of cargo's.
+///
+/// # Errors
+/// They do not build.
+pub async fn build_binaries(binaries: &[&str], profile: &str) -> Result<()> {
     progress::step("building the functions");
     // No `--package`: `cargo lambda watch` runs `cargo run --bin ...` for the whole workspace, and
     // another choice of packages may mean other features, and everything built again.
     cargo_environment(Program::new("cargo"))
-        .arg("build")
-        .args(binaries.flat_map(|binary| ["--bin", binary]))
+        .args(["build", "--profile", profile])
+        .args(binaries.iter().flat_map(|binary| ["--bin", binary]))
         .run("cargo build")
         .await
 }

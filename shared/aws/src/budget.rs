@@ -12,6 +12,9 @@ pub const PROVIDER_DEADLINE: Duration = Duration::from_secs(5);
 /// start's.
 pub const REPLY_WITHIN: Duration = Duration::from_secs(4);
 
+/// How long a function goes on after its reply, before it asks for the next event.
+pub const AFTER_REPLY: Duration = Duration::from_secs(2);
+
 /// What one operation may take, retries included, and how long one attempt of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
@@ -48,8 +51,12 @@ pub const TO_FINISH: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_millis(400);
 
 const _: () = {
-    let all = RECORD.total.as_millis() + FORWARD.total.as_millis() + SETTLE.total.as_millis();
-    assert!(all < REPLY_WITHIN.as_millis(), "the calls of one delivery fit the time for its reply");
+    // The longest way to a reply: the secret has to be read, and the record is a conflict.
+    let reply = SECRETS.total.as_millis() + RECORD.total.as_millis() + SETTLE.total.as_millis();
+    assert!(reply < REPLY_WITHIN.as_millis(), "the calls before a reply fit the time for it");
+    let rest = FORWARD.total.as_millis() + SETTLE.total.as_millis();
+    assert!(rest < AFTER_REPLY.as_millis(), "the calls after a reply fit the time for them");
+    assert!(SECRETS.total.as_millis() < AFTER_REPLY.as_millis());
     let page = 3 * SETTLE.total.as_millis() + FORWARD_BATCH.total.as_millis();
     assert!(page < TO_FINISH.as_millis(), "what the reconciler has begun fits the time it keeps for it");
     assert!(REPLY_WITHIN.as_millis() < PROVIDER_DEADLINE.as_millis());

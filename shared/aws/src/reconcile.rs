@@ -36,7 +36,8 @@ pub async fn run_reconciler(queues: &[(&'static str, &'static str)]) -> ExitCode
     serve(
         async |environment| reconciler(environment, queues).await,
         |reconciler, event: LambdaEvent<Value>| async move {
-            report(&reconciler.run(stop_at(event.context.deadline())).await)
+            let summary = reconciler.run(stop_at(event.context.deadline())).await;
+            (report(&summary), std::future::ready(()))
         },
     )
     .await
@@ -51,7 +52,7 @@ async fn reconciler(
     if let (true, Some((_, name))) = (urls.is_empty(), queues.first()) {
         return Err(SettingsError::Missing { name, meaning: "the URL of the provider's SQS queue" });
     }
-    let config = sdk_config().await;
+    let config = sdk_config(environment)?;
     let sink = |(name, url)| (name, SqsSink::new(&config, url, budget::FORWARD_BATCH));
     Ok(Reconciler {
         store: DynamoStore::from_environment(environment, &config)?,

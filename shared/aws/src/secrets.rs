@@ -26,6 +26,10 @@ pub const PLACEHOLDER: &str = "replace-me";
 /// How old the secrets may be before they are read again.
 const READ_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
+/// How long before that a function that is awake anyway does it. One that was frozen for longer reads them
+/// before it verifies.
+const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(1);
+
 /// How often a signature that does not fit may have them read, or forgeries would be calls to AWS.
 const REREAD_AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(2);
 
@@ -88,6 +92,18 @@ impl ProviderSecrets {
         if let Self::Managed(managed) = self {
             // What is wrong has been logged.
             let _ = managed.current(now).await;
+        }
+    }
+}
+
+impl ProviderSecrets {
+    /// Reads them again if that will be due soon, so that no delivery has to wait for it.
+    pub(crate) async fn renew(&self, now: Timestamp) {
+        if let Self::Managed(managed) = self
+            && !within(READ_EVERY - RENEW_BEFORE, managed.state().read_at, now)
+        {
+            // What is wrong has been logged.
+            let _ = managed.read(now).await;
         }
     }
 }

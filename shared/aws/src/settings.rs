@@ -113,12 +113,18 @@ impl Environment {
     /// # Errors
     /// [`SettingsError::Invalid`] for anything but `true` and `false`.
     pub fn keep_payload(&self) -> Result<bool, SettingsError> {
-        match self.optional("KEEP_PAYLOAD").as_deref() {
-            None | Some("true") => Ok(true),
-            Some("false") => Ok(false),
-            Some(_) => {
-                Err(SettingsError::Invalid { name: "KEEP_PAYLOAD", expected: "true or false".to_owned() })
-            }
+        Ok(self.optional("KEEP_PAYLOAD").is_none() || self.flag("KEEP_PAYLOAD")?)
+    }
+
+    /// A variable that is `true` or `false`; `false` unless set.
+    ///
+    /// # Errors
+    /// [`SettingsError::Invalid`] for anything else.
+    pub(crate) fn flag(&self, name: &'static str) -> Result<bool, SettingsError> {
+        match self.optional(name).as_deref() {
+            None | Some("false") => Ok(false),
+            Some("true") => Ok(true),
+            Some(_) => Err(SettingsError::Invalid { name, expected: "true or false".to_owned() }),
         }
     }
 

@@ -1,14 +1,17 @@
 //! From the environment to the event loop.
 
+use std::pin::Pin;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use aws_config::{BehaviorVersion, SdkConfig};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider as Tls;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use ingest::{Provider, Receiver};
 use jiff::Timestamp;
+use lambda_runtime::tower::util::MapFutureLayer;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -29,9 +32,13 @@ pub async fn run<P: Provider + 'static>(
             let delivery_id = event.context.request_id;
             let GatewayEvent { mut request, format } = event.payload;
             request.trace_id = event.context.xray_trace_id.as_deref().and_then(trace_root);
-            let (reply, report) = receiver.receive(request, delivery_id.clone()).await;
-            log::delivery(P::NAME, &delivery_id, &report);
-            GatewayResponse { reply, format }
+            let (reply, received) = receiver.receive(request, delivery_id.clone()).await;
+            let rest = async move {
+                let renewed = receiver.secrets.renew(Timestamp::now());
+                let (report, ()) = tokio::join!(receiver.finish(received), renewed);
+                log::delivery(P::NAME, &delivery_id, &report);
+            };
+            (GatewayResponse { reply, format }, rest)
         },
     )
     .await
@@ -45,7 +52,7 @@ async fn receiver<P: Provider>(
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
 ) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink>, SettingsError> {
     let queue_url = environment.required("QUEUE_URL", "the URL of the provider's SQS queue")?;
-    let config = sdk_config().await;
+    let config = sdk_config(environment)?;
     let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, secrets)?;
     let store = DynamoStore::from_environment(environment, &config)?;
     let sink = SqsSink::new(&config, queue_url, budget::FORWARD);
@@ -60,15 +67,17 @@ fn trace_root(header: &str) -> Option<String> {
     header.split(';').find_map(|part| part.strip_prefix("Root=")).map(str::to_owned)
 }
 
-/// Reads the environment, builds what the function needs from it, and hands it every event.
-pub(crate) async fn serve<T, Event, Answer, Handled>(
+/// Reads the environment, builds what the function needs from it, and hands it every event. What
+/// `handle` returns is the answer, and what is to be done when the answer has left.
+pub(crate) async fn serve<T, Event, Answer, Handled, After>(
     build: impl AsyncFnOnce(&Environment) -> Result<T, SettingsError>,
     handle: impl Fn(Arc<T>, LambdaEvent<Event>) -> Handled,
 ) -> ExitCode
 where
     Event: DeserializeOwned,
     Answer: Serialize,
-    Handled: Future<Output = Answer>,
+    Handled: Future<Output = (Answer, After)>,
+    After: Future<Output = ()> + Send + 'static,
 {
     let environment = Environment::of_process();
     let built = match log::init(&environment) {
@@ -82,12 +91,20 @@ where
             return ExitCode::FAILURE;
         }
     };
+    let after = AfterAnswer::default();
     let handler = service_fn(|event| {
         // Boxed, or the type of the whole path would nest deeper than the compiler follows.
         let handled = Box::pin(handle(Arc::clone(&built), event));
-        async { Ok::<_, lambda_runtime::Error>(handled.await) }
+        let after = after.clone();
+        async move {
+            let (answer, rest) = handled.await;
+            after.set(rest);
+            Ok::<_, lambda_runtime::Error>(answer)
+        }
     });
-    match lambda_runtime::run(handler).await {
+    // Around the part of the runtime that handles an event and posts its answer.
+    let layer = MapFutureLayer::new(|posted| after.clone().run_after(posted));
+    match lambda_runtime::Runtime::new(handler).layer(layer).run().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!(%error, "the Lambda runtime failed");
@@ -96,11 +113,57 @@ where
     }
 }
 
-/// The SDK's own settings. All clients made from them share one HTTP client and its connections:
-/// left to itself each would open, and at a cold start wait for, its own.
-pub(crate) async fn sdk_config() -> SdkConfig {
+/// What is to be done when an answer has left, before the next event is asked for.
+///
+/// Lambda passes an answer on when the runtime posts it, and freezes the function when the runtime asks
+/// for the next event (and not before). Between the two the function runs at nobody's expense but its own:
+/// the sender does not wait, and nothing is lost to a freeze. One event is handled at a time, so there is
+/// one thing to do at the most.
+#[derive(Clone, Default)]
+struct AfterAnswer(Arc<Mutex<Option<Rest>>>);
+
+type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+impl AfterAnswer {
+    fn set(&self, rest: impl Future<Output = ()> + Send + 'static) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(rest));
+    }
+
+    /// Waits until the answer is posted, then does the rest.
+    async fn run_after<Posted: Future>(self, posted: Posted) -> Posted::Output {
+        let posted = posted.await;
+        let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(rest) = rest {
+            rest.await;
+        }
+        posted
+    }
+}
+
+/// The SDK's settings, from the variables that Lambda gives every function. The SDK's own loader would
+/// also look for profiles, roles and instances, where a function has none: that is megabytes of code and a
+/// good part of the start.
+///
+/// All clients made from them share one HTTP client and its connections: left to itself each would open,
+/// and at a cold start wait for, its own.
+pub(crate) fn sdk_config(environment: &Environment) -> Result<SdkConfig, SettingsError> {
+    let credentials = Credentials::new(
+        environment.required("AWS_ACCESS_KEY_ID", "Lambda sets it")?,
+        environment.required("AWS_SECRET_ACCESS_KEY", "Lambda sets it")?,
+        environment.optional("AWS_SESSION_TOKEN"),
+        None,
+        "environment",
+    );
     let http = Builder::new().tls_provider(Tls::Rustls(CryptoMode::AwsLc)).build_https();
-    aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await
+    let mut config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(environment.required("AWS_REGION", "Lambda sets it")?))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .use_fips(environment.flag("AWS_USE_FIPS_ENDPOINT")?)
+        .use_dual_stack(environment.flag("AWS_USE_DUALSTACK_ENDPOINT")?)
+        .http_client(http);
+    config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL"));
+    Ok(config.build())
 }
 
 #[cfg(test)]

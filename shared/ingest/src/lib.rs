@@ -1,4 +1,4 @@
-//! The path of a delivery: [`Receiver::receive`], and what flows along it.
+//! The path of a delivery: [`Receiver::receive`] and [`Receiver::finish`], and what flows along it.
 //!
 //! | module | holds |
 //! |---|---|
@@ -28,7 +28,7 @@ pub mod schema;
 pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, epoch_time, sha256_hex};
 pub use json::Object;
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
-pub use path::{Forwarding, Provider, Receiver, Report, Request};
+pub use path::{Forwarding, Provider, Received, Receiver, Report, Request};
 pub use ports::{Backlog, BatchSink, NoSecrets, PortError, Reread, SecretSource, Sink, Store};
 pub use reconcile::{Reconciler, Summary};
 pub use record::{

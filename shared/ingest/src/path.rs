@@ -1,5 +1,6 @@
-//! The path of a delivery. It reads top to bottom in [`Receiver::deliver`], and each step changes
-//! the type of what it handles.
+//! The path of a delivery, in two parts: what its reply waits for, [`Receiver::receive`], and what can be
+//! done once the reply has left, [`Receiver::finish`]. The first reads top to bottom in
+//! [`Receiver::deliver`], and each step changes the type of what it handles.
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
@@ -101,6 +102,15 @@ pub struct Report {
     pub finished_at: Timestamp,
 }
 
+/// A delivery that has its reply, and what is still to be done about it.
+#[derive(Debug)]
+#[must_use = "what was recorded is still to be forwarded"]
+pub struct Received {
+    report: Report,
+    /// What this delivery recorded: the queue has yet to get it.
+    recorded: Option<Record>,
+}
+
 /// What became of a recorded event's message.
 #[derive(Debug)]
 pub enum Forwarding {
@@ -115,10 +125,11 @@ pub enum Forwarding {
 }
 
 impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
-    /// Takes one request through the whole path and answers it.
-    pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Report) {
+    /// Takes one request as far as its reply. Of what it needs from outside, a reply waits for the record
+    /// alone.
+    pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Received) {
         let received_at = (self.clock)();
-        let mut report = Report {
+        let report = Report {
             outcome: Outcome::NotFound,
             status: 0,
             kind: None,
@@ -133,15 +144,25 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
             replied_at: received_at,
             finished_at: received_at,
         };
-        report.outcome = self
-            .deliver(request, delivery_id, received_at, &mut report)
-            .await
-            .unwrap_or_else(|refused| refused);
-        let reply = self.provider.reply(&report.outcome);
-        report.status = reply.status;
+        let mut received = Received { report, recorded: None };
+        let outcome = self.deliver(request, delivery_id, received_at, &mut received).await;
+        let outcome = outcome.unwrap_or_else(|refused| refused);
+        let reply = self.provider.reply(&outcome);
+        received.report.status = reply.status;
+        received.report.outcome = outcome;
+        received.report.replied_at = (self.clock)();
+        (reply, received)
+    }
+
+    /// Does the rest: sends the message of what was recorded, and settles the record. Whatever fails here,
+    /// or never happens because the function ends, leaves the record pending, where it will be found.
+    pub async fn finish(&self, received: Received) -> Report {
+        let Received { mut report, recorded } = received;
+        if let Some(record) = recorded {
+            report.forwarding = Some(self.forward(&record).await);
+        }
         report.finished_at = (self.clock)();
-        report.replied_at = report.finished_at;
-        (reply, report)
+        report
     }
 
     /// The path itself. `record` is the point of no return: before it, a failure is the sender's to
@@ -151,8 +172,9 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
         request: Request,
         delivery_id: String,
         received_at: Timestamp,
-        report: &mut Report,
+        received: &mut Received,
     ) -> Result<Outcome, Outcome> {
+        let report = &mut received.report;
         let delivery: Delivery = self.accept(request)?;
         let delivery: Verified<Delivery> = self.verify(delivery, received_at).await?;
         let event: Event = self.provider.identify(&delivery, received_at)?;
@@ -169,7 +191,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
 
         match recorded {
             Recorded::First => {
-                report.forwarding = Some(self.forward(&record).await);
+                received.recorded = Some(record);
                 Ok(accepted)
             }
             Recorded::Duplicate { decision } => Ok(Outcome::Duplicate { decision, conflict: false }),
@@ -221,8 +243,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
         Some(Decision { micros: u32::try_from(taken).ok(), ..decision })
     }
 
-    /// Sends the message and settles the record. Whatever fails here leaves the record pending,
-    /// where it will be found.
+    /// Sends the message and settles the record, unless it is too late for a first attempt.
     async fn forward(&self, record: &Record) -> Forwarding {
         if (self.clock)() >= record.due_at() {
             return Forwarding::Overdue;

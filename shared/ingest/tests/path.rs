@@ -7,7 +7,7 @@ use http::{HeaderMap, Method};
 use ingest::memory::{MemorySink, MemoryStore};
 use ingest::{
     DUE_AFTER, Decision, Event, Forwarding, Message, NoSecrets, Outcome, PortError, Provider, Receiver,
-    Record, Recorded, Reply, Request, Reread, SecretSource, Sink, State, Store,
+    Record, Recorded, Reply, Report, Request, Reread, SecretSource, Sink, State, Store,
 };
 use jiff::{SignedDuration, Timestamp};
 use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};
@@ -80,6 +80,16 @@ fn receiver<K, S, Q>(secrets: K, store: S, sink: Q) -> Receiver<Plain, K, S, Q> 
     Receiver { provider: Plain, secrets, store, sink, clock: Timestamp::now }
 }
 
+/// The whole path.
+async fn deliver<K: SecretSource, S: Store, Q: Sink>(
+    receiver: &Receiver<Plain, K, S, Q>,
+    request: Request,
+    delivery_id: &str,
+) -> (Reply, Report) {
+    let (reply, received) = receiver.receive(request, delivery_id.into()).await;
+    (reply, receiver.finish(received).await)
+}
+
 fn store() -> MemoryStore {
     MemoryStore::new(SignedDuration::from_hours(1))
 }
@@ -110,7 +120,7 @@ impl Sink for Broken {
 #[tokio::test]
 async fn nothing_is_acknowledged_or_sent_that_is_not_recorded() {
     let receiver = receiver(secrets(), Broken, MemorySink::default());
-    let (reply, report) = receiver.receive(request("{}"), "a".into()).await;
+    let (reply, report) = deliver(&receiver, request("{}"), "a").await;
     assert_eq!((reply.status, report.outcome.name()), (503, "unavailable"));
     assert_eq!(report.outcome.detail().as_deref(), Some("record failed: no answer"));
     assert!(receiver.sink.messages().is_empty() && report.forwarding.is_none());
@@ -119,7 +129,7 @@ async fn nothing_is_acknowledged_or_sent_that_is_not_recorded() {
 #[tokio::test]
 async fn a_queue_that_fails_leaves_the_record_pending_and_the_reply_as_it_is() {
     let receiver = receiver(secrets(), store(), Broken);
-    let (reply, report) = receiver.receive(request("{}"), "a".into()).await;
+    let (reply, report) = deliver(&receiver, request("{}"), "a").await;
     assert_eq!(reply.status, 200);
     assert!(matches!(report.forwarding, Some(Forwarding::Failed(_))), "{report:?}");
     assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Pending));
@@ -134,7 +144,7 @@ async fn a_first_attempt_sends_nothing_after_it_is_due() {
         Timestamp::from_millisecond(NOW.fetch_add(millis, Ordering::Relaxed)).expect("a time")
     }
     let receiver = Receiver { clock: thawed, ..receiver(secrets(), store(), MemorySink::default()) };
-    let (reply, report) = receiver.receive(request("{}"), "a".into()).await;
+    let (reply, report) = deliver(&receiver, request("{}"), "a").await;
     assert_eq!(reply.status, 200);
     assert!(matches!(report.forwarding, Some(Forwarding::Overdue)), "{report:?}");
     assert!(receiver.sink.messages().is_empty());
@@ -144,10 +154,10 @@ async fn a_first_attempt_sends_nothing_after_it_is_due() {
 #[tokio::test]
 async fn what_was_forwarded_is_settled() {
     let receiver = receiver(secrets(), store(), MemorySink::default());
-    let (_, report) = receiver.receive(request("{}"), "a".into()).await;
+    let (_, report) = deliver(&receiver, request("{}"), "a").await;
     assert!(matches!(report.forwarding, Some(Forwarding::Settled)), "{report:?}");
     assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Forwarded));
-    assert_eq!(receiver.receive(request("{}"), "b".into()).await.0.status, 409);
+    assert_eq!(deliver(&receiver, request("{}"), "b").await.0.status, 409);
     assert_eq!(receiver.sink.messages().len(), 1);
 }
 
@@ -185,7 +195,7 @@ async fn a_signature_that_does_not_fit_has_the_secrets_read_again() {
         (None, Err("not asked"), (503, "misconfigured")),
     ] {
         let receiver = receiver(Rotating { known, then }, store(), MemorySink::default());
-        let (reply, report) = receiver.receive(request("{}"), "a".into()).await;
+        let (reply, report) = deliver(&receiver, request("{}"), "a").await;
         assert_eq!((reply.status, report.outcome.name()), expected, "{known:?} {then:?}");
         assert_eq!(receiver.sink.messages().len(), usize::from(reply.status == 200), "{known:?} {then:?}");
     }
@@ -201,7 +211,7 @@ async fn only_a_signature_that_could_be_right_has_them_read() {
         if let Some(odd) = odd {
             request.headers.insert("x-signature", odd.parse().expect("a header"));
         }
-        assert_eq!(receiver.receive(request, "a".into()).await.0.status, 401, "{odd:?}");
+        assert_eq!(deliver(&receiver, request, "a").await.0.status, 401, "{odd:?}");
     }
 }
 
@@ -209,8 +219,20 @@ async fn only_a_signature_that_could_be_right_has_them_read() {
 async fn a_trace_goes_into_the_record_the_message_and_the_report() {
     let receiver = receiver(secrets(), store(), MemorySink::default());
     let request = Request { trace_id: Some("1-a-b".into()), ..request("{}") };
-    let (_, report) = receiver.receive(request, "a".into()).await;
+    let (_, report) = deliver(&receiver, request, "a").await;
     assert_eq!(report.trace_id.as_deref(), Some("1-a-b"));
     assert_eq!(receiver.store.get("{}").and_then(|item| item.record.trace_id).as_deref(), Some("1-a-b"));
     assert!(receiver.sink.messages()[0].body.contains(r#""traceid":"1-a-b""#));
+}
+
+#[tokio::test]
+async fn a_reply_waits_for_the_record_and_nothing_else() {
+    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let (reply, received) = receiver.receive(request("{}"), "a".into()).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Pending));
+    assert!(receiver.sink.messages().is_empty());
+    receiver.finish(received).await;
+    assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Forwarded));
+    assert_eq!(receiver.sink.messages().len(), 1);
 }

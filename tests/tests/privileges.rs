@@ -1,0 +1,257 @@
+//! Least privilege: what each function's role allows is what the function does, on the resources it does it
+//! to. The roles are the template's; what the functions do is seen at a proxy between them and AWS.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+
+use local::deployment::transformed;
+use local::providers::{PROVIDERS, Provider, Sample};
+use local::{stack, watch};
+use serde_json::{Value, json};
+use tests::{Call, Fault, FaultProxy, Function, Host, LocalAws, Rule, post};
+
+/// An action and the resource it is allowed, or done, to: by its name in the template.
+type Right = (String, String);
+
+#[tokio::test]
+async fn a_function_may_do_what_it_does_and_nothing_else() {
+    let template = transformed(&[]).await.unwrap();
+    let aws = LocalAws::start().await;
+    watch::build().await.unwrap();
+    let proxy = FaultProxy::start(&aws.stack.endpoint).await;
+    let mut checked = BTreeSet::new();
+    for provider in PROVIDERS {
+        for binary in provider.binaries {
+            let function = Deployed::of(&template, binary);
+            let environment = function.environment(&aws, provider, &proxy).await;
+            let host = Host::start().await;
+            let _function = Function::start(&host, binary, &environment);
+            host.idle(1).await;
+            // the first delivery, another body under the same identity, and a signature that does not fit
+            for event in deliveries(provider, binary) {
+                host.invoke(event).await.unwrap();
+                host.idle(1).await;
+            }
+            assert_eq!(
+                function.done(&environment, &proxy.take_whole_calls()),
+                function.allowed(),
+                "{binary}"
+            );
+            checked.insert(function.name.clone());
+        }
+    }
+
+    // the reconciler, with something to forward, and with a queue that fails
+    let function = Deployed::of(&template, "reconciler");
+    let mut environment = aws.stack.shared_environment();
+    environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
+    let host = Host::start().await;
+    let _function = Function::start(&host, "reconciler", &environment);
+    for fault in [None, Some(Fault::Fail)] {
+        leave_behind(&aws).await;
+        proxy.take_calls();
+        proxy.set(fault.map(|fault| Rule { operation: "SendMessageBatch", fault, times: None }));
+        let summary = host.invoke_raw(json!({})).await.unwrap();
+        assert_eq!(summary["due"], 2, "{summary}");
+        let done = function.done(&environment, &proxy.take_whole_calls());
+        assert_eq!(done, function.allowed(), "reconciler, {fault:?}");
+    }
+    checked.insert(function.name.clone());
+
+    let functions = of_type(&template, "AWS::Lambda::Function").map(|(name, _)| name.clone());
+    assert_eq!(checked, functions.collect(), "the template has no other function");
+}
+
+/// Beside what a function calls, its role lets Lambda write its log and its traces.
+#[tokio::test]
+async fn what_lambda_does_for_a_function_is_allowed_and_nothing_is_wild() {
+    let template = transformed(&[]).await.unwrap();
+    for (name, _) in of_type(&template, "AWS::Lambda::Function") {
+        let function = Deployed::named(&template, name);
+        let log = reference(&function.properties["LoggingConfig"]["LogGroup"]);
+        let mut own_log = BTreeSet::new();
+        for statement in function.statements() {
+            for action in each(&statement["Action"]) {
+                let action = action.as_str().unwrap();
+                assert!(!action.contains('*'), "{name}: {action}");
+                for resource in each(&statement["Resource"]) {
+                    // X-Ray has no resources (Service Authorization Reference, "AWS X-Ray").
+                    let any = resource == "*" || reference(resource).contains('*');
+                    assert_eq!(any, action.starts_with("xray:"), "{name}: {action} on {resource}");
+                    if action.starts_with("logs:") && reference(resource) == log {
+                        own_log.insert(action);
+                    }
+                }
+            }
+        }
+        assert_eq!(own_log, BTreeSet::from(["logs:CreateLogStream", "logs:PutLogEvents"]), "{name}");
+        let traced = function
+            .statements()
+            .iter()
+            .any(|statement| each(&statement["Action"]).any(|action| action == "xray:PutTraceSegments"));
+        assert!(traced && function.properties["TracingConfig"]["Mode"] == "Active", "{name}");
+    }
+}
+
+/// A function of the template.
+struct Deployed<'a> {
+    name: String,
+    properties: &'a Value,
+    template: &'a Value,
+}
+
+impl<'a> Deployed<'a> {
+    fn of(template: &'a Value, binary: &str) -> Self {
+        let archive = format!("{binary}.zip");
+        let is_of = |(_, function): &(&String, &Value)| function["Properties"]["Code"]["S3Key"] == archive;
+        let (name, _) = of_type(template, "AWS::Lambda::Function").find(is_of).unwrap();
+        Self::named(template, name)
+    }
+
+    fn named(template: &'a Value, name: &str) -> Self {
+        Self { name: name.to_owned(), properties: &template["Resources"][name]["Properties"], template }
+    }
+
+    /// The statements of its role. What is added for a deployer's own key is not among them: here is none.
+    fn statements(&self) -> Vec<&'a Value> {
+        let role = &self.template["Resources"][reference(&self.properties["Role"])]["Properties"];
+        assert!(role.get("ManagedPolicyArns").is_none(), "{}: everything is spelled out", self.name);
+        let policies = role["Policies"].as_array().unwrap().iter();
+        let statements =
+            policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
+        statements.filter(|statement| statement.get("Fn::If").is_none()).collect()
+    }
+
+    /// What its role allows it to call.
+    fn allowed(&self) -> BTreeSet<Right> {
+        let mut rights = BTreeSet::new();
+        for statement in self.statements() {
+            assert_eq!(statement["Effect"], "Allow");
+            for action in each(&statement["Action"]).map(|action| action.as_str().unwrap()) {
+                if action.starts_with("logs:") || action.starts_with("xray:") {
+                    continue;
+                }
+                rights.extend(each(&statement["Resource"]).map(|to| (action.to_owned(), reference(to))));
+            }
+        }
+        rights
+    }
+
+    /// What it has called, with the resources by the names that its environment has for them.
+    fn done(&self, environment: &[(String, String)], calls: &[Call]) -> BTreeSet<Right> {
+        let variables = &self.properties["Environment"]["Variables"];
+        let named = |value: &str| {
+            let known = environment.iter().filter(|(_, known)| known == value);
+            let mut names = known.filter_map(|(variable, _)| variables.get(variable));
+            reference(names.next().unwrap_or_else(|| panic!("the template does not give it {value}")))
+        };
+        let right = |call: &Call| {
+            let of = |parameter: &str| call.parameters[parameter].as_str().map(named);
+            let (service, resource) = match call.target.split(['_', '.']).next().unwrap() {
+                "DynamoDB" => match call.parameters["IndexName"].as_str() {
+                    Some(index) => ("dynamodb", format!("{}/index/{index}", of("TableName").unwrap())),
+                    None => ("dynamodb", of("TableName").unwrap()),
+                },
+                "AmazonSQS" => ("sqs", of("QueueUrl").unwrap()),
+                "secretsmanager" => ("secretsmanager", of("SecretId").unwrap()),
+                other => panic!("{other}: {call:?}"),
+            };
+            // One permission for both (Service Authorization Reference, "Amazon SQS").
+            let action = call.operation().trim_end_matches("Batch");
+            (format!("{service}:{action}"), resource)
+        };
+        calls.iter().map(right).collect()
+    }
+
+    /// Everything that the template gives it, as far as the local AWS has it.
+    async fn environment(
+        &self,
+        aws: &LocalAws,
+        provider: &Provider,
+        proxy: &FaultProxy,
+    ) -> Vec<(String, String)> {
+        let manager = aws_sdk_secretsmanager::Client::new(&stack::config(&aws.stack.endpoint));
+        let secret = manager.create_secret().name(&self.name).secret_string(provider.secret).send().await;
+        let mut environment = aws.stack.environment(provider);
+        environment.retain(|(name, _)| name != provider.secrets_variable && !name.ends_with("_QUEUE_URL"));
+        environment.push((format!("{}_ARN", provider.secrets_variable), secret.unwrap().arn.unwrap()));
+        environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
+        environment
+    }
+}
+
+/// Everything that a function can be made to do.
+fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
+    let sample: &Sample = provider
+        .samples
+        .iter()
+        .find(|sample| {
+            weavr::KINDS.iter().any(|kind| kind.path == sample.path && kind.family.binary() == binary)
+        })
+        .or(provider.samples.iter().find(|sample| binary == "umaaas" || sample.kind == weavr::UNKNOWN))
+        .unwrap();
+    let body = provider.body(sample).unwrap();
+    let event = |body: &str, secret| {
+        let delivery = provider.delivery(sample.path, body.to_owned(), &secret);
+        post(sample.path, &delivery.headers, body)
+    };
+    let guess = verify::Secret::new("a guess").unwrap();
+    vec![
+        event(&body, provider.signing_secret()),
+        event(&format!("{body} "), provider.signing_secret()),
+        event(&body, guess),
+    ]
+}
+
+/// Puts a record of each provider into the table that was due long ago.
+async fn leave_behind(aws: &LocalAws) {
+    use ingest::{Event, Record, Store};
+    for provider in PROVIDERS {
+        let mut delivery = verify::Delivery::new("/", "{}");
+        (provider.sign)(&mut delivery, &provider.signing_secret());
+        let secrets = verify::Secrets::new(provider.signing_secret(), vec![]);
+        let scheme = if provider.name == "umaaas" { umaaas::SIGNATURE } else { weavr::SIGNATURE_V2 };
+        let event = Event {
+            kind: "test",
+            key: format!("{}#{}", provider.name, tests::unique()),
+            id: "1".into(),
+            source: "/test",
+            subject: None,
+            occurred_at: None,
+            path: "/test".into(),
+            call_ref: None,
+            drift: vec![],
+            payload: verify::Verifier::new(scheme).verify(delivery, &secrets).unwrap().payload(),
+        };
+        let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(10);
+        let record = Record::new(event, None, 200, "d".into(), long_ago).unwrap();
+        let config = stack::config(&aws.stack.endpoint);
+        let retention = jiff::SignedDuration::from_hours(24);
+        let store = aws::DynamoStore::new(&config, aws.stack.table.clone(), retention, true);
+        store.record(&record).await.unwrap();
+    }
+}
+
+fn of_type<'a>(template: &'a Value, kind: &'a str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    template["Resources"].as_object().unwrap().iter().filter(move |(_, resource)| resource["Type"] == kind)
+}
+
+/// One value, or a list of them.
+fn each(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter()
+}
+
+/// What a value refers to, by its name in the template: `Events`, `Events/index/pending`.
+fn reference(value: &Value) -> String {
+    if let Some(name) = value["Ref"].as_str() {
+        return name.to_owned();
+    }
+    if let Some(attribute) = value["Fn::GetAtt"].as_array() {
+        return attribute[0].as_str().unwrap().to_owned();
+    }
+    if let Some(text) = value["Fn::Sub"].as_str() {
+        return text.replace("${", "").replace(".Arn}", "").replace('}', "");
+    }
+    value.as_str().unwrap().to_owned()
+}
