@@ -128,7 +128,7 @@ async fn functions_log(endpoint: &str) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn bad_parameters_are_refused_with_the_reason() {
+async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
     const LAYER: (&str, &str) = ("PolicyLayerArn", "arn:aws:lambda:eu-central-1:000000000000:layer:policy:1");
     const NO_POLICY: (&str, &str) = ("ApprovalPolicy", "");
     let cases: [(&[(&str, &str)], &str); 6] = [
@@ -148,6 +148,54 @@ async fn bad_parameters_are_refused_with_the_reason() {
         let error = Deployment::create(&tools, &ministack, &options).await.unwrap_err().to_string();
         assert!(error.contains(reason), "{parameters:?}: {error}");
     }
+    let parameters = &[
+        NO_POLICY,
+        ("UmaaasProvisionedConcurrency", "1"),
+        ("WeavrToleranceSeconds", "0"),
+        ("KmsKeyArn", "arn:aws:kms:eu-central-1:000000000000:key/1"),
+        ("QueueType", "standard"),
+        ("AlarmEmail", "somebody@example.com"),
+        ("UmaaasSilenceAlarmHours", "6"),
+        ("WeavrSilenceAlarmHours", "168"),
+        ("DetailedApiMetrics", "false"),
+    ];
+    let options = Options { binaries: &binaries(), parameters, functions_endpoint: None };
+    let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
+    assert!(!deployment.queue(&PROVIDERS[0]).unwrap().url.ends_with(".fifo"));
+}
+
+/// An alias stays at its version, and a version at the parameters that it was published with, unless its
+/// description changes.
+#[tokio::test]
+async fn a_changed_parameter_publishes_a_version() {
+    fn parameters<'a>(value: &'a Value, template: &Value, found: &mut BTreeSet<&'a str>) {
+        match value {
+            Value::Object(fields) => {
+                let name = fields.get("Ref").and_then(Value::as_str);
+                found.extend(name.filter(|name| template["Parameters"].get(name).is_some()));
+                fields.values().for_each(|value| parameters(value, template, found));
+            }
+            Value::Array(values) => values.iter().for_each(|value| parameters(value, template, found)),
+            _ => {}
+        }
+    }
+    let template = transformed(&[]).await;
+    let mut versions = 0;
+    for version in template["Resources"].as_object().unwrap().values() {
+        if version["Type"] != "AWS::Lambda::Version" {
+            continue;
+        }
+        versions += 1;
+        let description = version["Properties"]["Description"]["Fn::Sub"].as_str().unwrap();
+        let function = version["Properties"]["FunctionName"]["Ref"].as_str().unwrap();
+        let mut found = BTreeSet::new();
+        parameters(&template["Resources"][function], &template, &mut found);
+        assert!(found.contains("ApprovalPolicy"), "{found:?}");
+        for name in found {
+            assert!(description.contains(&format!("${{{name}}}")), "{name} is not in {description}");
+        }
+    }
+    assert_eq!(versions, 1);
 }
 
 /// Every documented path, and the function that has it.
