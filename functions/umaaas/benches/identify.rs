@@ -59,7 +59,7 @@ fn body(bytes: usize) -> String {
     let mut row = 0_u32;
     while body.len() + 40 < bytes {
         row += 1;
-        write!(body, r#",{{"row":{row},"id":"{:08x}"}}"#, row.wrapping_mul(0x9e37_79b9)).unwrap();
+        write!(body, r#",{{"row":{row},"id":"{:04x}"}}"#, row.wrapping_mul(0x9e37_79b9) >> 16).unwrap();
     }
     body + "]}"
 }

@@ -1,5 +1,6 @@
 //! The table: every candidate, the same events, one AWS.
 
+use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -63,10 +64,11 @@ pub async fn run(candidates: &[Candidate], amount: Amount, delays: &[u64]) -> Re
 
     for round in 0..amount.starts {
         eprintln!("start {} of {}", round + 1, amount.starts);
-        for (candidate, seen) in candidates.iter().zip(&mut seen) {
-            let (_, start) =
-                Instance::start(candidate, &aws).await.with_context(|| candidate.name.clone())?;
-            seen.started(&start);
+        for turn in shuffled(candidates.len()) {
+            let candidate = &candidates[turn];
+            let started = Instance::start(candidate, &aws).await;
+            let (_, start) = started.with_context(|| candidate.name.clone())?;
+            seen[turn].started(&start);
         }
     }
 
@@ -82,10 +84,11 @@ pub async fn run(candidates: &[Candidate], amount: Amount, delays: &[u64]) -> Re
         seen.iter_mut().for_each(|seen| seen.warm.push(Warm::default()));
         for round in 0..amount.rounds {
             eprintln!("{delay} ms a call, round {} of {}", round + 1, amount.rounds);
-            for ((candidate, instance), seen) in candidates.iter().zip(&mut instances).zip(&mut seen) {
-                let turn = warm(instance, candidate, &aws, events).await;
-                let turn = turn.with_context(|| candidate.name.clone())?;
-                seen.warm.last_mut().context("there is one")?.add(turn);
+            for turn in shuffled(candidates.len()) {
+                let candidate = &candidates[turn];
+                let warm = warm(&mut instances[turn], candidate, &aws, events).await;
+                let warm = warm.with_context(|| candidate.name.clone())?;
+                seen[turn].warm.last_mut().context("there is one")?.add(warm);
             }
         }
     }
@@ -94,6 +97,13 @@ pub async fn run(candidates: &[Candidate], amount: Amount, delays: &[u64]) -> Re
     }
     drop(instances);
     print(candidates, &seen, delays)
+}
+
+/// The candidates in another order each time: who comes after a large one starts with cold caches.
+fn shuffled(count: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by_cached_key(|turn| RandomState::new().hash_one(turn));
+    order
 }
 
 /// Sends warm events through an instance.
