@@ -70,6 +70,7 @@ struct State {
     rules: Mutex<Vec<Rule>>,
     calls: Mutex<Vec<Call>>,
     held: AtomicUsize,
+    pings: AtomicUsize,
 }
 
 impl FaultProxy {
@@ -83,6 +84,7 @@ impl FaultProxy {
             rules: Mutex::default(),
             calls: Mutex::default(),
             held: AtomicUsize::new(0),
+            pings: AtomicUsize::new(0),
         });
         let serving = Arc::clone(&state);
         tokio::spawn(async move {
@@ -110,8 +112,13 @@ impl FaultProxy {
         self.state.held.load(Ordering::SeqCst)
     }
 
-    /// The operations that have been called, in order, since the last time this was asked. A GET that
-    /// opens a connection and asks for nothing is none.
+    /// How many GETs there have been, which open a connection and ask for nothing.
+    pub fn pings(&self) -> usize {
+        self.state.pings.load(Ordering::SeqCst)
+    }
+
+    /// The operations that have been called, in order, since the last time this was asked. A
+    /// [ping](Self::pings) is none.
     pub fn take_calls(&self) -> Vec<String> {
         self.take_whole_calls().iter().map(|call| call.operation().to_owned()).collect()
     }
@@ -145,7 +152,9 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
     let target = target.unwrap_or_default().to_owned();
     let call = Call { target, parameters: serde_json::from_slice(&body).unwrap_or_default() };
     let fault = state.fault(call.operation());
-    if parts.method != Method::GET {
+    if parts.method == Method::GET {
+        state.pings.fetch_add(1, Ordering::SeqCst);
+    } else {
         state.calls.lock().unwrap().push(call);
     }
     let request = Request::from_parts(parts, body);

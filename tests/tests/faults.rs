@@ -148,6 +148,7 @@ async fn a_reply_waits_for_one_call() {
     let host = Host::start().await;
     let _function = Function::start(&host, "umaaas", &environment);
     host.idle(1).await;
+    assert_eq!(proxy.pings(), 2, "before the first event both services have a connection");
     proxy.set(["PutItem", "SendMessage", "UpdateItem"].map(|name| rule(name, Fault::Delay(DELAY), ALWAYS)));
     for kind in SAMPLES {
         let (event, _) = event(kind);

@@ -22,7 +22,8 @@ pub(crate) fn ping(request: &mut HttpRequest) {
     }
 }
 
-/// Waits for an answer, whatever it is, but not for long.
+/// Waits for an answer, whatever it is, but not for long. (It says nothing that the SDK understands, so that
+/// is an error. The caller has it not tried again: by then there is a connection.)
 pub(crate) async fn within_budget<T, E>(service: &str, answer: impl Future<Output = Result<T, E>>) {
     if tokio::time::timeout(WITHIN, answer).await.is_err() {
         tracing::warn!(service, "no connection at the start");

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::SdkError;
@@ -77,8 +78,9 @@ impl DynamoStore {
 
     /// Opens the connection that the first delivery would otherwise wait for.
     pub(crate) async fn connect(&self) {
+        let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         let ping = self.recording.list_tables().customize().mutate_request(connect::ping);
-        connect::within_budget("DynamoDB", ping.send()).await;
+        connect::within_budget("DynamoDB", ping.config_override(once).send()).await;
     }
 
     fn expires_at(&self, now: Timestamp) -> AttributeValue {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_config::SdkConfig;
+use aws_config::retry::RetryConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
@@ -36,8 +37,9 @@ impl SqsSink {
 impl SqsSink {
     /// Opens the connection that the first message would otherwise wait for.
     pub(crate) async fn connect(&self) {
+        let once = aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled());
         let ping = self.client.list_queues().customize().mutate_request(connect::ping);
-        connect::within_budget("SQS", ping.send()).await;
+        connect::within_budget("SQS", ping.config_override(once).send()).await;
     }
 }
 
