@@ -179,7 +179,7 @@ async fn a_changed_parameter_publishes_a_version() {
             _ => {}
         }
     }
-    let template = transformed(&[]).await;
+    let template = transformed(&[]).await.unwrap();
     let mut versions = 0;
     for version in template["Resources"].as_object().unwrap().values() {
         if version["Type"] != "AWS::Lambda::Version" {
