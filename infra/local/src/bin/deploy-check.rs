@@ -12,7 +12,7 @@ use local::sam::Sam;
 use local::watch::cargo_environment;
 
 /// Checks the SAM template, builds all functions for Lambda (arm64) with SAM, and deploys the template to
-/// an emulated AWS. The first build takes about ten minutes.
+/// an emulated AWS. The first build takes 10 to 30 minutes.
 #[derive(Debug, Parser)]
 #[command(name = "cargo deploy-check", bin_name = "cargo deploy-check")]
 struct Arguments {}
