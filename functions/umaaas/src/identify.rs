@@ -24,7 +24,9 @@ pub(crate) fn identify(
     let occurred_at =
         body.text_or_digits("timestamp").and_then(|text| text.parse().ok().or_else(|| epoch_time(&text)));
     if let Some(tolerance) = tolerance {
-        tolerance.check(occurred_at.ok_or(Outcome::Stale(Stale::TooOld))?, now).map_err(Outcome::Stale)?;
+        tolerance
+            .check(occurred_at.ok_or(Outcome::Stale(Stale::Unreadable))?, now)
+            .map_err(Outcome::Stale)?;
     }
 
     let kind = Kind::of(&wire);

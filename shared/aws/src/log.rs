@@ -166,8 +166,8 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         Outcome::Duplicate { decision, .. } => decision.as_ref(),
         _ => decided,
     };
-    // An unproven signature is counted by what it is; what failed has been counted when it did.
-    let failed = operation.is_some() && reason.is_none();
+    // What failed about the secrets has been counted when it did.
+    let failed = operation.is_some_and(|operation| operation != "secrets");
     let forwarded = matches!(report.forwarding, Some(Forwarding::Settled | Forwarding::Unsettled(_)));
     let reached_us_at = report.reached_gateway_at.unwrap_or(report.received_at);
     let metrics = Metrics {

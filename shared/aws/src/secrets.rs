@@ -30,7 +30,7 @@ const READ_EVERY: SignedDuration = SignedDuration::from_mins(5);
 /// before it verifies.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(1);
 
-/// How often a signature that does not fit may have them read, or forgeries would be calls to AWS.
+/// How often they are read at the most, whatever arrives: forgeries are not to be calls to AWS.
 const REREAD_AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(2);
 
 /// The variables that say what a provider signs with: one of them is set.
@@ -67,6 +67,8 @@ struct State {
     read_at: Option<Timestamp>,
     /// When it was last tried.
     tried_at: Option<Timestamp>,
+    /// Whether there was nothing but the placeholder then.
+    placeholder: bool,
 }
 
 impl ProviderSecrets {
@@ -99,11 +101,8 @@ impl ProviderSecrets {
 impl ProviderSecrets {
     /// Reads them again if that will be due soon, so that no delivery has to wait for it.
     pub(crate) async fn renew(&self, now: Timestamp) {
-        if let Self::Managed(managed) = self
-            && !within(READ_EVERY - RENEW_BEFORE, managed.state().read_at, now)
-        {
-            // What is wrong has been logged.
-            let _ = managed.read(now).await;
+        if let Self::Managed(managed) = self {
+            managed.renew(now).await;
         }
     }
 }
@@ -141,6 +140,7 @@ impl ManagedSecrets {
             Err(error) => Err(NoSecrets::Unavailable(error)),
         };
         let mut state = self.state();
+        state.placeholder = matches!(read, Err(NoSecrets::Placeholder));
         let in_use = state.secrets.is_some();
         match read {
             Ok(secrets) => {
@@ -163,6 +163,19 @@ impl ManagedSecrets {
         }
     }
 
+    /// Reads them again if that will be due soon.
+    async fn renew(&self, now: Timestamp) {
+        let due = {
+            let state = self.state();
+            let tried = within(REREAD_AT_MOST_EVERY, state.tried_at, now);
+            !tried && !within(READ_EVERY - RENEW_BEFORE, state.read_at, now)
+        };
+        if due {
+            // What is wrong has been logged.
+            let _ = self.read(now).await;
+        }
+    }
+
     /// What is in Secrets Manager; nothing while that is the placeholder.
     async fn get(&self) -> Result<Option<Secrets>, PortError> {
         let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
@@ -177,15 +190,17 @@ impl ManagedSecrets {
 
 impl SecretSource for ManagedSecrets {
     async fn current(&self, now: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
-        let (known, fresh) = {
+        let (known, fresh, tried, placeholder) = {
             let state = self.state();
-            let waits = || within(REREAD_AT_MOST_EVERY, state.tried_at, now);
-            (state.secrets.clone(), within(READ_EVERY, state.read_at, now) || waits())
+            let fresh = within(READ_EVERY, state.read_at, now);
+            let tried = within(REREAD_AT_MOST_EVERY, state.tried_at, now);
+            (state.secrets.clone(), fresh, tried, state.placeholder)
         };
         match known {
-            Some(known) if fresh => Ok(known),
+            Some(known) if fresh || tried => Ok(known),
             Some(known) => Ok(self.read(now).await.unwrap_or(known)),
-            // With none there is nothing to do but to try, however often.
+            None if tried && placeholder => Err(NoSecrets::Placeholder),
+            None if tried => Err(NoSecrets::Unavailable(a_moment_ago())),
             None => self.read(now).await,
         }
     }
@@ -195,12 +210,12 @@ impl SecretSource for ManagedSecrets {
             let state = self.state();
             (state.secrets.clone(), state.read_at, state.tried_at)
         };
-        if read_at.is_some_and(|read_at| read_at >= now) {
+        if read_at == Some(now) {
             // Read for this very delivery.
             return Reread::Same;
         }
         if within(REREAD_AT_MOST_EVERY, tried_at, now) {
-            return Reread::Unknown(PortError::new("secrets", "they were read a moment ago"));
+            return Reread::Unknown(a_moment_ago());
         }
         match self.read(now).await {
             Ok(secrets) if known.as_ref() == Some(&secrets) => Reread::Same,
@@ -217,6 +232,11 @@ impl fmt::Debug for ManagedSecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("ManagedSecrets").field("arn", &self.arn).finish_non_exhaustive()
     }
+}
+
+/// Why they are not read now.
+fn a_moment_ago() -> PortError {
+    PortError::new("secrets", "the last time was a moment ago")
 }
 
 /// Whether a time lies less than `span` back.

@@ -72,7 +72,10 @@ async fn receiver<P: Provider>(
 
 /// The id of a trace, from the header that says more about it (`Root=1-...;Parent=...;Sampled=1`).
 fn trace_root(header: &str) -> Option<String> {
-    header.split(';').find_map(|part| part.strip_prefix("Root=")).map(str::to_owned)
+    let root = header.split(';').find_map(|part| part.strip_prefix("Root="))?;
+    // `1-`, 8 digits, `-`, 24 digits (X-Ray, "Tracing header"); the header may have come from outside.
+    let fits = root.len() == 35 && root.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
+    fits.then(|| root.to_owned())
 }
 
 /// Reads the environment, builds what the function needs from it, and hands it every event. What
@@ -185,7 +188,8 @@ mod tests {
                 "Root=1-5759e988-bd862e3fe1be46a994272793;Parent=53995c3f42cd8ad8;Sampled=1",
                 Some("1-5759e988-bd862e3fe1be46a994272793"),
             ),
-            ("Self=1-a;Root=1-b", Some("1-b")),
+            ("Self=1-a;Root=1-b", None),
+            ("Root=1-5759e988-bd862e3fe1be46a99427279\u{e9}", None),
             ("Sampled=0", None),
             ("", None),
         ] {

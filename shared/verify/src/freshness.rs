@@ -16,6 +16,9 @@ pub enum Stale {
     /// Older than the tolerance allows.
     #[error("the delivery is older than the tolerance")]
     TooOld,
+    /// Not dated in a way that can be read.
+    #[error("the delivery's time cannot be read")]
+    Unreadable,
     /// Dated more than [`FUTURE_SKEW`] ahead of our clock.
     #[error("the delivery is dated in the future")]
     InTheFuture,
