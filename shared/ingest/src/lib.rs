@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `path` | the steps, in order; the [`Provider`] that answers them |
 //! | `event` | what happened: [`Event`]; what we decided: [`Decision`] |
+//! | `directory` | what a payment asks about its receiver, and the port that knows it: [`Directory`] |
 //! | `json`, `schema` | reading a body without ever refusing it, and reporting [`Drift`] from what is documented |
 //! | `record` | what is stored about an event, and what finding an earlier one means |
 //! | `reconcile` | forwarding what an interrupted delivery left behind: [`Reconciler`] |
@@ -14,6 +15,7 @@
 //! It excludes everything that knows AWS, HTTP servers or the time of day: those pass in requests,
 //! ports and a clock.
 
+mod directory;
 mod event;
 mod json;
 pub mod memory;
@@ -25,6 +27,7 @@ mod record;
 mod reply;
 pub mod schema;
 
+pub use directory::{Directory, Facts, RequestedFacts, RequestedField};
 pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, epoch_time, sha256_hex};
 pub use json::Object;
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
