@@ -9,7 +9,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use aws::gateway::{GatewayEvent, GatewayResponse};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method};
-use ingest::memory::{MemorySink, MemoryStore};
+use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{
     Decision, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, Message, Object, Provider, Receiver, Record, Report,
     Request, StoredPayload, Verdict, bounded_id, epoch_time, queue_accepts,
@@ -23,7 +23,7 @@ use weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
 
 use crate::{provider_bytes, unique, valid_envelope};
 
-type Deployment<P> = Receiver<P, Arc<Secrets>, MemoryStore, MemorySink>;
+type Deployment<P> = Receiver<P, Arc<Secrets>, MemoryStore, MemorySink, MemoryDirectory>;
 
 /// One for all, because the policy takes its time to be read.
 static UMAAAS: LazyLock<Mutex<Deployment<Umaaas>>> = LazyLock::new(|| {
@@ -94,9 +94,13 @@ pub fn envelope(input: &[u8]) {
         source: "/umaaas/test-webhook".into(),
         subject: Some(bounded_id(subject)).filter(|subject| !subject.is_empty()),
         occurred_at: epoch_time(&time),
+        published_at: epoch_time(&time),
         path: format!("/{path}"),
         call_ref: Some(call_ref),
         drift: vec![drift].into_iter().filter(|drift| !drift.is_empty()).collect(),
+        content_sha256: String::new(),
+        conflict_of: None,
+        held: false,
         decision: verdict.map(Decision::new),
         reply: 200,
         delivery_id: "delivery".into(),
@@ -106,7 +110,7 @@ pub fn envelope(input: &[u8]) {
         stored: StoredPayload { bytes: payload.clone().into(), encoding: None, sha256: String::new() },
         payload: payload.clone().into(),
     };
-    assert_message(&Message::new(&record), payload.as_bytes());
+    assert_message(&Message::new(&record, true), payload.as_bytes());
 }
 
 /// A body of UMAaaS under the sample policy. Identified, it is answered by its decision and is one
@@ -236,7 +240,7 @@ fn secrets(provider: &str) -> Secrets {
 fn deployment<P: Provider>(provider: P) -> Deployment<P> {
     let store = MemoryStore::new(SignedDuration::from_hours(24));
     let secrets = Arc::new(secrets(P::NAME));
-    Receiver { provider, secrets, store, sink: MemorySink::default(), clock: now }
+    Receiver { provider, secrets, store, sink: MemorySink::default(), directory: MemoryDirectory::default(), clock: now }
 }
 
 /// With nothing recorded and nothing sent.
@@ -277,7 +281,7 @@ fn post<P: Provider>(receiver: &Deployment<P>, delivery: &Delivery) -> Report {
 fn receive<P: Provider>(receiver: &Deployment<P>, request: Request) -> (ingest::Reply, Report) {
     let all = async {
         let (reply, received) = receiver.receive(request, unique()).await;
-        (reply, receiver.finish(received).await)
+        (reply, receiver.finish(received, true).await)
     };
     all.now_or_never().expect("what is in memory does not wait")
 }

@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ingest::Provider;
+use ingest::{Arrival, Provider};
 use jiff::Timestamp;
 use umaaas::{SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets, Verified};
@@ -29,7 +29,7 @@ fn identify(criterion: &mut Criterion) {
         let delivery = verified(&umaaas, &body);
         group.throughput(Throughput::Bytes(body.len().try_into().unwrap()));
         group.bench_function(BenchmarkId::new("identify", name), |bench| {
-            bench.iter(|| umaaas.identify(black_box(&delivery), Timestamp::UNIX_EPOCH).unwrap());
+            bench.iter(|| umaaas.identify(black_box(&delivery), Arrival::at(Timestamp::UNIX_EPOCH)).unwrap());
         });
     }
     drop(group);
@@ -37,9 +37,9 @@ fn identify(criterion: &mut Criterion) {
     // the sample policy's share is in `policy`
     for (name, status) in [("no policy", "PENDING"), ("informational", "COMPLETED")] {
         let delivery = verified(&umaaas, &payment(status));
-        let event = umaaas.identify(&delivery, Timestamp::UNIX_EPOCH).unwrap();
+        let identified = umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap();
         criterion.bench_function(&format!("umaaas/decide/{name}"), |bench| {
-            bench.iter(|| umaaas.decide(black_box(&event)));
+            bench.iter(|| black_box(&identified.payment).as_ref().map(|payment| umaaas.decide(payment)));
         });
     }
 }

@@ -33,7 +33,7 @@ fn event(umaaas: &Umaaas, body: &'static str) -> Event {
     let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
     delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
     let delivery = umaaas.verify(delivery, &secrets).unwrap();
-    umaaas.identify(&delivery, Timestamp::UNIX_EPOCH).unwrap()
+    umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap()
 }
 
 criterion_group!(benches, policy);

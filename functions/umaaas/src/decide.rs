@@ -1,40 +1,324 @@
-//! What to answer to an incoming payment that waits for approval. 200 approves, so whatever is not
-//! surely informational is decided, and whatever is not surely approved is rejected.
+//! Which webhooks ask for a decision, and what to answer to them. 200 approves a payment that waits, so
+//! whatever is not surely informational is decided, and whatever is not surely approved is rejected.
 
-use ingest::{Decision, Event, Object};
+use std::borrow::Cow;
+
+use ingest::{Decision, Object};
+use serde_json::value::RawValue;
 
 use crate::kinds::{INCOMING_PAYMENT, Kind};
 use crate::policy::{Policy, reject};
-use crate::policy_request::Payment;
+use crate::policy_request::{Payment, Undecidable};
 
 /// The statuses of a payment that waits for nothing, in any version of the API. Compared exactly.
 const INFORMATIONAL: [&str; 7] =
     ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"];
 
-/// The decision about an event; none for an event that asks for none.
-pub(crate) fn decide(policy: Option<&Policy>, event: &Event) -> Option<Decision> {
-    let body = Object::parse(&event.payload)?;
-    let wire = body.text("type")?;
-    if Kind::of(&wire).is_none() {
-        // A kind that we do not know yet may be a payment that waits, under a newer name.
-        let unknown = reject("unknown_kind", "This kind of payment webhook is not supported yet.");
-        return wire.starts_with(INCOMING_PAYMENT).then(|| Decision::new(unknown));
+/// Where only incoming payments are posted to.
+const INCOMING_PATH: &str = "/umaaas/incoming-payment";
+
+/// A webhook that is not answered 200 without a decision.
+#[derive(Debug)]
+pub struct Asking(Question);
+
+#[derive(Debug)]
+enum Question {
+    /// A payment, as far as a policy can be shown it.
+    Payment(Box<Result<Payment, Undecidable>>),
+    /// Something that may be a payment, of a kind that we do not know.
+    Unknown,
+}
+
+/// What a body asks of us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    /// Nothing: it is informational, or surely no incoming payment.
+    Nothing,
+    /// Whether its payment may proceed.
+    Approval,
+    /// Perhaps the same, under a kind that we do not know.
+    Unclear,
+}
+
+impl Asks {
+    /// Reads it off a body that was posted to a path. The body's `type` decides what its kind is; a payment
+    /// that waits is told by its transaction too, whatever the `type`.
+    ///
+    /// A name that is there twice counts with all its values, and a name in other capitals or with other
+    /// separators counts too: what is not surely informational is not.
+    pub(crate) fn of(body: &Object<'_>, path: &str) -> Self {
+        let named_incoming = members(body, "type").any(|(_, value)| says(value, INCOMING_PAYMENT));
+        let informational = is_informational(body);
+        match body.text("type").as_deref().and_then(Kind::of) {
+            Some(kind) if kind.wire == INCOMING_PAYMENT => {
+                if informational { Self::Nothing } else { Self::Approval }
+            }
+            Some(_) => {
+                let waits = named_incoming || (!informational && direction(body) == Direction::Incoming);
+                if waits { Self::Unclear } else { Self::Nothing }
+            }
+            None => {
+                let may_wait = path == INCOMING_PATH
+                    || match direction(body) {
+                        Direction::Incoming | Direction::Unclear => true,
+                        Direction::Unsaid => transactions(body).any(|transaction| is_pending(&transaction)),
+                        Direction::Other => false,
+                    };
+                let waits = named_incoming || (!informational && may_wait);
+                if waits { Self::Unclear } else { Self::Nothing }
+            }
+        }
     }
-    if wire != INCOMING_PAYMENT {
-        return None;
+}
+
+impl Asking {
+    /// What is to be decided, with the payment as `read` finds it.
+    pub(crate) fn new(asks: Asks, read: impl FnOnce() -> Result<Payment, Undecidable>) -> Option<Self> {
+        match asks {
+            Asks::Nothing => None,
+            Asks::Approval => Some(Self(Question::Payment(Box::new(read())))),
+            Asks::Unclear => Some(Self(Question::Unknown)),
+        }
     }
-    let status = body.object("transaction").and_then(|transaction| transaction.text("status"));
-    if status.is_some_and(|status| INFORMATIONAL.contains(&status.as_str())) {
-        return None;
+
+    /// The payment, where it can be decided by a policy.
+    pub(crate) fn payment(&self) -> Option<&Payment> {
+        match &self.0 {
+            Question::Payment(payment) => payment.as_ref().as_ref().ok(),
+            Question::Unknown => None,
+        }
     }
-    let Some(policy) = policy else {
-        return Some(Decision::new(reject("no_policy", "No approval policy is configured.")));
+}
+
+/// The decision.
+pub(crate) fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
+    let payment = match &asking.0 {
+        Question::Payment(payment) => payment,
+        Question::Unknown => {
+            let message = "This kind of payment webhook is not supported yet.";
+            return Decision::new(reject("unknown_kind", message));
+        }
     };
-    Some(match Payment::read(event, &body) {
-        Ok(payment) => policy.decide(&payment),
+    let Some(policy) = policy else {
+        return Decision::new(reject("no_policy", "No approval policy is configured."));
+    };
+    match payment.as_ref() {
+        Ok(payment) => policy.decide(payment),
         Err(undecidable) => Decision {
             policy_hash: Some(policy.hash().to_owned()),
             ..Decision::new(reject("undecidable", &format!("{undecidable}.")))
         },
-    })
+    }
+}
+
+/// Which way the money goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    Incoming,
+    /// Said in a way that cannot be read.
+    Unclear,
+    /// Not said.
+    Unsaid,
+    Other,
+}
+
+fn direction(body: &Object<'_>) -> Direction {
+    let mut found = Direction::Unsaid;
+    for transaction in transactions(body) {
+        for (_, value) in members(&transaction, "type") {
+            match text(value) {
+                Some(_) if says(value, "INCOMING") => return Direction::Incoming,
+                Some(_) if found == Direction::Unsaid => found = Direction::Other,
+                Some(_) => {}
+                None => found = Direction::Unclear,
+            }
+        }
+    }
+    found
+}
+
+/// Whether a body says that its payment waits for nothing: in one `transaction`, with a known status.
+fn is_informational(body: &Object<'_>) -> bool {
+    let all_exact = |object: &Object<'_>, name: &str| members(object, name).all(|(found, _)| found == name);
+    let says_so = |transaction: Object<'_>| {
+        let mut statuses = members(&transaction, "status").map(|(_, value)| text(value)).peekable();
+        let stated = statuses.peek().is_some();
+        let known = |status: Option<String>| status.is_some_and(|text| INFORMATIONAL.contains(&text.as_str()));
+        stated && all_exact(&transaction, "status") && statuses.all(known)
+    };
+    let objects = transactions(body).count();
+    objects > 0
+        && objects == members(body, "transaction").count()
+        && all_exact(body, "transaction")
+        && transactions(body).all(says_so)
+}
+
+fn is_pending(transaction: &Object<'_>) -> bool {
+    members(transaction, "status").any(|(_, value)| says(value, "PENDING"))
+}
+
+/// The objects in a body's `transaction`, under any spelling of that name.
+fn transactions<'a>(body: &Object<'a>) -> impl Iterator<Item = Object<'a>> {
+    let objects: Vec<_> =
+        members(body, "transaction").filter_map(|(_, value)| Object::parse(value.get().as_bytes())).collect();
+    objects.into_iter()
+}
+
+/// The members of an object that have a name, under any spelling of it. `null` counts as absent.
+fn members<'o, 'a>(object: &'o Object<'a>, name: &'o str) -> impl Iterator<Item = (&'o str, &'a RawValue)> {
+    object.fields().filter(move |(found, value)| folded(found) == name && value.get() != "null")
+}
+
+/// A name in lower case and without separators.
+fn folded(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return name.into();
+    }
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>().into()
+}
+
+/// Whether a value is a text that contains another, whatever its case.
+fn says(value: &RawValue, part: &str) -> bool {
+    text(value).is_some_and(|text| text.to_uppercase().contains(part))
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::{ANY_KIND, KINDS};
+
+    fn asks(path: &str, body: &str) -> Asks {
+        Asks::of(&Object::parse(body.as_bytes()).unwrap(), path)
+    }
+
+    /// One member of a body or of its transaction; nothing for `None`.
+    fn member(name: &str, value: Option<&str>) -> Option<String> {
+        value.map(|value| format!("\"{name}\":{value}"))
+    }
+
+    const PATHS: [&str; 6] = [
+        ANY_KIND,
+        INCOMING_PATH,
+        "/umaaas/outgoing-payment",
+        "/umaaas/bulk-upload",
+        "/umaaas/test-webhook",
+        "/umaaas/invitation-claimed",
+    ];
+    const INCOMING_NAMES: [&str; 6] = [
+        "incoming_payment",
+        " INCOMING_PAYMENT ",
+        "Incoming_Payment",
+        "UMA_INCOMING_PAYMENT",
+        "INCOMING_PAYMENT_V2",
+        "INCOMING_PAYMENT.PENDING",
+    ];
+    const OTHER_NAMES: [&str; 4] = ["PAYMENT", "SOMETHING_NEW", "OUTGOING", ""];
+    const INCOMING_DIRECTIONS: [&str; 4] = ["\"INCOMING\"", "\"incoming\"", "\" INCOMING \"", "\"Incoming\""];
+    const UNREADABLE_DIRECTIONS: [&str; 3] = ["5", "[\"INCOMING\"]", "{}"];
+    const WAITING: [Option<&str>; 9] = [
+        Some("\"PENDING\""),
+        Some("\"pending\""),
+        Some("\"completed\""),
+        Some("\"COMPLETED \""),
+        Some("\"ON_HOLD\""),
+        Some("\"\""),
+        Some("7"),
+        Some("null"),
+        None,
+    ];
+
+    /// Every combination of path, type, transaction's type and status, against the rules as they are stated.
+    #[test]
+    fn every_combination() {
+        let known = KINDS.iter().map(|kind| kind.wire);
+        let types: Vec<&str> = known.chain(INCOMING_NAMES).chain(OTHER_NAMES).collect();
+        let directions = INCOMING_DIRECTIONS.iter().chain(&UNREADABLE_DIRECTIONS).copied().map(Some);
+        let directions: Vec<_> = directions.chain([Some("\"OUTGOING\""), Some("\"CARD\""), None]).collect();
+        let informational = INFORMATIONAL.map(|status| format!("\"{status}\""));
+        let statuses: Vec<_> = informational.iter().map(|status| Some(status.as_str())).chain(WAITING).collect();
+        let mut seen = [0; 3];
+        for path in PATHS {
+            for wire in &types {
+                for direction in &directions {
+                    for status in &statuses {
+                        let inner = [member("type", *direction), member("status", *status)];
+                        let inner = inner.into_iter().flatten().collect::<Vec<_>>().join(",");
+                        let body = format!(r#"{{"type":"{wire}","transaction":{{{inner}}}}}"#);
+                        let informs = status.is_some_and(|status| informational.iter().any(|it| it == status));
+                        let incoming = direction.is_some_and(|it| INCOMING_DIRECTIONS.contains(&it));
+                        let unreadable = direction.is_some_and(|it| UNREADABLE_DIRECTIONS.contains(&it));
+                        let pending = status.is_some_and(|status| status.to_uppercase().contains("PENDING"));
+                        let expected = if *wire == INCOMING_PAYMENT {
+                            if informs { Asks::Nothing } else { Asks::Approval }
+                        } else if INCOMING_NAMES.contains(wire) {
+                            Asks::Unclear
+                        } else if informs {
+                            Asks::Nothing
+                        } else if KINDS.iter().any(|kind| kind.wire == *wire) {
+                            if incoming { Asks::Unclear } else { Asks::Nothing }
+                        } else if path == INCOMING_PATH
+                            || incoming
+                            || unreadable
+                            || (direction.is_none() && pending)
+                        {
+                            Asks::Unclear
+                        } else {
+                            Asks::Nothing
+                        };
+                        assert_eq!(asks(path, &body), expected, "{path} {body}");
+                        seen[expected as usize] += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen.iter().all(|count| *count > 100), "every answer is in the table: {seen:?}");
+    }
+
+    #[test]
+    fn without_a_transaction_the_type_and_the_path_decide() {
+        for path in PATHS {
+            for kind in &KINDS {
+                let body = format!(r#"{{"type":"{}"}}"#, kind.wire);
+                let waits = kind.wire == INCOMING_PAYMENT;
+                assert_eq!(asks(path, &body), if waits { Asks::Approval } else { Asks::Nothing }, "{path} {body}");
+            }
+            let expected = if path == INCOMING_PATH { Asks::Unclear } else { Asks::Nothing };
+            for transaction in ["", r#","transaction":null"#, r#","transaction":[]"#, r#","transaction":"x""#] {
+                let body = format!(r#"{{"type":"NEW"{transaction}}}"#);
+                assert_eq!(asks(path, &body), expected, "{path} {body}");
+            }
+        }
+    }
+
+    #[test]
+    fn no_spelling_makes_a_payment_that_waits_informational() {
+        for (body, expected) in [
+            // names that are there twice
+            (r#"{"type":"TEST","type":"INCOMING_PAYMENT"}"#, Asks::Approval),
+            (r#"{"type":"INCOMING_PAYMENT","type":"TEST"}"#, Asks::Unclear),
+            (r#"{"type":"incoming_payment","type":"NEW"}"#, Asks::Unclear),
+            (r#"{"type":"INCOMING_PAYMENT","transaction":{"status":"PENDING","status":"COMPLETED"}}"#, Asks::Approval),
+            (r#"{"type":"INCOMING_PAYMENT","transaction":{"status":"COMPLETED","status":"PENDING"}}"#, Asks::Approval),
+            (
+                r#"{"type":"INCOMING_PAYMENT","transaction":{"status":"PENDING"},"transaction":{"status":"COMPLETED"}}"#,
+                Asks::Approval,
+            ),
+            (r#"{"type":"INCOMING_PAYMENT","transaction":7,"transaction":{"status":"COMPLETED"}}"#, Asks::Approval),
+            (r#"{"type":"NEW","transaction":{"type":"INCOMING","type":"OUTGOING"}}"#, Asks::Unclear),
+            (r#"{"type":"OUTGOING_PAYMENT","transaction":{"type":"OUTGOING","type":"INCOMING"}}"#, Asks::Unclear),
+            // names in other letters
+            (r#"{"type":"NEW","Transaction":{"TYPE":"INCOMING"}}"#, Asks::Unclear),
+            (r#"{"type":"NEW","transaction":{"status":"COMPLETED","STATUS":"PENDING","type":"INCOMING"}}"#, Asks::Unclear),
+            (r#"{"type":"INCOMING_PAYMENT","transaction":{"Status":"COMPLETED"}}"#, Asks::Approval),
+            (r#"{"type":"INCOMING_PAYMENT","TRANSACTION":{"status":"COMPLETED"}}"#, Asks::Approval),
+            (r#"{"type":"INCOMING_PAYMENT","transaction":{"st\u0061tus":"COMPLETED"}}"#, Asks::Nothing),
+            (r#"{"type":"NEW","transaction":{"t\u0079pe":"INCOM\u0049NG"}}"#, Asks::Unclear),
+        ] {
+            assert_eq!(asks(ANY_KIND, body), expected, "{body}");
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! | `signature` | how UMAaaS signs a delivery |
 //! | `kinds` | which webhooks there are, and what their bodies hold |
 //! | `identify` | which event a body is about |
-//! | `decide` | whether an event waits for approval, and what to answer |
+//! | `decide` | whether an event asks for a decision, and what to answer |
 //! | `policy`, `policy_request` | the rules for that answer, and what they see of a payment |
 //! | `replies` | what UMAaaS is answered |
 //!
@@ -20,10 +20,10 @@ mod replies;
 mod signature;
 
 use aws::{Environment, SecretVariables, SettingsError};
-use ingest::{Decision, Event, Outcome, Provider, Reply};
-use jiff::Timestamp;
+use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Secrets, Tolerance, Verified, Verifier};
 
+pub use decide::Asking;
 pub use kinds::{KINDS, Kind, UNKNOWN};
 pub use policy::{Policy, PolicyError};
 pub use signature::SIGNATURE;
@@ -76,6 +76,9 @@ fn policy(environment: &Environment) -> Result<Option<Policy>, SettingsError> {
 
 impl Provider for Umaaas {
     const NAME: &'static str = "umaaas";
+    /// The whole body is signed, so another one under the same id is another event.
+    const CONFLICTS: Conflicts = Conflicts::Forward;
+    type Payment = Asking;
 
     fn serves(&self, path: &str) -> bool {
         path == kinds::ANY_KIND || KINDS.iter().any(|kind| kind.path == path)
@@ -85,12 +88,20 @@ impl Provider for Umaaas {
         Verifier::new(SIGNATURE).verify(delivery, secrets).map_err(Outcome::Refused)
     }
 
-    fn identify(&self, delivery: &Verified<Delivery>, now: Timestamp) -> Result<Event, Outcome> {
-        identify::identify(delivery, self.tolerance, now)
+    fn identify(
+        &self,
+        delivery: &Verified<Delivery>,
+        arrival: Arrival,
+    ) -> Result<Identified<Asking>, Outcome> {
+        identify::identify(delivery, self.tolerance, arrival)
     }
 
-    fn decide(&self, event: &Event) -> Option<Decision> {
-        decide::decide(self.policy(), event)
+    fn decide(&self, asking: &Asking) -> Decision {
+        decide::decide(self.policy(), asking)
+    }
+
+    fn requested<'a>(&self, asking: &'a Asking) -> Option<&'a RequestedFacts> {
+        asking.payment()?.requested()
     }
 
     fn reply(&self, outcome: &Outcome) -> Reply {

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema,
 };
-use ingest::{Event, Object};
+use ingest::{Object, RequestedFacts};
 use jiff::Timestamp;
 
 /// How many fields one object of counterparty information may have. Far above any vocabulary; more
@@ -54,8 +54,12 @@ pub(crate) struct Undecidable {
 
 impl Payment {
     /// Reads the payment that an event is about.
-    pub(crate) fn read(event: &Event, body: &Object<'_>) -> Result<Self, Undecidable> {
-        let time = event.occurred_at.filter(|time| *time >= Timestamp::UNIX_EPOCH);
+    pub(crate) fn read(
+        body: &Object<'_>,
+        occurred_at: Option<Timestamp>,
+        _received_at: Timestamp,
+    ) -> Result<Self, Undecidable> {
+        let time = occurred_at.filter(|time| *time >= Timestamp::UNIX_EPOCH);
         let transaction = required(object(body, "transaction", "transaction"), "transaction")?;
         let received = "transaction.receivedAmount";
         let received_amount = required(object(&transaction, "receivedAmount", received), received)?;
@@ -83,6 +87,10 @@ impl Payment {
             payment.inform(&information)?;
         }
         Ok(payment)
+    }
+
+    pub(crate) fn requested(&self) -> Option<&RequestedFacts> {
+        None
     }
 
     /// A payment with nothing that may be missing.

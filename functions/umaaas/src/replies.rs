@@ -1,16 +1,17 @@
 //! The table of replies (UMAaaS `WebhooksApi`, "HTTP response details"; 404 to 415 and 503 are not
 //! documented and follow HTTP). UMAaaS retries everything but 2xx and 409, and never a payment that
-//! waits for a decision.
+//! waits for a decision. The body of an approval and the top-level `reason` of a rejection are those of the
+//! API since 2025-05-30; earlier ones ignore them.
 
-use ingest::{Decision, Outcome, Reply, Verdict};
+use ingest::{Decision, Facts, Outcome, Reply, Verdict};
 use serde_json::{Value, json};
 
 /// What an outcome is answered with.
 pub(crate) fn reply(outcome: &Outcome) -> Reply {
     match outcome {
-        Outcome::Accepted { decision: None } => Reply::empty(200),
-        Outcome::Accepted { decision: Some(decision) } => decided(decision),
-        Outcome::Duplicate { decision, .. } => {
+        Outcome::Accepted { decision: None, .. } => Reply::empty(200),
+        Outcome::Accepted { decision: Some(decision), facts } => decided(decision, facts),
+        Outcome::Duplicate { decision, .. } | Outcome::Conflict { decision } => {
             let details = match decision {
                 Some(decision) => json!({"decision": decision.name()}),
                 None => json!({}),
@@ -24,7 +25,7 @@ pub(crate) fn reply(outcome: &Outcome) -> Reply {
             error(400, "invalid_webhook", "The body's transfer encoding cannot be read.", json!({}))
         }
         // UMAaaS sends again after 401, so an unproven signature may be refused too.
-        Outcome::Refused(_) | Outcome::Unproven(_) => {
+        Outcome::Refused(_) | Outcome::Unproven { .. } => {
             error(401, "invalid_signature", "Signature validation failed.", json!({}))
         }
         Outcome::Stale(_) => {
@@ -46,15 +47,16 @@ pub(crate) fn reply(outcome: &Outcome) -> Reply {
     }
 }
 
-fn decided(decision: &Decision) -> Reply {
+fn decided(decision: &Decision, facts: &Facts) -> Reply {
     match &decision.verdict {
-        Verdict::Approve => Reply::empty(200),
-        Verdict::Reject { reason, message } => error(
-            403,
-            "payment_rejected",
-            "The payment is rejected.",
-            json!({"reason": reason, "rejectionReason": message}),
-        ),
+        Verdict::Approve if facts.0.is_empty() => Reply::empty(200),
+        Verdict::Approve => Reply::json(200, &json!({"receiverUserInfo": facts.0})),
+        Verdict::Reject { reason, message } => {
+            let details = json!({"reason": reason, "rejectionReason": message});
+            let mut body = document("payment_rejected", "The payment is rejected.", details);
+            body["reason"] = json!(reason);
+            Reply::json(403, &body)
+        }
         Verdict::RequestInformation { required_fields } => {
             let message = "More information about the counterparty is required.";
             let mut body =

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use http::{HeaderMap, Method};
-use ingest::memory::{MemorySink, MemoryStore};
+use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{Forwarding, Receiver, Reply, Report, Request};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -23,7 +23,7 @@ fn now() -> Timestamp {
     "2026-11-02T09:26:10Z".parse().unwrap()
 }
 
-type UmaaasReceiver = Receiver<Umaaas, Arc<Secrets>, MemoryStore, MemorySink>;
+type UmaaasReceiver = Receiver<Umaaas, Arc<Secrets>, MemoryStore, MemorySink, MemoryDirectory>;
 
 fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
     Receiver {
@@ -31,6 +31,7 @@ fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
         secrets: Arc::new(Secrets::parse_list(secrets).unwrap()),
         store: MemoryStore::new(SignedDuration::from_hours(24 * 90)),
         sink: MemorySink::default(),
+        directory: MemoryDirectory::default(),
         clock: now,
     }
 }
@@ -68,7 +69,7 @@ async fn send(receiver: &UmaaasReceiver, request: Request) -> (Reply, Report) {
     let delivery = DELIVERIES.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let (reply, received) = receiver.receive(request, format!("delivery-{delivery}")).await;
     as_documented(&reply);
-    (reply, receiver.finish(received).await)
+    (reply, receiver.finish(received, true).await)
 }
 
 /// Checks a reply's body against the documented shape for its status.

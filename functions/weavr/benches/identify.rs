@@ -6,7 +6,7 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use ingest::Provider;
+use ingest::{Arrival, Provider};
 use jiff::Timestamp;
 use verify::{Delivery, Secrets};
 use weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
@@ -28,7 +28,7 @@ fn identify(criterion: &mut Criterion) {
     });
     let verified = weavr.verify(delivery.clone(), &secrets).unwrap();
     criterion.bench_function("weavr/identify/a deposit", |bench| {
-        bench.iter(|| weavr.identify(black_box(&verified), now).unwrap());
+        bench.iter(|| weavr.identify(black_box(&verified), Arrival::at(now)).unwrap());
     });
 }
 

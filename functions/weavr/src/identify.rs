@@ -9,13 +9,19 @@
 //! consumers.
 //!
 //! The body decides this, not the kind, because the kind is the path's and no signature covers the
-//! path: a genuine delivery that is posted again elsewhere has to be a duplicate there.
+//! path. For the same reason the path is what tells a redelivery from a conflict: the same delivery at another
+//! path may be another event with the same bytes, or a replay, and is held.
 
-use ingest::{Drift, Event, Object, Outcome, bounded_id, epoch_time, schema, sha256_hex};
+use std::convert::Infallible;
+
+use ingest::{
+    Arrival, Drift, Event, Identified, Object, Outcome, bounded_id, epoch_time, schema, sha256_hex,
+};
 use jiff::Timestamp;
 use verify::{Delivery, Refusal, Tolerance, Verified};
 
 use crate::kinds::{self, Kind, SOURCE, UNKNOWN};
+use crate::paths::is_published;
 use crate::signature::{CALL_REF, PUBLISHED_TIMESTAMP};
 
 /// Identifies a delivery's event, and checks its age where a tolerance is set.
@@ -26,31 +32,35 @@ use crate::signature::{CALL_REF, PUBLISHED_TIMESTAMP};
 pub(crate) fn identify(
     delivery: &Verified<Delivery>,
     tolerance: Option<Tolerance>,
-    now: Timestamp,
-) -> Result<Event, Outcome> {
+    arrival: Arrival,
+) -> Result<Identified<Infallible>, Outcome> {
     let published = published_timestamp(delivery)?;
     let published_at = epoch_time(published);
     if let Some(tolerance) = tolerance {
         // A number beyond every calendar is in the future.
-        tolerance.check(published_at.unwrap_or(Timestamp::MAX), now).map_err(Outcome::Stale)?;
+        let sent = published_at.unwrap_or(Timestamp::MAX);
+        tolerance.check(sent, arrival.earliest(), arrival.latest()).map_err(Outcome::Stale)?;
     }
 
     let body = Object::parse(&delivery.body).ok_or(Outcome::Unidentified("the body is not a JSON object"))?;
     let kind = Kind::of(&delivery.path);
     let id = identity(delivery, &body, published);
     let call_ref = call_ref(delivery);
-    Ok(Event {
+    let event = Event {
         kind: kind.map_or(UNKNOWN, |kind| kind.name),
         key: format!("weavr#{id}"),
         id,
         source: SOURCE,
         subject: kinds::subject(&body).map(bounded_id),
         occurred_at: occurred_at(&body).or(published_at),
+        published_at,
         path: delivery.path.clone(),
         drift: drift(&body, kind, call_ref.as_deref()),
         call_ref,
+        content_sha256: content(&delivery.path),
         payload: delivery.payload(),
-    })
+    };
+    Ok(Identified { event, payment: None })
 }
 
 /// The text of `published-timestamp`. A verified delivery has one; digits are what it should be.
@@ -68,9 +78,15 @@ fn identity(delivery: &Delivery, body: &Object<'_>, published: &str) -> String {
     if names_its_event(body) {
         digest
     } else {
-        // No JSON object looks like this, so this is never the digest of another body alone.
+        // `digest#time` is not JSON, so this hash cannot equal the plain digest of another body.
         sha256_hex(format!("{digest}#{published}").as_bytes())
     }
+}
+
+/// What a redelivery repeats besides the identity: its path. All paths that Weavr does not publish count as
+/// one, or a replay could leave a held record under any number of them.
+fn content(path: &str) -> String {
+    sha256_hex(if is_published(path) { path } else { "not published" }.as_bytes())
 }
 
 fn names_its_event(body: &Object<'_>) -> bool {

@@ -11,12 +11,14 @@
 
 mod identify;
 mod kinds;
+mod paths;
 mod replies;
 mod signature;
 
+use std::convert::Infallible;
+
 use aws::{Environment, SecretVariables, SettingsError};
-use ingest::{Decision, Event, Outcome, Provider, Reply};
-use jiff::Timestamp;
+use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Secrets, Tolerance, Verified};
 
 pub use kinds::{Family, KINDS, Kind, UNKNOWN};
@@ -52,6 +54,10 @@ impl Weavr {
 
 impl Provider for Weavr {
     const NAME: &'static str = "weavr";
+    /// No signature covers the path, so the same delivery at another path may be a replay.
+    const CONFLICTS: Conflicts = Conflicts::Hold;
+    /// No webhook of Weavr asks for a decision.
+    type Payment = Infallible;
 
     fn serves(&self, path: &str) -> bool {
         self.family.serves(path)
@@ -61,12 +67,20 @@ impl Provider for Weavr {
         self.demand.verify(delivery, secrets)
     }
 
-    fn identify(&self, delivery: &Verified<Delivery>, now: Timestamp) -> Result<Event, Outcome> {
-        identify::identify(delivery, self.tolerance, now)
+    fn identify(
+        &self,
+        delivery: &Verified<Delivery>,
+        arrival: Arrival,
+    ) -> Result<Identified<Infallible>, Outcome> {
+        identify::identify(delivery, self.tolerance, arrival)
     }
 
-    fn decide(&self, _event: &Event) -> Option<Decision> {
-        None
+    fn decide(&self, never: &Infallible) -> Decision {
+        match *never {}
+    }
+
+    fn requested<'a>(&self, never: &'a Infallible) -> Option<&'a RequestedFacts> {
+        match *never {}
     }
 
     fn reply(&self, outcome: &Outcome) -> Reply {

@@ -3,24 +3,30 @@
 
 use ingest::{Outcome, Reply};
 use serde_json::json;
+use verify::Stale;
 
 /// What an outcome is answered with.
 pub(crate) fn reply(outcome: &Outcome) -> Reply {
     match outcome {
         Outcome::Accepted { .. } => message(200, "The webhook is recorded."),
         Outcome::Duplicate { .. } => message(200, "The webhook had been recorded before."),
+        Outcome::Conflict { .. } => message(200, "The webhook is recorded, and held."),
         Outcome::Unidentified(reason) => {
             message(400, &format!("The webhook cannot be identified: {reason}."))
         }
         Outcome::Unreadable => message(400, "The body's transfer encoding cannot be read."),
         Outcome::Refused(_) => message(401, "Signature validation failed."),
-        Outcome::Stale(_) => message(401, "The webhook's timestamp is not acceptable."),
+        Outcome::Stale(Stale::TooOld) => message(401, "The webhook's timestamp is not acceptable."),
         Outcome::NotFound => message(404, "There is no webhook at this path."),
         Outcome::MethodNotAllowed => message(405, "Webhooks are sent by POST."),
         Outcome::TooLarge => message(413, "The webhook is too large to be recorded."),
         Outcome::UnsupportedEncoding => message(415, "The body must not have a Content-Encoding."),
-        // A 4xx would lose a genuine event for the deployer's mistake.
-        Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::Unproven(_) => {
+        // A 4xx would lose a genuine event for a mistake on our side: a key that we do not have yet, a clock that
+        // is wrong. A forger gains nothing by being asked to come again.
+        Outcome::Unavailable(_)
+        | Outcome::Misconfigured(_)
+        | Outcome::Unproven { .. }
+        | Outcome::Stale(Stale::InTheFuture) => {
             message(503, "The webhook could not be recorded. Send it again.")
         }
     }
@@ -32,28 +38,32 @@ fn message(status: u16, message: &str) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use ingest::PortError;
-    use verify::{Refusal, Stale};
+    use ingest::{Facts, PortError};
+    use verify::Refusal;
 
     use super::*;
 
     #[test]
     fn the_table() {
+        let unproven =
+            |secrets| Outcome::Unproven { mismatch: Refusal::Mismatch { header: "signature" }, secrets };
         for (outcome, status) in [
-            (Outcome::Accepted { decision: None }, 200),
-            (Outcome::Duplicate { decision: None, conflict: false }, 200),
-            (Outcome::Duplicate { decision: None, conflict: true }, 200),
+            (Outcome::Accepted { decision: None, facts: Facts::default() }, 200),
+            (Outcome::Duplicate { decision: None, restamped: None }, 200),
+            (Outcome::Conflict { decision: None }, 200),
             (Outcome::Unidentified("…"), 400),
             (Outcome::Unreadable, 400),
             (Outcome::Refused(Refusal::Missing { header: "signature" }), 401),
             (Outcome::Stale(Stale::TooOld), 401),
+            (Outcome::Stale(Stale::InTheFuture), 503),
             (Outcome::NotFound, 404),
             (Outcome::MethodNotAllowed, 405),
             (Outcome::TooLarge, 413),
             (Outcome::UnsupportedEncoding, 415),
             (Outcome::Unavailable(PortError::new("record", "…")), 503),
             (Outcome::Misconfigured("…"), 503),
-            (Outcome::Unproven(PortError::new("secrets", "…")), 503),
+            (unproven(None), 503),
+            (unproven(Some(PortError::new("secrets", "…"))), 503),
         ] {
             let reply = reply(&outcome);
             assert_eq!(reply.status, status, "{outcome:?}");

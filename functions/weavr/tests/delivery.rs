@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
-use ingest::memory::{MemorySink, MemoryStore};
+use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{Receiver, Reply, Report, Request};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ fn secrets() -> Secrets {
 
 /// A provider with all its functions, one table and one queue.
 struct Deployment {
-    receiver: Receiver<Weavr, Arc<Secrets>, MemoryStore, MemorySink>,
+    receiver: Receiver<Weavr, Arc<Secrets>, MemoryStore, MemorySink, MemoryDirectory>,
     demand: Demand,
     tolerance: Option<Tolerance>,
     deliveries: u32,
@@ -45,6 +45,7 @@ impl Deployment {
             secrets: Arc::new(secrets()),
             store: MemoryStore::new(SignedDuration::from_hours(24)),
             sink: MemorySink::default(),
+            directory: MemoryDirectory::default(),
             clock: now,
         };
         Self { receiver, demand, tolerance: None, deliveries: 0 }
@@ -69,7 +70,7 @@ impl Deployment {
         let all = async {
             let (reply, received) =
                 self.receiver.receive(request, format!("delivery-{}", self.deliveries)).await;
-            (reply, self.receiver.finish(received).await)
+            (reply, self.receiver.finish(received, true).await)
         };
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(all)
     }

@@ -1,7 +1,7 @@
 //! What the function would answer to a webhook: the provider's own steps, one after the other.
 
 use anyhow::{Context, anyhow};
-use ingest::{Decision, Outcome, Provider, Reply};
+use ingest::{Arrival, Decision, Facts, Outcome, Provider, Reply};
 use jiff::Timestamp;
 use umaaas::{Policy, SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets};
@@ -22,11 +22,12 @@ pub(crate) fn answer(umaaas: &Umaaas, body: Vec<u8>) -> anyhow::Result<(Option<D
     let signature = SIGNATURE.sign(&delivery, secrets().newest()).context("only the body is signed")?;
     delivery.headers.insert(SIGNATURE.header, signature.parse()?);
 
-    let now = Timestamp::UNIX_EPOCH; // nothing is too old: no tolerance is set
+    // Nothing is too old: no tolerance is set.
+    let arrival = Arrival::at(Timestamp::now());
     let refused = |outcome: Outcome| anyhow!(outcome.detail().unwrap_or(outcome.name().to_owned()));
     let delivery = umaaas.verify(delivery, &secrets()).map_err(refused)?;
-    let event = umaaas.identify(&delivery, now).map_err(refused)?;
-    let decision = umaaas.decide(&event);
-    let reply = umaaas.reply(&Outcome::Accepted { decision: decision.clone() });
+    let payment = umaaas.identify(&delivery, arrival).map_err(refused)?.payment;
+    let decision = payment.map(|payment| umaaas.decide(&payment));
+    let reply = umaaas.reply(&Outcome::Accepted { decision: decision.clone(), facts: Facts::default() });
     Ok((decision, reply))
 }

@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
+use ingest::{FOR_RECORD, PortError, REPLY_WITHIN};
 
 /// UMAaaS cancels a PENDING payment that has no answer after this long (its integration guide).
 pub const PROVIDER_DEADLINE: Duration = Duration::from_secs(5);
-
-/// When our reply has left at the latest; the rest of the deadline is the network's and the cold
-/// start's.
-pub const REPLY_WITHIN: Duration = Duration::from_secs(4);
 
 /// How long a function goes on after its reply, before it asks for the next event.
 pub const AFTER_REPLY: Duration = Duration::from_secs(2);
@@ -26,16 +23,19 @@ pub struct Budget {
 
 /// The conditional write. One attempt outlasts a DynamoDB that takes a second to answer, and what
 /// is left after a lost answer is enough for a retry at normal speed.
-pub const RECORD: Budget =
-    Budget { total: Duration::from_millis(1900), attempt: Duration::from_millis(1300) };
+pub const RECORD: Budget = Budget { total: FOR_RECORD, attempt: Duration::from_millis(1300) };
 
 /// The secret, where it has to be read before a signature can be checked.
 pub const SECRETS: Budget = Budget { total: Duration::from_millis(700), attempt: Duration::from_millis(500) };
 
+/// The facts about a receiver, where an approval has to bring them.
+pub const DIRECTORY: Budget =
+    Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
+
 /// The message to SQS.
 pub const FORWARD: Budget = Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 
-/// Settling the record, or keeping a conflicting body: one write after the first.
+/// Settling the record, or recording a conflict: one write after the first.
 pub const SETTLE: Budget =
     Budget { total: Duration::from_millis(1300), attempt: Duration::from_millis(1250) };
 
@@ -51,16 +51,30 @@ pub const TO_FINISH: Duration = Duration::from_secs(15);
 const CONNECT: Duration = Duration::from_millis(400);
 
 const _: () = {
-    // The longest way to a reply: the secret has to be read, and the record is a conflict.
-    let reply = SECRETS.total.as_millis() + RECORD.total.as_millis() + SETTLE.total.as_millis();
-    assert!(reply < REPLY_WITHIN.as_millis(), "the calls before a reply fit the time for it");
+    // The longest way to a record. A conflict has what is left after it; every call ends with the deadline.
+    let record = SECRETS.total.as_millis() + DIRECTORY.total.as_millis() + RECORD.total.as_millis();
+    assert!(record + 500 < REPLY_WITHIN.as_millis().unsigned_abs(), "the calls before a reply fit the time for it");
     let rest = FORWARD.total.as_millis() + SETTLE.total.as_millis();
     assert!(rest < AFTER_REPLY.as_millis(), "the calls after a reply fit the time for them");
     assert!(SECRETS.total.as_millis() < AFTER_REPLY.as_millis());
     let page = 3 * SETTLE.total.as_millis() + FORWARD_BATCH.total.as_millis();
     assert!(page < TO_FINISH.as_millis(), "what the reconciler has begun fits the time it keeps for it");
-    assert!(REPLY_WITHIN.as_millis() < PROVIDER_DEADLINE.as_millis());
+    assert!(REPLY_WITHIN.as_millis().unsigned_abs() < PROVIDER_DEADLINE.as_millis());
 };
+
+/// A call that has to end `within` a time, whatever its own budget says.
+///
+/// # Errors
+/// Those of the call; [`PortError`] when the time is over.
+pub(crate) async fn within<T>(
+    time: Duration,
+    operation: &'static str,
+    call: impl Future<Output = Result<T, PortError>>,
+) -> Result<T, PortError> {
+    let over = |_| PortError::new(operation, "no answer before the reply was due");
+    // Boxed, or the type of the whole path would nest deeper than the compiler follows.
+    tokio::time::timeout(time, Box::pin(call)).await.unwrap_or_else(|elapsed| Err(over(elapsed)))
+}
 
 impl Budget {
     pub(crate) fn timeouts(self) -> TimeoutConfig {
@@ -87,7 +101,7 @@ mod tests {
 
     #[test]
     fn one_attempt_is_shorter_than_all() {
-        for budget in [RECORD, SECRETS, FORWARD, SETTLE, FORWARD_BATCH] {
+        for budget in [RECORD, SECRETS, DIRECTORY, FORWARD, SETTLE, FORWARD_BATCH] {
             assert!(budget.attempt < budget.total, "{budget:?}");
             assert!(CONNECT < budget.attempt, "{budget:?}");
         }

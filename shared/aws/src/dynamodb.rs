@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::str::FromStr;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
@@ -9,12 +10,17 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
-use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
+    TransactWriteItem, Update,
+};
 use bytes::Bytes;
 use ingest::{
-    Backlog, Decision, Due, Earlier, PortError, Record, Recorded, State, Store, StoredPayload, VERSION,
+    Backlog, Base, Decision, Due, Earlier, PortError, Record, Recorded, RecordedDecision, State, Store,
+    StoredPayload, VERSION,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -27,11 +33,21 @@ use crate::{Environment, SettingsError};
 /// record past its expiry counts as gone.
 const FREE: &str = "attribute_not_exists(pk) OR (#state = :forwarded AND expires_at < :now)";
 
+/// The record that a conflict was compared with, and no conflict with it has been decided finally.
+const UNDECIDED: &str = "delivery_id = :base AND attribute_not_exists(decided_later)";
+
+/// How long a transaction that met another one waits before it is tried again; longer each time.
+const AFTER_CONTENTION: Duration = Duration::from_millis(20);
+
 /// The record is still pending, and due when the caller last saw it.
 const PENDING_AS_SEEN: &str = "#state = :pending AND due_at = :seen";
 
 /// The record is still to be settled, and it is the one this delivery wrote.
 const OURS_AND_PENDING: &str = "#state = :pending AND delivery_id = :delivery_id";
+
+/// The operations, as the log and the metrics name them.
+const RECORD: &str = "record";
+const RECORD_DECISION: &str = "record a conflict";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -89,59 +105,152 @@ impl DynamoStore {
     }
 }
 
-impl Store for DynamoStore {
-    async fn record(&self, record: &Record) -> Result<Recorded, PortError> {
-        let mut item = item(record, &record.key, State::Pending);
-        item.insert("pending_shard".into(), AttributeValue::S(record.pending_shard()));
-        item.insert("due_at".into(), millis(record.due_at()));
+impl DynamoStore {
+    async fn put(&self, record: &Record) -> Result<Recorded, PortError> {
         let written = self
             .recording
             .put_item()
             .table_name(&self.table)
-            .set_item(Some(item))
+            .set_item(Some(item(record)))
             .condition_expression(FREE)
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":forwarded", text(State::Forwarded.name()))
-            .expression_attribute_values(
-                ":now",
-                AttributeValue::N(record.received_at.as_second().to_string()),
-            )
+            .set_expression_attribute_values(Some(free_values(record)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
         match written {
-            Ok(_) => Ok(Recorded::First),
+            Ok(_) => Ok(Recorded::Now),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 let PutItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
-                    return Err(PortError::new("record", "the condition failed without saying so"));
+                    return Err(PortError::new(RECORD, "the condition failed without saying so"));
                 };
-                Ok(record.after(earlier(refused.item.unwrap_or_default())?))
+                earlier(refused.item.unwrap_or_default()).map(Recorded::Before)
             }
-            Err(error) => Err(failure("record", &error)),
+            Err(error) => Err(failure(RECORD, &error)),
         }
     }
 
-    async fn keep_conflict(&self, record: &Record) -> Result<(), PortError> {
-        let mut item = item(record, &record.conflict_key(), State::Conflict);
-        item.insert("expires_at".into(), self.expires_at(record.received_at));
-        let kept = self
-            .settling
-            .put_item()
+    /// The conflict, and what its decision means for the record it conflicts with: a final one is noted there,
+    /// any other only checks that there is none.
+    async fn put_decision(&self, conflict: &Record, base: &Base<'_>) -> Result<RecordedDecision, PortError> {
+        let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item))
-            .condition_expression("attribute_not_exists(pk)")
-            .send()
-            .await;
-        match kept {
-            Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
-                Ok(())
+            .set_item(Some(item(conflict)))
+            .condition_expression(FREE)
+            .expression_attribute_names("#state", "state")
+            .set_expression_attribute_values(Some(free_values(conflict)))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(|error| PortError::new(RECORD_DECISION, error))?;
+        let both = [TransactWriteItem::builder().put(put).build(), self.on_base(conflict, base)?];
+        let mut wait = AFTER_CONTENTION;
+        loop {
+            let call = self.recording.transact_write_items().set_transact_items(Some(both.to_vec()));
+            match call.send().await {
+                Ok(_) => return Ok(RecordedDecision::Now),
+                Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
+                    let TransactWriteItemsError::TransactionCanceledException(canceled) = error.into_err()
+                    else {
+                        return Err(PortError::new(RECORD_DECISION, "canceled without saying so"));
+                    };
+                    if let Some(refused) = refusal(canceled.cancellation_reasons.unwrap_or_default())? {
+                        return Ok(refused);
+                    }
+                }
+                Err(error) => return Err(failure(RECORD_DECISION, &error)),
             }
-            Err(error) => Err(failure("keep_conflict", &error)),
-            Ok(_) => Ok(()),
+            // Another transaction has one of the items, or the table is throttled: soon it has not. The
+            // caller's time ends this.
+            tokio::time::sleep(wait).await;
+            wait *= 2;
         }
     }
 
-    async fn settle(&self, record: &Record, now: Timestamp) -> Result<(), PortError> {
+    fn on_base(&self, conflict: &Record, base: &Base<'_>) -> Result<TransactWriteItem, PortError> {
+        let key = Item::from([("pk".into(), text(base.key))]);
+        let seen = (":base", text(base.delivery_id));
+        let old = ReturnValuesOnConditionCheckFailure::AllOld;
+        let wrong = |error| PortError::new(RECORD_DECISION, error);
+        Ok(match conflict.decision.as_ref().filter(|decision| decision.is_final()) {
+            Some(decision) => {
+                let update = Update::builder()
+                    .table_name(&self.table)
+                    .set_key(Some(key))
+                    .update_expression("SET decided_later = :decision")
+                    .condition_expression(UNDECIDED)
+                    .expression_attribute_values(seen.0, seen.1)
+                    .expression_attribute_values(":decision", AttributeValue::S(written(decision)))
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .map_err(wrong)?;
+                TransactWriteItem::builder().update(update).build()
+            }
+            None => {
+                let check = ConditionCheck::builder()
+                    .table_name(&self.table)
+                    .set_key(Some(key))
+                    .condition_expression(UNDECIDED)
+                    .expression_attribute_values(seen.0, seen.1)
+                    .return_values_on_condition_check_failure(old)
+                    .build()
+                    .map_err(wrong)?;
+                TransactWriteItem::builder().condition_check(check).build()
+            }
+        })
+    }
+}
+
+/// Why a transaction about a conflict and its base was canceled, in their order. `None` when it would be
+/// worth another try.
+fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>, PortError> {
+    let unreadable = || PortError::new(RECORD_DECISION, "canceled without a reason for each item");
+    let [conflict, base]: [CancellationReason; 2] = reasons.try_into().map_err(|_| unreadable())?;
+    let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+    if !failed(&conflict) && !failed(&base) {
+        let passing = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+        return match [conflict.code(), base.code()].into_iter().flatten().find(|code| !passing.contains(code)) {
+            None => Ok(None),
+            Some(code) => Err(PortError::new(RECORD_DECISION, format!("canceled: {code}"))),
+        };
+    }
+    let before = failed(&conflict).then(|| earlier(conflict.item.unwrap_or_default())).transpose()?;
+    let decided = if failed(&base) {
+        let decided = Fields(base.item.unwrap_or_default()).decision("decided_later");
+        Some(decided.ok_or_else(|| {
+            PortError::new(RECORD_DECISION, "the record it conflicts with is another now")
+        })?)
+    } else {
+        None
+    };
+    Ok(Some(RecordedDecision::Not { before, decided }))
+}
+
+/// The values in [`FREE`].
+fn free_values(record: &Record) -> Item {
+    let now = AttributeValue::N(record.received_at.as_second().to_string());
+    Item::from([(":forwarded".into(), text(State::Forwarded.name())), (":now".into(), now)])
+}
+
+/// A decision as it stands in the table.
+fn written(decision: &Decision) -> String {
+    serde_json::to_string(decision).unwrap_or_default()
+}
+
+impl Store for DynamoStore {
+    async fn record(&self, record: &Record, within: Duration) -> Result<Recorded, PortError> {
+        budget::within(within, RECORD, self.put(record)).await
+    }
+
+    async fn record_decision(
+        &self,
+        conflict: &Record,
+        base: &Base<'_>,
+        within: Duration,
+    ) -> Result<RecordedDecision, PortError> {
+        budget::within(within, RECORD_DECISION, self.put_decision(conflict, base)).await
+    }
+
+    async fn settle(&self, record: &Record, reply_confirmed: bool, now: Timestamp) -> Result<(), PortError> {
         let dropped = if self.keep_payload { "" } else { ", payload, #encoding" };
         let mut update = self
             .settling
@@ -149,7 +258,8 @@ impl Store for DynamoStore {
             .table_name(&self.table)
             .key("pk", text(&record.key))
             .update_expression(format!(
-                "SET #state = :forwarded, forwarded_at = :now, expires_at = :expires_at \
+                "SET #state = :forwarded, forwarded_at = :now, expires_at = :expires_at, \
+                 reply_confirmed = :confirmed \
                  REMOVE pending_shard, due_at{dropped}"
             ))
             .condition_expression(OURS_AND_PENDING)
@@ -158,6 +268,7 @@ impl Store for DynamoStore {
             .expression_attribute_values(":pending", text(State::Pending.name()))
             .expression_attribute_values(":delivery_id", text(&record.delivery_id))
             .expression_attribute_values(":now", millis(now))
+            .expression_attribute_values(":confirmed", AttributeValue::Bool(reply_confirmed))
             .expression_attribute_values(":expires_at", self.expires_at(now));
         if !self.keep_payload {
             update = update.expression_attribute_names("#encoding", "encoding");
@@ -260,10 +371,12 @@ fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
-/// A record as an item. Everything that its message is made of is in it.
-fn item(record: &Record, key: &str, state: State) -> Item {
+/// A new record as an item. Everything that its message is made of is in it. A held one is in no index and
+/// never expires.
+fn item(record: &Record) -> Item {
+    let state = if record.held { State::Conflict } else { State::Pending };
     let mut item = Item::from([
-        ("pk".into(), text(key)),
+        ("pk".into(), text(&record.key)),
         ("version".into(), AttributeValue::N(VERSION.to_string())),
         ("state".into(), text(state.name())),
         ("kind".into(), text(&record.kind)),
@@ -276,16 +389,23 @@ fn item(record: &Record, key: &str, state: State) -> Item {
         ("attempts".into(), AttributeValue::N(record.attempts.to_string())),
         ("payload".into(), AttributeValue::B(Blob::new(record.stored.bytes.clone()))),
         ("payload_sha256".into(), text(&record.stored.sha256)),
+        ("content_sha256".into(), text(&record.content_sha256)),
     ]);
-    let decision =
-        record.decision.as_ref().map(|decision| serde_json::to_string(decision).unwrap_or_default());
+    if !record.held {
+        item.insert("pending_shard".into(), AttributeValue::S(record.pending_shard()));
+        item.insert("due_at".into(), millis(record.due_at()));
+    }
+    if let Some(published_at) = record.published_at {
+        item.insert("published_at".into(), millis(published_at));
+    }
     let optional = [
         ("trace_id", record.trace_id.clone()),
         ("encoding", record.stored.encoding.map(str::to_owned)),
         ("subject", record.subject.clone()),
         ("occurred_at", record.occurred_at.map(|time| time.to_string())),
         ("call_ref", record.call_ref.clone()),
-        ("decision", decision),
+        ("conflict_of", record.conflict_of.clone()),
+        ("decision", record.decision.as_ref().map(written)),
     ];
     for (name, value) in optional {
         if let Some(value) = value {
@@ -307,7 +427,10 @@ fn earlier(item: Item) -> Result<Earlier, PortError> {
     Ok(Earlier {
         delivery_id: fields.text("delivery_id")?,
         payload_sha256: fields.text("payload_sha256")?,
-        decision: fields.decision(),
+        content_sha256: fields.optional_text("content_sha256"),
+        occurred_at: fields.occurred_at(),
+        decision: fields.decision("decision"),
+        decided_later: fields.decision("decided_later"),
     })
 }
 
@@ -329,7 +452,8 @@ fn record_of(item: Item) -> Result<Record, PortError> {
         id: fields.text("id")?,
         source: fields.text("source")?,
         subject: fields.optional_text("subject"),
-        occurred_at: fields.optional_text("occurred_at").and_then(|time| time.parse().ok()),
+        occurred_at: fields.occurred_at(),
+        published_at: fields.time("published_at").ok(),
         path: fields.text("path")?,
         call_ref: fields.optional_text("call_ref"),
         drift: match fields.0.remove("drift") {
@@ -338,7 +462,11 @@ fn record_of(item: Item) -> Result<Record, PortError> {
             }
             _ => Vec::new(),
         },
-        decision: fields.decision(),
+        // Version 1 compared whole bodies.
+        content_sha256: fields.optional_text("content_sha256").unwrap_or_else(|| stored.sha256.clone()),
+        conflict_of: fields.optional_text("conflict_of"),
+        held: false,
+        decision: fields.decision("decision"),
         reply: fields.number("reply")?,
         delivery_id: fields.text("delivery_id")?,
         trace_id: fields.optional_text("trace_id"),
@@ -387,9 +515,13 @@ impl Fields {
         Timestamp::from_millisecond(self.number(name)?).map_err(|_| unreadable(name))
     }
 
-    /// The decision. One that a newer version wrote cannot be repeated; the event goes on without.
-    fn decision(&mut self) -> Option<Decision> {
-        let text = self.optional_text("decision")?;
+    fn occurred_at(&mut self) -> Option<Timestamp> {
+        self.optional_text("occurred_at").and_then(|time| time.parse().ok())
+    }
+
+    /// A decision. One that a newer version wrote cannot be repeated; the event goes on without.
+    fn decision(&mut self, name: &'static str) -> Option<Decision> {
+        let text = self.optional_text(name)?;
         let decision = serde_json::from_str(&text).ok();
         if decision.is_none() {
             tracing::error!("a decision in the table cannot be read");

@@ -15,6 +15,7 @@
 
 pub mod budget;
 mod connect;
+mod directory;
 mod dynamodb;
 mod failure;
 pub mod gateway;
@@ -26,6 +27,7 @@ mod settings;
 mod sqs;
 mod start;
 
+pub use directory::DynamoDirectory;
 pub use dynamodb::DynamoStore;
 pub use reconcile::run_reconciler;
 pub use secrets::SecretVariables;

@@ -1,13 +1,16 @@
 //! One JSON line per delivery, with everything the person on call needs and nothing that has to be
 //! kept secret.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ingest::{Decision, Forwarding, Outcome, POLICY_ERROR, PortError, Report};
 use jiff::Timestamp;
 use serde::Serialize;
-use tracing::Level;
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
-use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::metrics::{self, Directive, Embedded, FAILURES, Metric, Unit};
@@ -17,6 +20,22 @@ use crate::{Environment, SettingsError};
 /// the SDK and the runtime log whole requests, bodies included.
 /// (A target is a prefix: without the colons, `aws` would be `aws_smithy_runtime` too.)
 const OUR_TARGETS: [&str; 3] = ["aws::", "ingest::", "verify::"];
+
+/// Whether the Runtime API has refused an answer since this was last set to false. The runtime does not tell
+/// its caller, it only logs an error.
+pub(crate) static REJECTED: AtomicBool = AtomicBool::new(false);
+
+/// Notes what the runtime says about answers.
+struct Rejections;
+
+impl<S: Subscriber> Layer<S> for Rejections {
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        let about = event.metadata();
+        if *about.level() == Level::ERROR && about.target() == "lambda_runtime::layers::api_client" {
+            REJECTED.store(true, Ordering::Relaxed);
+        }
+    }
+}
 
 /// Starts logging to standard output at the level that `AWS_LAMBDA_LOG_LEVEL` (set by Lambda from
 /// the function's logging configuration) or `LOG_LEVEL` names; `info` unless one does.
@@ -32,7 +51,7 @@ pub(crate) fn init(environment: &Environment) -> Result<(), SettingsError> {
         .with_span_list(false)
         .with_writer(BoxMakeWriter::new(std::io::stdout));
     let targets = targets(*level.as_ref().unwrap_or(&Level::INFO));
-    tracing_subscriber::registry().with(lines).with(targets).init();
+    tracing_subscriber::registry().with(lines).with(Rejections).with(targets).init();
     level.map(|_| ())
 }
 
@@ -66,6 +85,8 @@ struct Line<'a> {
     kind: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflict_of: Option<&'a str>,
     outcome: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
@@ -154,16 +175,18 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
     };
     let (reason, operation) = match &report.outcome {
         Outcome::Refused(refusal) => (Some(refusal.reason()), None),
-        Outcome::Unproven(error) => (Some("mismatch"), Some(error.operation)),
+        Outcome::Unproven { mismatch, secrets } => {
+            (Some(mismatch.reason()), secrets.as_ref().map(|error| error.operation))
+        }
         Outcome::Unavailable(error) => (None, Some(error.operation)),
         _ => (None, failure.map(|error| error.operation)),
     };
     let decided = match &report.outcome {
-        Outcome::Accepted { decision } => decision.as_ref(),
+        Outcome::Accepted { decision, .. } => decision.as_ref(),
         _ => None,
     };
     let decision = match &report.outcome {
-        Outcome::Duplicate { decision, .. } => decision.as_ref(),
+        Outcome::Duplicate { decision, .. } | Outcome::Conflict { decision } => decision.as_ref(),
         _ => decided,
     };
     // What failed about the secrets has been counted when it did.
@@ -200,6 +223,7 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         trace_id: report.trace_id.as_deref(),
         kind: report.kind,
         event_id: report.event_id.as_deref(),
+        conflict_of: report.conflict_of.as_deref(),
         outcome: report.outcome.name(),
         reason,
         detail: report.outcome.detail(),
@@ -229,11 +253,14 @@ fn milliseconds(start: Timestamp, end: Timestamp) -> f64 {
 
 fn level_of(report: &Report, forwarding_failed: bool) -> &'static str {
     match &report.outcome {
-        Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::Unproven(_) | Outcome::TooLarge => {
+        Outcome::Unavailable(_)
+        | Outcome::Misconfigured(_)
+        | Outcome::Unproven { secrets: Some(_), .. }
+        | Outcome::TooLarge => "ERROR",
+        Outcome::Accepted { decision: Some(decision), .. } if decision.reason() == Some(POLICY_ERROR) => {
             "ERROR"
         }
-        Outcome::Accepted { decision: Some(decision) } if decision.reason() == Some(POLICY_ERROR) => "ERROR",
-        Outcome::Accepted { .. } | Outcome::Duplicate { conflict: false, .. }
+        Outcome::Accepted { .. } | Outcome::Duplicate { restamped: None, .. }
             if !forwarding_failed && report.drift.is_empty() =>
         {
             "INFO"
@@ -244,7 +271,7 @@ fn level_of(report: &Report, forwarding_failed: bool) -> &'static str {
 
 #[cfg(test)]
 mod tests {
-    use ingest::Verdict;
+    use ingest::{Facts, Verdict};
     use serde_json::{Value, json};
     use verify::Refusal;
 
@@ -278,6 +305,7 @@ mod tests {
             status: 200,
             kind: Some("umaaas.test"),
             event_id: Some("w-1".into()),
+            conflict_of: None,
             drift: vec![],
             forwarding: None,
             trace_id: None,
@@ -303,7 +331,7 @@ mod tests {
         let accepted = Report {
             recorded_at: Some(report(Outcome::NotFound).replied_at),
             forwarding: Some(Forwarding::Settled),
-            ..report(Outcome::Accepted { decision: None })
+            ..report(Outcome::Accepted { decision: None, facts: Facts::default() })
         };
         assert_eq!(
             counted(&accepted),
@@ -329,21 +357,24 @@ mod tests {
         );
 
         let reject = Decision::new(Verdict::Reject { reason: "no_policy".into(), message: "…".into() });
-        let decided = report(Outcome::Accepted { decision: Some(reject.clone()) });
+        let decided = report(Outcome::Accepted { decision: Some(reject.clone()), facts: Facts::default() });
         assert_eq!(
             counted(&decided),
             format!("{delivered}; Decisions [umaaas reject]; DecisionLatency [umaaas]")
         );
         assert_eq!(logged(&decided).0["DecisionLatency"], 420.0, "from the gateway to the reply");
         // a repeated decision is not another one
-        let again = report(Outcome::Duplicate { decision: Some(reject), conflict: false });
+        let again = report(Outcome::Duplicate { decision: Some(reject), restamped: None });
         assert_eq!(counted(&again), "Deliveries [umaaas duplicate, umaaas umaaas.test duplicate]");
 
         let nameless = |outcome| Report { kind: None, event_id: None, ..report(outcome) };
         let refused = nameless(Outcome::Refused(Refusal::Missing { header: "x" }));
         assert_eq!(counted(&refused), "Deliveries [umaaas refused]; SignatureFailures [umaaas missing]");
-        let unproven = nameless(Outcome::Unproven(error("secrets")));
-        assert_eq!(counted(&unproven), "Deliveries [umaaas unproven]; SignatureFailures [umaaas mismatch]");
+        let mismatch = Refusal::Mismatch { header: "x" };
+        for secrets in [None, Some(error("secrets"))] {
+            let unproven = nameless(Outcome::Unproven { mismatch, secrets });
+            assert_eq!(counted(&unproven), "Deliveries [umaaas unproven]; SignatureFailures [umaaas mismatch]");
+        }
         let unavailable = nameless(Outcome::Unavailable(error("record")));
         assert_eq!(counted(&unavailable), "Deliveries [umaaas unavailable]; Failures [umaaas record]");
         assert_eq!(logged(&unavailable).0["detail"], "record failed: no answer");

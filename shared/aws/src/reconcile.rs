@@ -37,7 +37,7 @@ pub async fn run_reconciler(queues: &[(&'static str, &'static str)]) -> ExitCode
         async |environment| reconciler(environment, queues).await,
         |reconciler, event: LambdaEvent<Value>| async move {
             let summary = reconciler.run(stop_at(event.context.deadline())).await;
-            (report(&summary), std::future::ready(()))
+            (report(&summary), |_| std::future::ready(()))
         },
     )
     .await

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
@@ -16,7 +17,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use verify::{Secret, Secrets};
 
-use crate::budget::{Budget, SECRETS};
+use crate::budget::{self, Budget, SECRETS};
 use crate::failure::failure;
 use crate::{Environment, SettingsError, metrics};
 
@@ -93,7 +94,7 @@ impl ProviderSecrets {
     pub(crate) async fn load(&self, now: Timestamp) {
         if let Self::Managed(managed) = self {
             // What is wrong has been logged.
-            let _ = managed.current(now).await;
+            let _ = managed.current(now, SECRETS.total).await;
         }
     }
 }
@@ -108,17 +109,17 @@ impl ProviderSecrets {
 }
 
 impl SecretSource for ProviderSecrets {
-    async fn current(&self, now: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
         match self {
-            Self::Listed(secrets) => secrets.current(now).await,
-            Self::Managed(managed) => managed.current(now).await,
+            Self::Listed(secrets) => secrets.current(now, within).await,
+            Self::Managed(managed) => managed.current(now, within).await,
         }
     }
 
-    async fn reread(&self, now: Timestamp) -> Reread {
+    async fn reread(&self, now: Timestamp, within: Duration) -> Reread {
         match self {
-            Self::Listed(secrets) => secrets.reread(now).await,
-            Self::Managed(managed) => managed.reread(now).await,
+            Self::Listed(secrets) => secrets.reread(now, within).await,
+            Self::Managed(managed) => managed.reread(now, within).await,
         }
     }
 }
@@ -132,9 +133,9 @@ impl ManagedSecrets {
     }
 
     /// Reads them, whatever is known. What is known stays so when that fails.
-    async fn read(&self, now: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn read(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
         self.state().tried_at = Some(now);
-        let read = match self.get().await {
+        let read = match budget::within(within, "secrets", self.get()).await {
             Ok(Some(secrets)) => Ok(secrets),
             Ok(None) => Err(NoSecrets::Placeholder),
             Err(error) => Err(NoSecrets::Unavailable(error)),
@@ -167,12 +168,12 @@ impl ManagedSecrets {
     async fn renew(&self, now: Timestamp) {
         let due = {
             let state = self.state();
-            let tried = within(REREAD_AT_MOST_EVERY, state.tried_at, now);
-            !tried && !within(READ_EVERY - RENEW_BEFORE, state.read_at, now)
+            let tried = recent(REREAD_AT_MOST_EVERY, state.tried_at, now);
+            !tried && !recent(READ_EVERY - RENEW_BEFORE, state.read_at, now)
         };
         if due {
             // What is wrong has been logged.
-            let _ = self.read(now).await;
+            let _ = self.read(now, SECRETS.total).await;
         }
     }
 
@@ -189,23 +190,23 @@ impl ManagedSecrets {
 }
 
 impl SecretSource for ManagedSecrets {
-    async fn current(&self, now: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
         let (known, fresh, tried, placeholder) = {
             let state = self.state();
-            let fresh = within(READ_EVERY, state.read_at, now);
-            let tried = within(REREAD_AT_MOST_EVERY, state.tried_at, now);
+            let fresh = recent(READ_EVERY, state.read_at, now);
+            let tried = recent(REREAD_AT_MOST_EVERY, state.tried_at, now);
             (state.secrets.clone(), fresh, tried, state.placeholder)
         };
         match known {
             Some(known) if fresh || tried => Ok(known),
-            Some(known) => Ok(self.read(now).await.unwrap_or(known)),
+            Some(known) => Ok(self.read(now, within).await.unwrap_or(known)),
             None if tried && placeholder => Err(NoSecrets::Placeholder),
             None if tried => Err(NoSecrets::Unavailable(a_moment_ago())),
-            None => self.read(now).await,
+            None => self.read(now, within).await,
         }
     }
 
-    async fn reread(&self, now: Timestamp) -> Reread {
+    async fn reread(&self, now: Timestamp, within: Duration) -> Reread {
         let (known, read_at, tried_at) = {
             let state = self.state();
             (state.secrets.clone(), state.read_at, state.tried_at)
@@ -214,10 +215,10 @@ impl SecretSource for ManagedSecrets {
             // Read for this very delivery.
             return Reread::Same;
         }
-        if within(REREAD_AT_MOST_EVERY, tried_at, now) {
+        if recent(REREAD_AT_MOST_EVERY, tried_at, now) {
             return Reread::Unknown(a_moment_ago());
         }
-        match self.read(now).await {
+        match self.read(now, within).await {
             Ok(secrets) if known.as_ref() == Some(&secrets) => Reread::Same,
             Ok(secrets) => Reread::Changed(secrets),
             Err(NoSecrets::Placeholder) => {
@@ -240,7 +241,7 @@ fn a_moment_ago() -> PortError {
 }
 
 /// Whether a time lies less than `span` back.
-fn within(span: SignedDuration, time: Option<Timestamp>, now: Timestamp) -> bool {
+fn recent(span: SignedDuration, time: Option<Timestamp>, now: Timestamp) -> bool {
     time.is_some_and(|time| (SignedDuration::ZERO..span).contains(&now.duration_since(time)))
 }
 
@@ -310,8 +311,8 @@ mod tests {
         let now = Timestamp::from_second(1_700_000_000).unwrap();
         let span = SignedDuration::from_secs(2);
         for (ago, expected) in [(-1, false), (0, true), (1, true), (2, false), (3, false)] {
-            assert_eq!(within(span, Some(now - SignedDuration::from_secs(ago)), now), expected, "{ago}");
+            assert_eq!(recent(span, Some(now - SignedDuration::from_secs(ago)), now), expected, "{ago}");
         }
-        assert!(!within(span, None, now));
+        assert!(!recent(span, None, now));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::process::ExitCode;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
@@ -9,8 +10,8 @@ use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider as Tls;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use ingest::{Provider, Receiver};
-use jiff::Timestamp;
+use ingest::{Provider, Receiver, Report};
+use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::tower::util::MapFutureLayer;
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
@@ -18,7 +19,7 @@ use serde::de::DeserializeOwned;
 
 use crate::gateway::{GatewayEvent, GatewayResponse};
 use crate::secrets::{ProviderSecrets, SecretVariables};
-use crate::{DynamoStore, Environment, SettingsError, SqsSink, budget, log};
+use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, log};
 
 /// Runs one provider's function until Lambda ends it. A wrong environment is logged and ends the
 /// process, which Lambda reports as a failed start.
@@ -33,9 +34,10 @@ pub async fn run<P: Provider + 'static>(
             let GatewayEvent { mut request, format } = event.payload;
             request.trace_id = event.context.xray_trace_id.as_deref().and_then(trace_root);
             let (reply, received) = receiver.receive(request, delivery_id.clone()).await;
-            let rest = async move {
+            let rest = move |answer: Posted| async move {
+                let confirmed = answer.is_in_time(received.report());
                 let renewed = receiver.secrets.renew(Timestamp::now());
-                let (report, ()) = tokio::join!(receiver.finish(received), renewed);
+                let (report, ()) = tokio::join!(receiver.finish(received, confirmed), renewed);
                 log::delivery(P::NAME, &delivery_id, &report);
             };
             (GatewayResponse { reply, format }, rest)
@@ -50,12 +52,13 @@ async fn receiver<P: Provider>(
     environment: &Environment,
     secrets: SecretVariables,
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
-) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink>, SettingsError> {
+) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink, DynamoDirectory>, SettingsError> {
     let queue_url = environment.required("QUEUE_URL", "the URL of the provider's SQS queue")?;
     let config = sdk_config(environment)?;
     let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, secrets)?;
     let store = DynamoStore::from_environment(environment, &config)?;
     let sink = SqsSink::new(&config, queue_url, budget::FORWARD);
+    let directory = DynamoDirectory::from_environment(environment, &config, P::NAME);
     let connect = environment.flag("CONNECT_AT_START", true)?;
     let ready = async {
         let connections = async {
@@ -67,7 +70,7 @@ async fn receiver<P: Provider>(
     };
     // The provider's own part is computation: it goes on while the others wait for answers.
     let (_, provider) = tokio::join!(ready, async { provider(environment) });
-    Ok(Receiver { provider: provider?, secrets, store, sink, clock: Timestamp::now })
+    Ok(Receiver { provider: provider?, secrets, store, sink, directory, clock: Timestamp::now })
 }
 
 /// The id of a trace, from the header that says more about it (`Root=1-...;Parent=...;Sampled=1`).
@@ -78,16 +81,41 @@ fn trace_root(header: &str) -> Option<String> {
     fits.then(|| root.to_owned())
 }
 
+/// What became of an answer when it was posted.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Posted {
+    /// Whether Lambda took it.
+    taken: bool,
+    /// When that was known.
+    at: Timestamp,
+}
+
+impl Posted {
+    /// Whether the answer to a delivery has left in time for its provider, as far as we can know: Lambda took
+    /// it, and the gateway's time for the request was less than [`PROVIDER_DEADLINE`](budget::PROVIDER_DEADLINE)
+    /// ago. By a clock that differs from the gateway's that is not known.
+    fn is_in_time(self, report: &Report) -> bool {
+        let under_way = report.reached_gateway_at.unwrap_or(report.received_at).duration_until(self.at);
+        self.taken
+            && under_way >= -CLOCKS_DIFFER
+            && under_way.unsigned_abs() <= budget::PROVIDER_DEADLINE
+    }
+}
+
+/// How far two clocks of one region may differ and still be right: both are kept to milliseconds.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(1);
+
 /// Reads the environment, builds what the function needs from it, and hands it every event. What
 /// `handle` returns is the answer, and what is to be done when the answer has left.
-pub(crate) async fn serve<T, Event, Answer, Handled, After>(
+pub(crate) async fn serve<T, Event, Answer, Handled, Rest, After>(
     build: impl AsyncFnOnce(&Environment) -> Result<T, SettingsError>,
     handle: impl Fn(Arc<T>, LambdaEvent<Event>) -> Handled,
 ) -> ExitCode
 where
     Event: DeserializeOwned,
     Answer: Serialize,
-    Handled: Future<Output = (Answer, After)>,
+    Handled: Future<Output = (Answer, Rest)>,
+    Rest: FnOnce(Posted) -> After + Send + 'static,
     After: Future<Output = ()> + Send + 'static,
 {
     let environment = Environment::of_process();
@@ -131,23 +159,29 @@ where
 /// the sender does not wait, and nothing is lost to a freeze. One event is handled at a time, so there is
 /// one thing to do at the most.
 #[derive(Clone, Default)]
-struct AfterAnswer(Arc<Mutex<Option<Rest>>>);
+struct AfterAnswer(Arc<Mutex<Option<ToDo>>>);
 
-type Rest = Pin<Box<dyn Future<Output = ()> + Send>>;
+type ToDo = Box<dyn FnOnce(Posted) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
 impl AfterAnswer {
-    fn set(&self, rest: impl Future<Output = ()> + Send + 'static) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::pin(rest));
+    fn set<After: Future<Output = ()> + Send + 'static>(
+        &self,
+        rest: impl FnOnce(Posted) -> After + Send + 'static,
+    ) {
+        let rest: ToDo = Box::new(|posted| Box::pin(rest(posted)));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
     }
 
     /// Waits until the answer is posted, then does the rest.
-    async fn run_after<Posted: Future>(self, posted: Posted) -> Posted::Output {
-        let posted = posted.await;
+    async fn run_after<T, E>(self, posting: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        log::REJECTED.store(false, Ordering::Relaxed);
+        let result = posting.await;
+        let taken = result.is_ok() && !log::REJECTED.load(Ordering::Relaxed);
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(rest) = rest {
-            rest.await;
+            rest(Posted { taken, at: Timestamp::now() }).await;
         }
-        posted
+        result
     }
 }
 

@@ -22,7 +22,7 @@ fn envelope(criterion: &mut Criterion) {
         });
         let record = record(event.clone());
         group.bench_function(BenchmarkId::new("Message::new", bytes), |bench| {
-            bench.iter(|| Message::new(black_box(&record)));
+            bench.iter(|| Message::new(black_box(&record, true)));
         });
     }
 }
@@ -35,9 +35,11 @@ fn event(body: &str) -> Event {
         source: "/umaaas/test-webhook",
         subject: None,
         occurred_at: Some(Timestamp::UNIX_EPOCH),
+        published_at: None,
         path: "/umaaas".into(),
         call_ref: None,
         drift: Vec::new(),
+        content_sha256: ingest::sha256_hex(body.as_bytes()),
         payload: verified(body).payload(),
     }
 }

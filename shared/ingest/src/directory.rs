@@ -5,6 +5,8 @@ use std::fmt;
 use std::future::Future;
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::PortError;
 
 /// What a payment asks about its receiver.
@@ -27,7 +29,7 @@ pub struct RequestedField {
 
 /// Facts about one receiver, by name. They are personal data: they go into one reply and nowhere else.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Facts(pub BTreeMap<String, String>);
+pub struct Facts(pub BTreeMap<String, Value>);
 
 impl fmt::Debug for Facts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -24,12 +24,17 @@ pub struct Event {
     pub subject: Option<String>,
     /// When it happened, by the provider's clock.
     pub occurred_at: Option<Timestamp>,
+    /// When the provider sent this delivery, where a header says so.
+    pub published_at: Option<Timestamp>,
     /// The path it was posted to.
     pub path: String,
     /// The sender's reference for the call, where its protocol has one.
     pub call_ref: Option<String>,
     /// Where the body departs from the documented schema.
     pub drift: Vec<Drift>,
+    /// Hex SHA-256 of what a redelivery of the same event repeats. Under one key, another content is a
+    /// conflict.
+    pub content_sha256: String,
     /// The body, byte for byte.
     pub payload: Verified<Bytes>,
 }
@@ -47,6 +52,9 @@ pub struct Decision {
     /// Hex SHA-256 of the text of the policies that were in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub policy_hash: Option<String>,
+    /// The facts about the receiver that went into the reply, by name; never their values.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub supplied: Vec<String>,
     /// How many microseconds deciding took. Set by the path, which has the clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub micros: Option<u32>,
@@ -80,7 +88,16 @@ impl Decision {
     /// A decision that no policy made.
     #[must_use]
     pub fn new(verdict: Verdict) -> Self {
-        Self { verdict, policies: Vec::new(), policy_hash: None, micros: None }
+        Self { verdict, policies: Vec::new(), policy_hash: None, supplied: Vec::new(), micros: None }
+    }
+
+    /// Whether the provider takes no other decision about the payment after this one.
+    #[must_use]
+    pub fn is_final(&self) -> bool {
+        match self.verdict {
+            Verdict::Approve | Verdict::Reject { .. } => true,
+            Verdict::RequestInformation { .. } => false,
+        }
     }
 
     /// The verdict in one word, as it stands in messages, replies and logs.
@@ -136,6 +153,14 @@ pub fn sha256_hex(bytes: &[u8]) -> String {
     hex::encode(Sha256::digest(bytes))
 }
 
+/// The SHA-256 of a document without one range of its bytes, in lower-case hexadecimal.
+pub(crate) fn sha256_hex_without(document: &[u8], range: std::ops::Range<usize>) -> String {
+    let mut hash = Sha256::new();
+    hash.update(&document[..range.start]);
+    hash.update(&document[range.end..]);
+    hex::encode(hash.finalize())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -167,6 +192,7 @@ mod tests {
             let explained = Decision {
                 policies: vec!["restricted-jurisdiction".into()],
                 policy_hash: Some("00ff".into()),
+                supplied: vec!["NATIONALITY".into()],
                 micros: Some(41),
                 ..bare.clone()
             };

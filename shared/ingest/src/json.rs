@@ -8,9 +8,12 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::Range;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use crate::event::{sha256_hex, sha256_hex_without};
 
 /// One level of a JSON object, its values unread.
 #[derive(Debug)]
@@ -51,10 +54,42 @@ impl<'a> Object<'a> {
         Self::parse(self.get(name)?.get().as_bytes())
     }
 
+    /// All values of a field, in order of appearance: more than one when its name is there more than once.
+    pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a RawValue> + 's {
+        self.fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| *value)
+    }
+
+    /// All fields, in order of appearance.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &'a RawValue)> {
+        self.fields.iter().map(|(name, value)| (name.as_ref(), *value))
+    }
+
+    /// Hex SHA-256 of the document that this object was parsed from, without the bytes of one field's value:
+    /// what is left is the same in documents that differ in that value alone. A field that is not there
+    /// exactly once is not left out.
+    #[must_use]
+    pub fn sha256_hex_without(&self, document: &[u8], name: &str) -> String {
+        let mut values = self.all(name);
+        match (values.next(), values.next()) {
+            (Some(value), None) => match position(document, value.get()) {
+                Some(range) => sha256_hex_without(document, range),
+                None => sha256_hex(document),
+            },
+            _ => sha256_hex(document),
+        }
+    }
+
     /// The names of all fields, in order of appearance.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.fields.iter().map(|(name, _)| name.as_ref())
     }
+}
+
+/// Where a part that was borrowed from a document stands in it.
+fn position(document: &[u8], part: &str) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(document.as_ptr().addr())?;
+    let end = start.checked_add(part.len())?;
+    (document.get(start..end)? == part.as_bytes()).then_some(start..end)
 }
 
 /// Whether a JSON value is written as an integer: no fraction, no exponent.
@@ -158,6 +193,41 @@ mod tests {
         assert_eq!(object.text("id").as_deref(), Some("last"));
         let object = Object::parse(br#"{"id":"first","id":null}"#).unwrap();
         assert_eq!(object.text("id"), None);
+    }
+
+    #[test]
+    fn a_digest_leaves_one_value_out() {
+        let digest = |document: &str| {
+            let document = document.as_bytes();
+            Object::parse(document).unwrap().sha256_hex_without(document, "timestamp")
+        };
+        let plain = digest(r#"{"a":1,"timestamp":"t"}"#);
+        for same in [
+            r#"{"a":1,"timestamp":"another time"}"#,
+            r#"{"a":1,"timestamp":5}"#,
+            r#"{"a":1,"timestamp":{"timestamp":"t"}}"#,
+            r#"{"a":1,"timestamp":null}"#,
+        ] {
+            assert_eq!(digest(same), plain, "{same}");
+        }
+        for other in [
+            r#"{"a":2,"timestamp":"t"}"#,
+            r#"{"a":1,"timestamp": "t"}"#,
+            r#"{"timestamp":"t","a":1}"#,
+            r#"{"a":1,"timestamp":"t","timestamp":"t"}"#,
+            r#"{"a":1,"timestamp":"u","timestamp":"t"}"#,
+            r#"{"a":1,"Timestamp":"t"}"#,
+            r#"{"a":1,"b":{"timestamp":"t"}}"#,
+            r#"{"a":1}"#,
+        ] {
+            assert_ne!(digest(other), plain, "{other}");
+        }
+        // the name is compared unescaped, and the bytes outside the value count as they are
+        let escaped = digest(r#"{"a":1,"\u0074imestamp":"t"}"#);
+        assert_eq!(escaped, digest(r#"{"a":1,"\u0074imestamp":"u"}"#));
+        assert_ne!(escaped, plain);
+        // a value is left out where it stands, not where the same bytes stand before it
+        assert_ne!(digest(r#"{"a":"t","timestamp":"t"}"#), digest(r#"{"a":"u","timestamp":"t"}"#));
     }
 
     #[test]

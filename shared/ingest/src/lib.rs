@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `path` | the steps, in order; the [`Provider`] that answers them |
 //! | `event` | what happened: [`Event`]; what we decided: [`Decision`] |
+//! | `deadline` | until when a delivery has to be answered: [`Deadline`] |
 //! | `directory` | what a payment asks about its receiver, and the port that knows it: [`Directory`] |
 //! | `json`, `schema` | reading a body without ever refusing it, and reporting [`Drift`] from what is documented |
 //! | `record` | what is stored about an event, and what finding an earlier one means |
@@ -15,6 +16,7 @@
 //! It excludes everything that knows AWS, HTTP servers or the time of day: those pass in requests,
 //! ports and a clock.
 
+mod deadline;
 mod directory;
 mod event;
 mod json;
@@ -27,16 +29,19 @@ mod record;
 mod reply;
 pub mod schema;
 
+pub use deadline::{Arrival, Deadline, FOR_RECORD, REPLY_WITHIN};
 pub use directory::{Directory, Facts, RequestedFacts, RequestedField};
 pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, epoch_time, sha256_hex};
 pub use json::Object;
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
-pub use path::{Forwarding, Provider, Received, Receiver, Report, Request};
-pub use ports::{Backlog, BatchSink, NoSecrets, PortError, Reread, SecretSource, Sink, Store};
+pub use path::{
+    Forwarding, Identified, Provider, RECEIVER_INFO_UNAVAILABLE, Received, Receiver, Report, Request,
+};
+pub use ports::{Backlog, Base, BatchSink, NoSecrets, PortError, Reread, SecretSource, Sink, Store};
 pub use reconcile::{Reconciler, Summary};
 pub use record::{
-    DUE_AFTER, Due, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded, State, StoredPayload,
-    VERSION,
+    Conflicts, DUE_AFTER, Due, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded, RecordedDecision,
+    Repetition, State, StoredPayload, VERSION,
 };
-pub use reply::{Outcome, RETRY_AFTER_SECONDS, Reply};
+pub use reply::{Outcome, RETRY_AFTER_SECONDS, Reply, Restamped};
 pub use schema::Drift;

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Backlog, BatchSink, Due, Earlier, Message, PortError, Record, Recorded, Sink, State, Store};
+use crate::{
+    Backlog, Base, BatchSink, Decision, Directory, Due, Earlier, Facts, Message, PortError, Record, Recorded,
+    RecordedDecision, Sink, State, Store,
+};
 
 /// A store in memory.
 #[derive(Debug)]
@@ -26,6 +30,41 @@ pub struct Item {
     pub expires_at: Option<Timestamp>,
     /// From when on it is left behind, while it is pending.
     pub due_at: Option<Timestamp>,
+    /// The final decision about a conflict with it.
+    pub decided_later: Option<Decision>,
+    /// Whether its reply is known to have left in time, once that was noted.
+    pub reply_confirmed: Option<bool>,
+}
+
+impl Item {
+    fn new(record: &Record) -> Self {
+        let pending = !record.held;
+        Self {
+            record: record.clone(),
+            state: if pending { State::Pending } else { State::Conflict },
+            expires_at: None,
+            due_at: pending.then(|| record.due_at()),
+            decided_later: None,
+            reply_confirmed: None,
+        }
+    }
+
+    /// Whether its key is free for a record of this time.
+    fn is_over(&self, now: Timestamp) -> bool {
+        self.state == State::Forwarded && self.expires_at.is_some_and(|expiry| expiry < now)
+    }
+
+    fn earlier(&self) -> Earlier {
+        let record = &self.record;
+        Earlier {
+            delivery_id: record.delivery_id.clone(),
+            payload_sha256: record.stored.sha256.clone(),
+            content_sha256: Some(record.content_sha256.clone()),
+            occurred_at: record.occurred_at,
+            decision: record.decision.clone(),
+            decided_later: self.decided_later.clone(),
+        }
+    }
 }
 
 impl MemoryStore {
@@ -50,46 +89,42 @@ impl MemoryStore {
 }
 
 impl Store for MemoryStore {
-    async fn record(&self, record: &Record) -> Result<Recorded, PortError> {
-        let new = Item {
-            record: record.clone(),
-            state: State::Pending,
-            expires_at: None,
-            due_at: Some(record.due_at()),
-        };
+    async fn record(&self, record: &Record, _within: Duration) -> Result<Recorded, PortError> {
+        let now = record.received_at;
         match self.items().entry(record.key.clone()) {
-            Entry::Vacant(free) => {
-                free.insert(new);
-                Ok(Recorded::First)
+            Entry::Occupied(taken) if !taken.get().is_over(now) => {
+                Ok(Recorded::Before(taken.get().earlier()))
             }
-            Entry::Occupied(mut taken) => {
-                let item = taken.get();
-                let expired = item.expires_at.is_some_and(|expiry| expiry < record.received_at);
-                if item.state == State::Forwarded && expired {
-                    taken.insert(new);
-                    return Ok(Recorded::First);
-                }
-                Ok(record.after(Earlier {
-                    delivery_id: item.record.delivery_id.clone(),
-                    payload_sha256: item.record.stored.sha256.clone(),
-                    decision: item.record.decision.clone(),
-                }))
+            free => {
+                free.insert_entry(Item::new(record));
+                Ok(Recorded::Now)
             }
         }
     }
 
-    async fn keep_conflict(&self, record: &Record) -> Result<(), PortError> {
-        let expires_at = self.expiry(record.received_at);
-        self.items().entry(record.conflict_key()).or_insert_with(|| Item {
-            record: record.clone(),
-            state: State::Conflict,
-            expires_at,
-            due_at: None,
-        });
-        Ok(())
+    async fn record_decision(
+        &self,
+        conflict: &Record,
+        base: &Base<'_>,
+        _within: Duration,
+    ) -> Result<RecordedDecision, PortError> {
+        let mut items = self.items();
+        let taken = items.get(&conflict.key).filter(|item| !item.is_over(conflict.received_at));
+        let before = taken.map(Item::earlier);
+        let seen = |item: &&mut Item| item.record.delivery_id == base.delivery_id;
+        let Some(item) = items.get_mut(base.key).filter(seen) else {
+            return Err(PortError::new("record a conflict", "the record it conflicts with is another now"));
+        };
+        let decided = item.decided_later.clone();
+        if before.is_some() || decided.is_some() {
+            return Ok(RecordedDecision::Not { before, decided });
+        }
+        item.decided_later = conflict.decision.clone().filter(Decision::is_final);
+        items.insert(conflict.key.clone(), Item::new(conflict));
+        Ok(RecordedDecision::Now)
     }
 
-    async fn settle(&self, record: &Record, now: Timestamp) -> Result<(), PortError> {
+    async fn settle(&self, record: &Record, reply_confirmed: bool, now: Timestamp) -> Result<(), PortError> {
         let expires_at = self.expiry(now);
         if let Some(item) = self.items().get_mut(&record.key)
             && item.state == State::Pending
@@ -98,6 +133,7 @@ impl Store for MemoryStore {
             item.state = State::Forwarded;
             item.expires_at = expires_at;
             item.due_at = None;
+            item.reply_confirmed = Some(reply_confirmed);
         }
         Ok(())
     }
@@ -148,6 +184,24 @@ impl Backlog for MemoryStore {
             item.due_at = Some(to);
         }
         Ok(())
+    }
+}
+
+/// A directory in memory: the facts of each user.
+#[derive(Clone, Debug, Default)]
+pub struct MemoryDirectory(pub BTreeMap<String, Facts>);
+
+impl Directory for MemoryDirectory {
+    async fn facts(
+        &self,
+        user: &str,
+        names: &[&str],
+        _within: Duration,
+    ) -> Result<Option<Facts>, PortError> {
+        Ok(self.0.get(user).map(|facts| {
+            let asked = facts.0.iter().filter(|(name, _)| names.contains(&name.as_str()));
+            Facts(asked.map(|(name, value)| (name.clone(), value.clone())).collect())
+        }))
     }
 }
 

@@ -14,13 +14,13 @@ use crate::{Decision, Record, Verdict};
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
 /// What is kept free of [`MAX_MESSAGE_BYTES`] for the message attributes: three names and types,
-/// two short values and an id of at most 512 bytes.
+/// two short values and an id of at most 529 bytes (512, and what tells a conflict apart).
 const ATTRIBUTE_BYTES: usize = 1024;
 
 /// The first time that RFC 3339 can write. An earlier one is nonsense, and stays in the body.
 const YEAR_ZERO: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
-/// One message. The same record always makes the same message.
+/// One message. The same record always makes the same message, but for `replyconfirmed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The envelope.
@@ -47,12 +47,18 @@ struct Envelope<'a> {
     time: Option<String>,
     datacontenttype: &'static str,
     receivedat: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    publishedat: Option<String>,
     deliveryid: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     traceid: Option<&'a str>,
     path: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     callref: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    conflictof: Option<&'a str>,
+    reply: u16,
+    replyconfirmed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     decision: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -70,9 +76,10 @@ struct Envelope<'a> {
 }
 
 impl Message {
-    /// The message about a recorded event.
+    /// The message about a recorded event. `reply_confirmed` says whether its reply is known to have left in
+    /// time: Lambda took it within 5 seconds of the gateway's request time.
     #[must_use]
-    pub fn new(record: &Record) -> Self {
+    pub fn new(record: &Record, reply_confirmed: bool) -> Self {
         let decision = record.decision.as_ref();
         let fields = match decision.map(|decision| &decision.verdict) {
             Some(Verdict::RequestInformation { required_fields }) => Some(required_fields.join(",")),
@@ -85,13 +92,17 @@ impl Message {
             source: &record.source,
             kind: &record.kind,
             subject: record.subject.as_deref(),
-            time: record.occurred_at.filter(|time| *time >= YEAR_ZERO).map(|time| time.to_string()),
+            time: record.occurred_at.and_then(written),
             datacontenttype: "application/json",
             receivedat: record.received_at.to_string(),
+            publishedat: record.published_at.and_then(written),
             deliveryid: &record.delivery_id,
             traceid: record.trace_id.as_deref(),
             path: &record.path,
             callref: record.call_ref.as_deref(),
+            conflictof: record.conflict_of.as_deref(),
+            reply: record.reply,
+            replyconfirmed: reply_confirmed,
             decision: decision.map(Decision::name),
             decisionreason: decision.and_then(Decision::reason),
             requiredfields: fields,
@@ -123,6 +134,11 @@ impl Message {
             self.attributes.iter().map(|(name, value)| name.len() + "String".len() + value.len());
         self.body.len() + attributes.sum::<usize>()
     }
+}
+
+/// A time in RFC 3339, where that can write it.
+fn written(time: Timestamp) -> Option<String> {
+    (time >= YEAR_ZERO).then(|| time.to_string())
 }
 
 /// Puts the body into the envelope: as it is; in base64 where SQS would refuse its characters; in

@@ -2,13 +2,17 @@
 //! done once the reply has left, [`Receiver::finish`]. The first reads top to bottom in
 //! [`Receiver::deliver`], and each step changes the type of what it handles.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
 use verify::{Delivery, Refusal, Secrets, Verified};
 
 use crate::{
-    Decision, Event, Message, Outcome, PortError, Record, Recorded, Reply, Reread, SecretSource, Sink, Store,
+    Arrival, Base, Conflicts, Deadline, Decision, Directory, Earlier, Event, Facts, Message, Outcome,
+    PortError, Record, Recorded, RecordedDecision, Repetition, Reply, RequestedFacts, Reread, Restamped,
+    SecretSource, Sink, Store, Verdict,
 };
 
 /// An HTTP request as the gateway passed it on.
@@ -30,8 +34,14 @@ pub struct Request {
 
 /// What a provider has to say about itself. Each provider crate implements it once.
 pub trait Provider: Send + Sync {
-    /// Its name in logs and metrics.
+    /// Its name in logs and metrics; also the first segment of its paths.
     const NAME: &'static str;
+
+    /// What becomes of an event whose key is taken by another content.
+    const CONFLICTS: Conflicts;
+
+    /// A payment that waits for approval, as far as it could be read.
+    type Payment: Send + Sync;
 
     /// Whether one of its webhooks lives at this path.
     fn serves(&self, path: &str) -> bool;
@@ -42,22 +52,38 @@ pub trait Provider: Send + Sync {
     /// The outcome, when the sender is not proven.
     fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome>;
 
-    /// Finds out which event a delivery is about.
+    /// Finds out which event a delivery is about, and whether it asks for a decision.
     ///
     /// # Errors
     /// The outcome, when it is about none.
-    fn identify(&self, delivery: &Verified<Delivery>, now: Timestamp) -> Result<Event, Outcome>;
+    fn identify(
+        &self,
+        delivery: &Verified<Delivery>,
+        arrival: Arrival,
+    ) -> Result<Identified<Self::Payment>, Outcome>;
 
-    /// Decides about a payment that waits for approval; every other event needs no decision.
-    fn decide(&self, event: &Event) -> Option<Decision>;
+    /// Decides about a payment that waits for approval.
+    fn decide(&self, payment: &Self::Payment) -> Decision;
+
+    /// What has to be known about the receiver of a payment before its approval can be answered.
+    fn requested<'a>(&self, payment: &'a Self::Payment) -> Option<&'a RequestedFacts>;
 
     /// The table of replies.
     fn reply(&self, outcome: &Outcome) -> Reply;
 }
 
+/// An event, and what it asks us.
+#[derive(Debug)]
+pub struct Identified<P> {
+    /// The event.
+    pub event: Event,
+    /// The payment to decide about. Only an event without one can be accepted undecided.
+    pub payment: Option<P>,
+}
+
 /// Receives the deliveries of one provider.
 #[derive(Debug)]
-pub struct Receiver<P, K, S, Q> {
+pub struct Receiver<P, K, S, Q, D> {
     /// Whose deliveries these are.
     pub provider: P,
     /// What the provider signs with.
@@ -66,6 +92,8 @@ pub struct Receiver<P, K, S, Q> {
     pub store: S,
     /// Where messages go.
     pub sink: Q,
+    /// What knows facts about the receivers of payments.
+    pub directory: D,
     /// The time of day.
     pub clock: fn() -> Timestamp,
 }
@@ -82,6 +110,8 @@ pub struct Report {
     pub kind: Option<&'static str>,
     /// The event's id, once identified.
     pub event_id: Option<String>,
+    /// Of a conflict: the id of the event whose key it has.
+    pub conflict_of: Option<String>,
     /// Departures from the documented schema, once identified.
     pub drift: Vec<String>,
     /// What became of the message, once recorded.
@@ -102,6 +132,9 @@ pub struct Report {
     pub finished_at: Timestamp,
 }
 
+/// The reason of a rejection because the approval would have lacked facts about the receiver that it must bring.
+pub const RECEIVER_INFO_UNAVAILABLE: &str = "receiver_info_unavailable";
+
 /// A delivery that has its reply, and what is still to be done about it.
 #[derive(Debug)]
 #[must_use = "what was recorded is still to be forwarded"]
@@ -109,6 +142,14 @@ pub struct Received {
     report: Report,
     /// What this delivery recorded: the queue has yet to get it.
     recorded: Option<Record>,
+}
+
+impl Received {
+    /// What is known so far.
+    #[must_use]
+    pub fn report(&self) -> &Report {
+        &self.report
+    }
 }
 
 /// What became of a recorded event's message.
@@ -124,7 +165,7 @@ pub enum Forwarding {
     Overdue,
 }
 
-impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
+impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, K, S, Q, D> {
     /// Takes one request as far as its reply. Of what it needs from outside, a reply waits for the record
     /// alone.
     pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Received) {
@@ -134,6 +175,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
             status: 0,
             kind: None,
             event_id: None,
+            conflict_of: None,
             drift: Vec::new(),
             forwarding: None,
             trace_id: request.trace_id.clone(),
@@ -145,7 +187,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
             finished_at: received_at,
         };
         let mut received = Received { report, recorded: None };
-        let outcome = self.deliver(request, delivery_id, received_at, &mut received).await;
+        let outcome = self.deliver(request, delivery_id, &mut received).await;
         let outcome = outcome.unwrap_or_else(|refused| refused);
         let reply = self.provider.reply(&outcome);
         received.report.status = reply.status;
@@ -156,10 +198,11 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
 
     /// Does the rest: sends the message of what was recorded, and settles the record. Whatever fails here,
     /// or never happens because the function ends, leaves the record pending, where it will be found.
-    pub async fn finish(&self, received: Received) -> Report {
+    /// `reply_confirmed` is what [`Message::new`] says of it.
+    pub async fn finish(&self, received: Received, reply_confirmed: bool) -> Report {
         let Received { mut report, recorded } = received;
         if let Some(record) = recorded {
-            report.forwarding = Some(self.forward(&record).await);
+            report.forwarding = Some(self.forward(&record, reply_confirmed).await);
         }
         report.finished_at = (self.clock)();
         report
@@ -171,42 +214,97 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
         &self,
         request: Request,
         delivery_id: String,
-        received_at: Timestamp,
         received: &mut Received,
     ) -> Result<Outcome, Outcome> {
         let report = &mut received.report;
+        let arrival = report.arrival();
+        let deadline = arrival.deadline();
         let delivery: Delivery = self.accept(request)?;
-        let delivery: Verified<Delivery> = self.verify(delivery, received_at).await?;
-        let event: Event = self.provider.identify(&delivery, received_at)?;
+        let delivery: Verified<Delivery> = self.verify(delivery, deadline).await?;
+        let Identified { event, payment } = self.provider.identify(&delivery, arrival)?;
         report.identified(&event);
-        let decision: Option<Decision> = self.decide(&event);
+        let decision: Option<Decision> = payment.as_ref().map(|payment| self.decide(payment));
+        let (decision, facts) = self.supply(decision, payment.as_ref(), deadline).await;
 
-        let accepted = Outcome::Accepted { decision: decision.clone() };
+        let accepted = Outcome::Accepted { decision: decision.clone(), facts };
         let status = self.provider.reply(&accepted).status;
-        let record = Record::new(event, decision, status, delivery_id, received_at)
+        let record = Record::new(event, decision, status, delivery_id, arrival.received_at)
             .ok_or(Outcome::TooLarge)?
             .traced(report.trace_id.clone());
-        let recorded = self.store.record(&record).await.map_err(Outcome::Unavailable)?;
+        let recorded = self.store.record(&record, self.left(deadline)?).await.map_err(Outcome::Unavailable)?;
         report.recorded_at = Some((self.clock)());
 
-        match recorded {
-            Recorded::First => {
-                received.recorded = Some(record);
-                Ok(accepted)
+        if let Recorded::Before(earlier) = recorded {
+            match record.repeats(&earlier) {
+                Repetition::Ours => {}
+                Repetition::Redelivery { restamped } => {
+                    return Ok(duplicate(&record, &earlier, restamped, earlier.final_decision()));
+                }
+                Repetition::Conflict => {
+                    return self.conflict(record, &earlier, accepted, deadline, received).await;
+                }
             }
-            Recorded::Duplicate { decision } => Ok(Outcome::Duplicate { decision, conflict: false }),
-            Recorded::Conflict { decision } => {
-                self.store.keep_conflict(&record).await.map_err(Outcome::Unavailable)?;
-                Ok(Outcome::Duplicate { decision, conflict: true })
+        }
+        received.recorded = Some(record);
+        Ok(accepted)
+    }
+
+    /// An event whose key is taken by another one. It is recorded under a key of its own, and answered as a
+    /// duplicate; but a payment is decided in its own right, as `accepted` says, while there is no final
+    /// decision under the key.
+    async fn conflict(
+        &self,
+        event: Record,
+        earlier: &Earlier,
+        accepted: Outcome,
+        deadline: Deadline,
+        received: &mut Received,
+    ) -> Result<Outcome, Outcome> {
+        let conflict = Record { held: P::CONFLICTS == Conflicts::Hold, ..event.as_conflict() };
+        received.report.conflicts(&conflict);
+        let mut decided = earlier.final_decision().cloned();
+        if conflict.decision.is_some() && decided.is_none() {
+            let base = Base { key: &event.key, delivery_id: &earlier.delivery_id };
+            let recorded = self.store.record_decision(&conflict, &base, self.left(deadline)?).await;
+            match recorded.map_err(Outcome::Unavailable)? {
+                RecordedDecision::Now => {
+                    received.recorded = Some(conflict);
+                    return Ok(accepted);
+                }
+                RecordedDecision::Not { before: Some(before), decided } => {
+                    return Ok(match conflict.repeats(&before) {
+                        Repetition::Ours => {
+                            received.recorded = Some(conflict);
+                            accepted
+                        }
+                        repetition => duplicate(&conflict, &before, repetition.restamped(), decided.as_ref()),
+                    });
+                }
+                RecordedDecision::Not { before: None, decided: final_decision } => decided = final_decision,
+            }
+        }
+
+        let asks = conflict.decision.is_some();
+        let answered = Outcome::Conflict { decision: decided.clone().filter(|_| asks) };
+        let reply = self.provider.reply(&answered).status;
+        let conflict = Record { decision: None, reply, ..conflict };
+        let recorded = self.store.record(&conflict, self.left(deadline)?).await;
+        match recorded.map_err(Outcome::Unavailable)? {
+            Recorded::Before(before) if conflict.repeats(&before) != Repetition::Ours => {
+                let restamped = conflict.repeats(&before).restamped();
+                Ok(duplicate(&event, &before, restamped, decided.as_ref()))
+            }
+            Recorded::Now | Recorded::Before(_) => {
+                received.recorded = Some(conflict).filter(|conflict| !conflict.held);
+                Ok(answered)
             }
         }
     }
 
     /// Request to delivery: the right path and method, and a body whose bytes are the signed ones.
     fn accept(&self, request: Request) -> Result<Delivery, Outcome> {
-        if !self.provider.serves(&request.path) {
-            return Err(Outcome::NotFound);
-        }
+        let path =
+            route(&request.path, P::NAME, |path| self.provider.serves(path)).ok_or(Outcome::NotFound)?;
         if request.method != Method::POST {
             return Err(Outcome::MethodNotAllowed);
         }
@@ -215,19 +313,25 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
             return Err(Outcome::UnsupportedEncoding);
         }
         let body = request.body.ok_or(Outcome::Unreadable)?;
-        Ok(Delivery { path: request.path, headers: request.headers, body })
+        Ok(Delivery { path, headers: request.headers, body })
     }
 
     /// Proves the sender. A signature that fits no secret may have been made with one that we do not know
-    /// yet: before it is refused, the secrets are looked at again.
-    async fn verify(&self, delivery: Delivery, now: Timestamp) -> Result<Verified<Delivery>, Outcome> {
-        let secrets = self.secrets.current(now).await?;
+    /// yet: before that is said, the secrets are looked at again.
+    async fn verify(&self, delivery: Delivery, deadline: Deadline) -> Result<Verified<Delivery>, Outcome> {
+        let now = (self.clock)();
+        let secrets = self.secrets.current(now, deadline.before_record(now)).await?;
+        let unproven = |mismatch, secrets| Err(Outcome::Unproven { mismatch, secrets });
         match self.provider.verify(delivery.clone(), &secrets) {
             Err(Outcome::Refused(mismatch @ Refusal::Mismatch { .. })) => {
-                match self.secrets.reread(now).await {
-                    Reread::Changed(secrets) => self.provider.verify(delivery, &secrets),
-                    Reread::Same => Err(Outcome::Refused(mismatch)),
-                    Reread::Unknown(error) => Err(Outcome::Unproven(error)),
+                let within = deadline.before_record((self.clock)());
+                match self.secrets.reread(now, within).await {
+                    Reread::Changed(secrets) => match self.provider.verify(delivery, &secrets) {
+                        Err(Outcome::Refused(mismatch @ Refusal::Mismatch { .. })) => unproven(mismatch, None),
+                        verified => verified,
+                    },
+                    Reread::Same => unproven(mismatch, None),
+                    Reread::Unknown(error) => unproven(mismatch, Some(error)),
                 }
             }
             verified => verified,
@@ -235,33 +339,141 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink> Receiver<P, K, S, Q> {
     }
 
     /// Decides, and says how long it took.
-    fn decide(&self, event: &Event) -> Option<Decision> {
+    fn decide(&self, payment: &P::Payment) -> Decision {
         let start = (self.clock)();
-        let decision = self.provider.decide(event)?;
+        let decision = self.provider.decide(payment);
         let taken = (self.clock)().duration_since(start).as_micros();
         // A clock that was set back meanwhile tells nothing.
-        Some(Decision { micros: u32::try_from(taken).ok(), ..decision })
+        Decision { micros: u32::try_from(taken).ok(), ..decision }
+    }
+
+    /// An approval that has to bring facts about the receiver becomes a rejection where one of the mandatory
+    /// ones cannot be had.
+    async fn supply(
+        &self,
+        decision: Option<Decision>,
+        payment: Option<&P::Payment>,
+        deadline: Deadline,
+    ) -> (Option<Decision>, Facts) {
+        let requested = payment.and_then(|payment| self.provider.requested(payment));
+        match (decision, requested) {
+            (Some(decision), Some(requested)) if decision.verdict == Verdict::Approve => {
+                let facts = self.look_up(requested, deadline).await;
+                let complete =
+                    requested.fields.iter().all(|field| !field.mandatory || facts.0.contains_key(&field.name));
+                if complete {
+                    let supplied = facts.0.keys().cloned().collect();
+                    (Some(Decision { supplied, ..decision }), facts)
+                } else {
+                    let verdict = Verdict::Reject {
+                        reason: RECEIVER_INFO_UNAVAILABLE.to_owned(),
+                        message: "What has to be told about the receiver is not available.".to_owned(),
+                    };
+                    (Some(Decision { verdict, ..decision }), Facts::default())
+                }
+            }
+            (decision, _) => (decision, Facts::default()),
+        }
+    }
+
+    /// What the directory knows of the requested facts; nothing when it does not answer.
+    async fn look_up(&self, requested: &RequestedFacts, deadline: Deadline) -> Facts {
+        let Some(user) = &requested.user else { return Facts::default() };
+        let names: Vec<&str> = requested.fields.iter().map(|field| field.name.as_str()).collect();
+        let within = deadline.before_record((self.clock)());
+        // What went wrong is logged and counted where it did.
+        let known = self.directory.facts(user, &names, within).await.ok().flatten().unwrap_or_default();
+        Facts(known.0.into_iter().filter(|(name, _)| names.contains(&name.as_str())).collect())
+    }
+
+    /// What is left of the time for a call that has to be made before the reply.
+    fn left(&self, deadline: Deadline) -> Result<Duration, Outcome> {
+        let left = deadline.left((self.clock)());
+        let over = || Outcome::Unavailable(PortError::new("record", "no time is left before the reply"));
+        if left.is_zero() { Err(over()) } else { Ok(left) }
     }
 
     /// Sends the message and settles the record, unless it is too late for a first attempt.
-    async fn forward(&self, record: &Record) -> Forwarding {
+    async fn forward(&self, record: &Record, reply_confirmed: bool) -> Forwarding {
         if (self.clock)() >= record.due_at() {
             return Forwarding::Overdue;
         }
-        if let Err(error) = self.sink.forward(&Message::new(record)).await {
+        if let Err(error) = self.sink.forward(&Message::new(record, reply_confirmed)).await {
             return Forwarding::Failed(error);
         }
-        match self.store.settle(record, (self.clock)()).await {
+        match self.store.settle(record, reply_confirmed, (self.clock)()).await {
             Ok(()) => Forwarding::Settled,
             Err(error) => Forwarding::Unsettled(error),
         }
     }
 }
 
+/// The end of a delivery whose event has been recorded before. Where the event asks for a decision, the one
+/// that counts is the final one under its key, or else the first one.
+fn duplicate(record: &Record, earlier: &Earlier, restamped: bool, decided: Option<&Decision>) -> Outcome {
+    let asks = record.decision.is_some();
+    Outcome::Duplicate {
+        decision: decided.or(earlier.decision.as_ref()).filter(|_| asks).cloned(),
+        restamped: restamped.then_some(Restamped { first: earlier.occurred_at, now: record.occurred_at }),
+    }
+}
+
+/// The path that a webhook is served at. Empty segments do not count, and neither does what stands before the
+/// provider's name (a stage, a base path): the path counts from the first such segment whose rest is served.
+fn route(path: &str, provider: &str, serves: impl Fn(&str) -> bool) -> Option<String> {
+    let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
+    let named = segments.iter().enumerate().filter(|(_, segment)| **segment == provider);
+    named.map(|(start, _)| format!("/{}", segments[start..].join("/"))).find(|path| serves(path))
+}
+
 impl Report {
+    fn arrival(&self) -> Arrival {
+        Arrival { received_at: self.received_at, reached_gateway_at: self.reached_gateway_at }
+    }
+
     fn identified(&mut self, event: &Event) {
         self.kind = Some(event.kind);
         self.event_id = Some(event.id.clone());
         self.drift = event.drift.iter().map(ToString::to_string).collect();
+    }
+
+    fn conflicts(&mut self, conflict: &Record) {
+        self.event_id = Some(conflict.id.clone());
+        self.conflict_of.clone_from(&conflict.conflict_of);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn routes() {
+        let one = |path: &str| path == "/umaaas" || path == "/umaaas/test-webhook";
+        for (path, served) in [
+            ("/umaaas", Some("/umaaas")),
+            ("/umaaas/", Some("/umaaas")),
+            ("//umaaas", Some("/umaaas")),
+            ("/hooks/umaaas", Some("/umaaas")),
+            ("/a/b//umaaas//test-webhook/", Some("/umaaas/test-webhook")),
+            ("/umaaas/umaaas/test-webhook", Some("/umaaas/test-webhook")),
+            ("/umaaas/umaaas", Some("/umaaas")),
+            ("/umaaas/x", None),
+            ("/umaaasx", None),
+            ("/UMAAAS", None),
+            ("/", None),
+            ("", None),
+        ] {
+            assert_eq!(route(path, "umaaas", one).as_deref(), served, "{path}");
+        }
+        let all = |path: &str| path.starts_with("/weavr/");
+        for (path, served) in [
+            ("/weavr/", None),
+            ("/weavr/a//b/", Some("/weavr/a/b")),
+            ("/weavr/weavr/a", Some("/weavr/weavr/a")),
+            ("/weavr/weavr", Some("/weavr/weavr")),
+        ] {
+            assert_eq!(route(path, "weavr", all).as_deref(), served, "{path}");
+        }
     }
 }

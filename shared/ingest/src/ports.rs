@@ -4,23 +4,28 @@
 use std::error::Error;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use verify::Secrets;
 
-use crate::{Due, Message, Record, Recorded};
+use crate::{Due, Message, Record, Recorded, RecordedDecision};
 
 /// Something that knows the secrets a sender may have signed with. They can change while a function
 /// runs: a rotation needs no deployment.
 pub trait SecretSource: Send + Sync {
-    /// The secrets that are valid now.
+    /// The secrets that are valid now, read `within` this time if they have to be read.
     ///
     /// # Errors
     /// [`NoSecrets`] when there are none to verify with.
-    fn current(&self, now: Timestamp) -> impl Future<Output = Result<Arc<Secrets>, NoSecrets>> + Send;
+    fn current(
+        &self,
+        now: Timestamp,
+        within: Duration,
+    ) -> impl Future<Output = Result<Arc<Secrets>, NoSecrets>> + Send;
 
     /// Looks again, because a signature fits none of the current ones.
-    fn reread(&self, now: Timestamp) -> impl Future<Output = Reread> + Send;
+    fn reread(&self, now: Timestamp, within: Duration) -> impl Future<Output = Reread> + Send;
 }
 
 /// Why there are no secrets to verify with.
@@ -45,11 +50,11 @@ pub enum Reread {
 
 /// Secrets that never change.
 impl SecretSource for Arc<Secrets> {
-    async fn current(&self, _now: Timestamp) -> Result<Self, NoSecrets> {
+    async fn current(&self, _now: Timestamp, _within: Duration) -> Result<Self, NoSecrets> {
         Ok(Self::clone(self))
     }
 
-    async fn reread(&self, _now: Timestamp) -> Reread {
+    async fn reread(&self, _now: Timestamp, _within: Duration) -> Reread {
         Reread::Same
     }
 }
@@ -57,25 +62,50 @@ impl SecretSource for Arc<Secrets> {
 /// Something that keeps records. The contract is the test `store_contract` in `tests/`, which runs
 /// against every implementation.
 pub trait Store: Send + Sync {
-    /// Records an event unless it is there already: the point of no return of a delivery.
+    /// Records an event, or a conflict, unless it is there already: the point of no return of a delivery.
     ///
     /// # Errors
-    /// [`PortError`] when nobody knows whether the record was written.
-    fn record(&self, record: &Record) -> impl Future<Output = Result<Recorded, PortError>> + Send;
+    /// [`PortError`] when nobody knows whether the record was written; that is also so when there was no
+    /// answer `within` this time.
+    fn record(
+        &self,
+        record: &Record,
+        within: Duration,
+    ) -> impl Future<Output = Result<Recorded, PortError>> + Send;
 
-    /// Keeps a body that arrived under a key which already has another one. Keeping it again
-    /// changes nothing.
+    /// Records a conflict and the decision about it in one transaction, provided that `base`, the record it
+    /// conflicts with, has no final decision about an earlier conflict. A final decision is then noted there.
     ///
     /// # Errors
-    /// [`PortError`] when nobody knows whether it was kept.
-    fn keep_conflict(&self, record: &Record) -> impl Future<Output = Result<(), PortError>> + Send;
+    /// [`PortError`] as for [`record`](Self::record), and when `base` is no longer the record that was seen.
+    fn record_decision(
+        &self,
+        conflict: &Record,
+        base: &Base<'_>,
+        within: Duration,
+    ) -> impl Future<Output = Result<RecordedDecision, PortError>> + Send;
 
-    /// Marks a record as forwarded, provided that it is still pending and still this delivery's.
-    /// One that is not stays as it is, which is no error: somebody else settled it.
+    /// Marks a record as forwarded, provided that it is still pending and still this delivery's, and notes
+    /// whether its reply is known to have left in time. One that is not stays as it is, which is no error:
+    /// somebody else settled it.
     ///
     /// # Errors
     /// [`PortError`] when nobody knows whether it was marked. It will be forwarded again.
-    fn settle(&self, record: &Record, now: Timestamp) -> impl Future<Output = Result<(), PortError>> + Send;
+    fn settle(
+        &self,
+        record: &Record,
+        reply_confirmed: bool,
+        now: Timestamp,
+    ) -> impl Future<Output = Result<(), PortError>> + Send;
+}
+
+/// The record that a conflict conflicts with.
+#[derive(Clone, Copy, Debug)]
+pub struct Base<'a> {
+    /// Its key.
+    pub key: &'a str,
+    /// Which delivery wrote it.
+    pub delivery_id: &'a str,
 }
 
 /// What is pending in a store, for whoever forwards what was left behind.

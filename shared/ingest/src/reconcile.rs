@@ -110,7 +110,7 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
             let (own, others): (Vec<_>, Vec<_>) =
                 records.into_iter().partition(|record| provider(record) == *name);
             records = others;
-            let messages: Vec<Message> = own.iter().map(Message::new).collect();
+            let messages: Vec<Message> = own.iter().map(|record| Message::new(record, false)).collect();
             sent.extend(own.into_iter().zip(sink.forward_batch(&messages).await));
         }
         let nowhere = || PortError::new("forward", "no queue is configured for the record's provider");
@@ -119,7 +119,7 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
         let settled: Vec<_> = stream::iter(sent)
             .map(|(record, sent)| async move {
                 let result = match sent {
-                    Ok(()) => self.store.settle(&record, (self.clock)()).await,
+                    Ok(()) => self.store.settle(&record, false, (self.clock)()).await,
                     Err(error) => Err(error),
                 };
                 if result.is_err() {

@@ -2,8 +2,11 @@
 //!
 //! A record's life: written `pending` with its body, which is the point of no return; `forwarded`
 //! once the queue has it. `pending` records stand in a sparse index by the time they are due, where
-//! a scheduled job finds what an interrupted delivery left behind. A second body under a key that
-//! has one is kept as `conflict`, for a person to look at.
+//! a scheduled job finds what an interrupted delivery left behind.
+//!
+//! Another content under a key that is taken is a conflict: a record of its own, under the key, `#` and its
+//! content's digest. It is forwarded like any other; or, where its provider signs too little to rule out a
+//! replay ([`Conflicts::Hold`]), it has the state `conflict` until a person releases or discards it.
 
 use std::io::{Read, Write};
 
@@ -16,8 +19,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::event::sha256_hex;
 use crate::{Decision, Event};
 
-/// The version that this code writes. It reads the previous one too, once there is one.
-pub const VERSION: u32 = 1;
+/// The version that this code writes. It reads version 1 too, which has no `content_sha256`.
+pub const VERSION: u32 = 2;
 
 /// How long a first attempt has for forwarding before the record counts as left behind. Longer than
 /// any function's time-out, and short enough that a second attempt still falls into the queue's
@@ -41,7 +44,7 @@ pub enum State {
     Pending,
     /// The queue has it.
     Forwarded,
-    /// Another body under a key that was taken; not forwarded.
+    /// A conflict that is held: not forwarded until a person releases it.
     Conflict,
 }
 
@@ -57,8 +60,17 @@ impl State {
     }
 }
 
+/// What becomes of a conflict: an event whose key is taken by another content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflicts {
+    /// It is a signed event that has not been seen: forwarded like any other, under an id of its own.
+    Forward,
+    /// It may be a replay: held until a person releases or discards it.
+    Hold,
+}
+
 /// Everything that is known about an event: enough to answer its redelivery and to send its message
-/// again, the same in every byte.
+/// again, the same in every byte but for `replyconfirmed`.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The key, as [`Event::key`].
@@ -73,15 +85,23 @@ pub struct Record {
     pub subject: Option<String>,
     /// As [`Event::occurred_at`].
     pub occurred_at: Option<Timestamp>,
+    /// As [`Event::published_at`].
+    pub published_at: Option<Timestamp>,
     /// As [`Event::path`].
     pub path: String,
     /// As [`Event::call_ref`].
     pub call_ref: Option<String>,
     /// As [`Event::drift`], one departure an entry.
     pub drift: Vec<String>,
+    /// As [`Event::content_sha256`].
+    pub content_sha256: String,
+    /// Of a conflict: the id of the event whose key it has.
+    pub conflict_of: Option<String>,
+    /// Whether it is a conflict that waits for a person.
+    pub held: bool,
     /// What was decided, where the event asks for a decision.
     pub decision: Option<Decision>,
-    /// The status of the reply to the first delivery.
+    /// The status that the delivery was answered, or would have been.
     pub reply: u16,
     /// Which delivery wrote this.
     pub delivery_id: String,
@@ -122,29 +142,70 @@ pub struct Due {
 /// What recording an event came to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recorded {
-    /// It is written, by this delivery.
-    First,
-    /// It had been written by another delivery, which decided this.
-    Duplicate {
-        /// The decision of the delivery that came first.
-        decision: Option<Decision>,
-    },
-    /// Its key had been taken by another body.
-    Conflict {
-        /// The decision about the other body.
-        decision: Option<Decision>,
+    /// It is written.
+    Now,
+    /// Its key is taken.
+    Before(Earlier),
+}
+
+/// What recording a conflict together with its decision came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecordedDecision {
+    /// Both are written.
+    Now,
+    /// Nothing is written, for one of these reasons or both.
+    Not {
+        /// The conflict had been recorded before.
+        before: Option<Earlier>,
+        /// The key that it conflicts with has this final decision.
+        decided: Option<Decision>,
     },
 }
 
 /// What an earlier record under the same key says about itself.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Earlier {
     /// Which delivery wrote it.
     pub delivery_id: String,
     /// Hex SHA-256 of its body.
     pub payload_sha256: String,
-    /// What was decided.
+    /// As [`Event::content_sha256`]; version 1 has none.
+    pub content_sha256: Option<String>,
+    /// As [`Event::occurred_at`].
+    pub occurred_at: Option<Timestamp>,
+    /// What was decided about it.
     pub decision: Option<Decision>,
+    /// The final decision about a conflict of its.
+    pub decided_later: Option<Decision>,
+}
+
+/// How a delivery relates to an earlier record under its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repetition {
+    /// The record is this delivery's own: an attempt to write it had succeeded, and its answer was lost.
+    Ours,
+    /// The same event again.
+    Redelivery {
+        /// Whether something that does not count differs: the time that it was sent.
+        restamped: bool,
+    },
+    /// Another event.
+    Conflict,
+}
+
+impl Repetition {
+    /// Whether it is a redelivery with another time.
+    pub(crate) fn restamped(self) -> bool {
+        matches!(self, Self::Redelivery { restamped: true })
+    }
+}
+
+impl Earlier {
+    /// The final decision that the key has, about the record itself or about a conflict.
+    #[must_use]
+    pub fn final_decision(&self) -> Option<&Decision> {
+        self.decided_later.as_ref().or(self.decision.as_ref()).filter(|decision| decision.is_final())
+    }
 }
 
 impl Record {
@@ -167,9 +228,13 @@ impl Record {
             source: event.source.to_owned(),
             subject: event.subject,
             occurred_at: event.occurred_at,
+            published_at: event.published_at.map(stored_precision),
             path: event.path,
             call_ref: event.call_ref,
             drift: event.drift.iter().map(ToString::to_string).collect(),
+            content_sha256: event.content_sha256,
+            conflict_of: None,
+            held: false,
             decision,
             reply,
             delivery_id,
@@ -199,22 +264,34 @@ impl Record {
         (spread % PENDING_SHARDS).to_string()
     }
 
-    /// The key under which this body is kept when another one holds its own key.
+    /// The record of the same event as a conflict: its key is taken by another content. It has a key and an
+    /// id of its own, so that it is told apart from the other event everywhere.
     #[must_use]
-    pub fn conflict_key(&self) -> String {
-        format!("{}#{}", self.key, self.stored.sha256)
+    pub fn as_conflict(&self) -> Self {
+        Self {
+            key: format!("{}#{}", self.key, self.content_sha256),
+            id: format!("{}#{}", self.id, &self.content_sha256[..16]),
+            conflict_of: Some(self.id.clone()),
+            ..self.clone()
+        }
     }
 
-    /// What it means that this record could not be written because an earlier one is there. One
-    /// that carries our own delivery id is this very write, whose answer was lost on the way.
+    /// How this delivery relates to an earlier record under its key. One that carries our own delivery id and
+    /// body is this very write, whose answer was lost on the way. (Emulators and proxies use request ids
+    /// again, so the id alone does not say that.)
     #[must_use]
-    pub fn after(&self, earlier: Earlier) -> Recorded {
-        if earlier.delivery_id == self.delivery_id {
-            Recorded::First
-        } else if earlier.payload_sha256 == self.stored.sha256 {
-            Recorded::Duplicate { decision: earlier.decision }
+    pub fn repeats(&self, earlier: &Earlier) -> Repetition {
+        let same_body = earlier.payload_sha256 == self.stored.sha256;
+        let same_content = match &earlier.content_sha256 {
+            Some(content) => *content == self.content_sha256,
+            None => same_body,
+        };
+        if !same_content {
+            Repetition::Conflict
+        } else if same_body && earlier.delivery_id == self.delivery_id {
+            Repetition::Ours
         } else {
-            Recorded::Conflict { decision: earlier.decision }
+            Repetition::Redelivery { restamped: !same_body }
         }
     }
 }

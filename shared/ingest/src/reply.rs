@@ -1,9 +1,10 @@
 //! How a delivery can end, and what is answered. Each provider has one table from the first to the
 //! second.
 
+use jiff::Timestamp;
 use verify::{Refusal, Stale};
 
-use crate::{Decision, NoSecrets, PortError};
+use crate::{Decision, Facts, NoSecrets, PortError};
 
 /// How a delivery ended.
 #[derive(Debug)]
@@ -12,13 +13,21 @@ pub enum Outcome {
     Accepted {
         /// What was decided, where the event asked for a decision.
         decision: Option<Decision>,
+        /// What the sender is told about the receiver with an approval.
+        facts: Facts,
     },
     /// Recorded by an earlier delivery; nothing new goes to the queue.
     Duplicate {
-        /// What the earlier delivery decided.
+        /// The final decision about this payment, or else the first one.
         decision: Option<Decision>,
-        /// Whether this delivery has another body than the earlier one. It is kept beside it.
-        conflict: bool,
+        /// When the earlier and this delivery say that they were sent, where that is all that differs.
+        restamped: Option<Restamped>,
+    },
+    /// Recorded now, under a key of its own, because another event has its identity. It goes to the queue like
+    /// any other, or is held for a person ([`Conflicts`](crate::Conflicts)).
+    Conflict {
+        /// The final decision about the payment under that identity, where this one asks for another.
+        decision: Option<Decision>,
     },
     /// No webhook lives at this path.
     NotFound,
@@ -30,11 +39,16 @@ pub enum Outcome {
     Unreadable,
     /// The body does not fit a record, compressed.
     TooLarge,
-    /// The sender is not proven.
+    /// The sender has not signed.
     Refused(Refusal),
-    /// The signature fits none of the secrets that we know, and whether there are newer ones could not
-    /// be found out.
-    Unproven(PortError),
+    /// The signature is well formed, and fits none of the secrets that we know. That is a forgery, or we lack
+    /// a secret.
+    Unproven {
+        /// What does not fit.
+        mismatch: Refusal,
+        /// Why it could not be found out whether there are newer secrets.
+        secrets: Option<PortError>,
+    },
     /// The sender is proven, but the delivery is too old, or from the future.
     Stale(Stale),
     /// The sender is proven, but the body is not an event; says what is missing.
@@ -52,16 +66,18 @@ impl Outcome {
     pub fn name(&self) -> &'static str {
         match self {
             Self::Accepted { .. } => "accepted",
-            Self::Duplicate { conflict: false, .. } => "duplicate",
-            Self::Duplicate { conflict: true, .. } => "conflict",
+            Self::Duplicate { restamped: None, .. } => "duplicate",
+            Self::Duplicate { restamped: Some(_), .. } => "restamped",
+            Self::Conflict { .. } => "conflict",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::UnsupportedEncoding => "unsupported_encoding",
             Self::Unreadable => "unreadable",
             Self::TooLarge => "too_large",
             Self::Refused(_) => "refused",
-            Self::Unproven(_) => "unproven",
-            Self::Stale(_) => "stale",
+            Self::Unproven { .. } => "unproven",
+            Self::Stale(Stale::TooOld) => "stale",
+            Self::Stale(Stale::InTheFuture) => "future",
             Self::Unidentified(_) => "unidentified",
             Self::Unavailable(_) => "unavailable",
             Self::Misconfigured(_) => "misconfigured",
@@ -72,12 +88,33 @@ impl Outcome {
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
-            Self::Refused(refusal) => Some(refusal.to_string()),
+            Self::Refused(refusal) | Self::Unproven { mismatch: refusal, secrets: None } => {
+                Some(refusal.to_string())
+            }
+            Self::Duplicate { restamped: Some(restamped), .. } => Some(restamped.to_string()),
             Self::Stale(stale) => Some(stale.to_string()),
             Self::Unidentified(what) | Self::Misconfigured(what) => Some((*what).to_owned()),
-            Self::Unavailable(error) | Self::Unproven(error) => Some(error.chain()),
+            Self::Unavailable(error) | Self::Unproven { secrets: Some(error), .. } => Some(error.chain()),
             _ => None,
         }
+    }
+}
+
+/// When two deliveries of one event say that they were sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Restamped {
+    /// The time in the delivery that was recorded.
+    pub first: Option<Timestamp>,
+    /// The time in this one.
+    pub now: Option<Timestamp>,
+}
+
+impl std::fmt::Display for Restamped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let time = |time: Option<Timestamp>| {
+            time.map_or_else(|| "a time that cannot be read".to_owned(), |time| time.to_string())
+        };
+        write!(f, "sent again with the time {} instead of {}", time(self.now), time(self.first))
     }
 }
 

@@ -21,9 +21,13 @@ fn record(payload: impl Into<Bytes>) -> Record {
         source: "/umaaas/test-webhook".into(),
         subject: None,
         occurred_at: "2026-11-02T09:15:00+00:00".parse().ok(),
+        published_at: None,
         path: "/umaaas".into(),
         call_ref: None,
         drift: vec![],
+        content_sha256: String::new(),
+        conflict_of: None,
+        held: false,
         decision: None,
         reply: 200,
         delivery_id: "d-1".into(),
@@ -63,11 +67,11 @@ fn data(message: &str) -> Vec<u8> {
 
 #[test]
 fn the_envelope() {
-    let message = Message::new(&record(r#"{"a": 1.0}"#));
+    let message = Message::new(&record(r#"{"a": 1.0}"#), true);
     let expected = concat!(
         r#"{"specversion":"1.0","id":"Webhook:1","source":"/umaaas/test-webhook","type":"umaaas.test","#,
         r#""time":"2026-11-02T09:15:00Z","datacontenttype":"application/json","#,
-        r#""receivedat":"2026-11-02T09:15:01.234Z","deliveryid":"d-1","path":"/umaaas","data":{"a": 1.0}}"#,
+        r#""receivedat":"2026-11-02T09:15:01.234Z","deliveryid":"d-1","path":"/umaaas","reply":200,"replyconfirmed":true,"data":{"a": 1.0}}"#,
     );
     assert_eq!(message.body, expected);
     assert_valid(&message.body);
@@ -82,7 +86,7 @@ fn bodies_that_cannot_go_as_they_are() {
     let large = format!(r#"{{"a":"{}"}}"#, "large ".repeat(400_000));
     for (body, as_text, gzipped) in [(plain, true, false), (noncharacter, false, false), (large, false, true)]
     {
-        let message = Message::new(&record(body.clone())).body;
+        let message = Message::new(&record(body.clone()), true).body;
         assert_valid(&message);
         assert_eq!(data(&message), body.as_bytes(), "{body:.20}");
         assert_eq!(message.contains(r#","data":"#), as_text, "{body:.20}");
@@ -92,20 +96,20 @@ fn bodies_that_cannot_go_as_they_are() {
 
 #[test]
 fn one_subject_is_one_group_and_one_key_one_deduplication() {
-    let message = Message::new(&record("{}"));
+    let message = Message::new(&record("{}"), true);
     let about =
-        |subject: &str| Message::new(&Record { subject: Some(subject.into()), ..record("{}") }).group_id;
+        |subject: &str| Message::new(&Record { subject: Some(subject.into()), ..record("{}") }, true).group_id;
     assert_eq!(about("Transaction:1"), about("Transaction:1"));
     assert_ne!(about("Transaction:1"), about("Transaction:2"));
     assert_eq!(about("Webhook:1"), message.group_id, "without a subject, the id");
     let later = Record { delivery_id: "d-2".into(), received_at: Timestamp::UNIX_EPOCH, ..record("{ }") };
-    assert_eq!(Message::new(&later).deduplication_id, message.deduplication_id);
+    assert_eq!(Message::new(&later, false).deduplication_id, message.deduplication_id);
 }
 
 #[test]
 fn a_time_that_rfc_3339_cannot_write_is_left_out() {
     for (time, written) in [("0000-01-01T00:00:00Z", true), ("-000001-12-31T23:59:59Z", false)] {
-        let message = Message::new(&Record { occurred_at: time.parse().ok(), ..record("{}") }).body;
+        let message = Message::new(&Record { occurred_at: time.parse().ok(), ..record("{}") }, true).body;
         assert_valid(&message);
         assert_eq!(message.contains(r#""time""#), written, "{message}");
     }
@@ -121,7 +125,7 @@ proptest! {
         let (id, subject, path) = (format!("{id}."), format!("{subject}."), format!("/{path}"));
         let body = json!({ "a": body }).to_string();
         let odd = Record { id, subject: Some(subject), path, call_ref: Some(call_ref), ..record(body.clone()) };
-        let message = Message::new(&odd);
+        let message = Message::new(&odd, true);
         prop_assert!(queue_accepts(&message.body));
         assert_valid(&message.body);
         prop_assert!(message.body.len() <= MAX_MESSAGE_BYTES);
@@ -148,7 +152,7 @@ proptest! {
     fn messages_stay_below_the_limit_at_any_size(size in (1024 * 1024 - 3000)..(1024 * 1024 + 100usize), wide: bool) {
         let filler = if wide { "é".repeat(size / 2) } else { "x".repeat(size) };
         let body = format!("{{\"a\":\"{filler}\"}}");
-        let message = Message::new(&record(body.clone()));
+        let message = Message::new(&record(body.clone()), true);
         assert_valid(&message.body);
         prop_assert!(message.size() <= MAX_MESSAGE_BYTES);
         prop_assert!(data(&message.body) == body.as_bytes());

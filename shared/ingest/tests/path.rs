@@ -1,24 +1,35 @@
 //! The path of a delivery when its ports fail or time runs out.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use http::{HeaderMap, Method};
-use ingest::memory::{MemorySink, MemoryStore};
+use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{
-    DUE_AFTER, Decision, Event, Forwarding, Message, NoSecrets, Outcome, PortError, Provider, Receiver,
-    Record, Recorded, Reply, Report, Request, Reread, SecretSource, Sink, State, Store,
+    Arrival, Base, Conflicts, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding, Identified, Message,
+    NoSecrets, Outcome, PortError, Provider, Receiver, Record, Recorded, RecordedDecision, Reply, Report,
+    Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink, State, Store, Verdict, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
 use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};
 
 const SCHEME: Scheme = Scheme { header: "x-signature", encoding: Encoding::Hex, signed: &[Part::Body] };
 
-/// A provider whose every body is one event, under its own text.
-struct Plain;
+/// A provider whose body is `<id> <content> <time>`, and where the content asks for a decision when it begins
+/// with `?`: the rest of it is the decision. It holds conflicts, or forwards them.
+struct Plain<const HOLD: bool>;
 
-impl Provider for Plain {
+struct Question {
+    decision: Decision,
+    requested: Option<RequestedFacts>,
+}
+
+impl<const HOLD: bool> Provider for Plain<HOLD> {
     const NAME: &'static str = "plain";
+    const CONFLICTS: Conflicts = if HOLD { Conflicts::Hold } else { Conflicts::Forward };
+    type Payment = Question;
 
     fn serves(&self, path: &str) -> bool {
         path == "/plain"
@@ -28,35 +39,72 @@ impl Provider for Plain {
         Verifier::new(SCHEME).verify(delivery, secrets).map_err(Outcome::Refused)
     }
 
-    fn identify(&self, delivery: &Verified<Delivery>, _now: Timestamp) -> Result<Event, Outcome> {
-        let id = String::from_utf8_lossy(&delivery.body).into_owned();
-        Ok(Event {
+    fn identify(
+        &self,
+        delivery: &Verified<Delivery>,
+        _arrival: Arrival,
+    ) -> Result<Identified<Question>, Outcome> {
+        let text = String::from_utf8_lossy(&delivery.body).into_owned();
+        let mut words = text.split(' ');
+        let [id, content, time] = [(); 3].map(|()| words.next().unwrap_or_default());
+        let event = Event {
             kind: "plain",
-            key: id.clone(),
-            id,
+            key: id.to_owned(),
+            id: id.to_owned(),
             source: "/plain",
             subject: None,
-            occurred_at: None,
+            occurred_at: time.parse().ok().and_then(|second| Timestamp::from_second(second).ok()),
+            published_at: None,
             path: delivery.path.clone(),
             call_ref: None,
             drift: vec![],
+            content_sha256: sha256_hex(content.as_bytes()),
             payload: delivery.payload(),
-        })
+        };
+        Ok(Identified { event, payment: content.strip_prefix('?').map(question) })
     }
 
-    fn decide(&self, _event: &Event) -> Option<Decision> {
-        None
+    fn decide(&self, question: &Question) -> Decision {
+        question.decision.clone()
+    }
+
+    fn requested<'a>(&self, question: &'a Question) -> Option<&'a RequestedFacts> {
+        question.requested.as_ref()
     }
 
     fn reply(&self, outcome: &Outcome) -> Reply {
         Reply::empty(match outcome {
-            Outcome::Accepted { .. } => 200,
-            Outcome::Duplicate { .. } => 409,
+            Outcome::Accepted { decision: Some(decision), .. } => match decision.verdict {
+                Verdict::Approve => 200,
+                Verdict::Reject { .. } => 403,
+                Verdict::RequestInformation { .. } => 422,
+            },
+            Outcome::Accepted { decision: None, .. } => 200,
+            Outcome::Duplicate { .. } | Outcome::Conflict { .. } => 409,
             Outcome::Refused(_) => 401,
-            Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::Unproven(_) => 503,
+            Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::Unproven { .. } => 503,
             _ => 400,
         })
     }
+}
+
+/// `approve…`, `reject…` or `ask…`; with `:NAME` and `:NAME!` the facts that are asked for, `!` the mandatory
+/// ones.
+fn question(text: &str) -> Question {
+    let (decision, facts) = text.split_once(':').unwrap_or((text, ""));
+    let verdict = match decision {
+        text if text.starts_with("approve") => Verdict::Approve,
+        text if text.starts_with("reject") => Verdict::Reject { reason: "no".into(), message: "No.".into() },
+        _ => Verdict::RequestInformation { required_fields: vec!["TAX_ID".into()] },
+    };
+    let field = |text: &str| RequestedField {
+        name: text.trim_end_matches('!').to_owned(),
+        mandatory: text.ends_with('!'),
+    };
+    let fields: Vec<_> = facts.split(':').filter(|text| !text.is_empty()).map(field).collect();
+    let requested =
+        (!fields.is_empty()).then(|| RequestedFacts { user: Some("user-1".to_owned()), fields });
+    Question { decision: Decision::new(verdict), requested }
 }
 
 fn secrets() -> Arc<Secrets> {
@@ -76,18 +124,21 @@ fn request(body: &'static str) -> Request {
     }
 }
 
-fn receiver<K, S, Q>(secrets: K, store: S, sink: Q) -> Receiver<Plain, K, S, Q> {
-    Receiver { provider: Plain, secrets, store, sink, clock: Timestamp::now }
+type PlainReceiver<K, S, Q> = Receiver<Plain<false>, K, S, Q, MemoryDirectory>;
+
+fn receiver<K, S, Q>(secrets: K, store: S, sink: Q) -> PlainReceiver<K, S, Q> {
+    let directory = MemoryDirectory::default();
+    Receiver { provider: Plain, secrets, store, sink, directory, clock: Timestamp::now }
 }
 
 /// The whole path.
-async fn deliver<K: SecretSource, S: Store, Q: Sink>(
-    receiver: &Receiver<Plain, K, S, Q>,
+async fn deliver<K: SecretSource, S: Store, Q: Sink, D: Directory>(
+    receiver: &Receiver<Plain<false>, K, S, Q, D>,
     request: Request,
     delivery_id: &str,
 ) -> (Reply, Report) {
     let (reply, received) = receiver.receive(request, delivery_id.into()).await;
-    (reply, receiver.finish(received).await)
+    (reply, receiver.finish(received, true).await)
 }
 
 fn store() -> MemoryStore {
@@ -98,16 +149,27 @@ fn store() -> MemoryStore {
 struct Broken;
 
 impl Store for Broken {
-    async fn record(&self, _: &Record) -> Result<Recorded, PortError> {
+    async fn record(&self, _: &Record, _: Duration) -> Result<Recorded, PortError> {
         Err(PortError::new("record", "no answer"))
     }
 
-    async fn keep_conflict(&self, _: &Record) -> Result<(), PortError> {
-        Err(PortError::new("keep", "no answer"))
+    async fn record_decision(
+        &self,
+        _: &Record,
+        _: &Base<'_>,
+        _: Duration,
+    ) -> Result<RecordedDecision, PortError> {
+        Err(PortError::new("record a conflict", "no answer"))
     }
 
-    async fn settle(&self, _: &Record, _: Timestamp) -> Result<(), PortError> {
+    async fn settle(&self, _: &Record, _: bool, _: Timestamp) -> Result<(), PortError> {
         Err(PortError::new("settle", "no answer"))
+    }
+}
+
+impl Directory for Broken {
+    async fn facts(&self, _: &str, _: &[&str], _: Duration) -> Result<Option<Facts>, PortError> {
+        Err(PortError::new("directory", "no answer"))
     }
 }
 
@@ -138,13 +200,14 @@ async fn a_queue_that_fails_leaves_the_record_pending_and_the_reply_as_it_is() {
 #[tokio::test]
 async fn a_first_attempt_sends_nothing_after_it_is_due() {
     static NOW: AtomicI64 = AtomicI64::new(1_700_000_000_000);
-    /// A clock that is a whole first attempt later every time it is read.
-    fn thawed() -> Timestamp {
-        let millis = i64::try_from(DUE_AFTER.as_millis()).expect("seconds");
-        Timestamp::from_millisecond(NOW.fetch_add(millis, Ordering::Relaxed)).expect("a time")
+    fn clock() -> Timestamp {
+        Timestamp::from_millisecond(NOW.load(Ordering::Relaxed)).expect("a time")
     }
-    let receiver = Receiver { clock: thawed, ..receiver(secrets(), store(), MemorySink::default()) };
-    let (reply, report) = deliver(&receiver, request("{}"), "a").await;
+    let receiver = Receiver { clock, ..receiver(secrets(), store(), MemorySink::default()) };
+    let (reply, received) = receiver.receive(request("{}"), "a".into()).await;
+    // frozen behind the reply, and thawed when the first attempt has had its time
+    NOW.fetch_add(i64::try_from(DUE_AFTER.as_millis()).expect("seconds"), Ordering::Relaxed);
+    let report = receiver.finish(received, true).await;
     assert_eq!(reply.status, 200);
     assert!(matches!(report.forwarding, Some(Forwarding::Overdue)), "{report:?}");
     assert!(receiver.sink.messages().is_empty());
@@ -168,12 +231,12 @@ struct Rotating {
 }
 
 impl SecretSource for Rotating {
-    async fn current(&self, _: Timestamp) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn current(&self, _: Timestamp, _: Duration) -> Result<Arc<Secrets>, NoSecrets> {
         let known = self.known.ok_or(NoSecrets::Placeholder)?;
         Ok(Arc::new(Secrets::parse_list(known).expect("a secret")))
     }
 
-    async fn reread(&self, _: Timestamp) -> Reread {
+    async fn reread(&self, _: Timestamp, _: Duration) -> Reread {
         match self.then {
             Ok(same) if Some(same) == self.known => Reread::Same,
             Ok(other) => Reread::Changed(Arc::new(Secrets::parse_list(other).expect("a secret"))),
@@ -189,8 +252,8 @@ async fn a_signature_that_does_not_fit_has_the_secrets_read_again() {
         (Some("key"), Err("not asked"), (200, "accepted")),
         (Some("older,key"), Err("not asked"), (200, "accepted")),
         (Some("old"), Ok("key,old"), (200, "accepted")),
-        (Some("old"), Ok("old"), (401, "refused")),
-        (Some("old"), Ok("newer,old"), (401, "refused")),
+        (Some("old"), Ok("old"), (503, "unproven")),
+        (Some("old"), Ok("newer,old"), (503, "unproven")),
         (Some("old"), Err("no answer"), (503, "unproven")),
         (None, Err("not asked"), (503, "misconfigured")),
     ] {
@@ -232,7 +295,222 @@ async fn a_reply_waits_for_the_record_and_nothing_else() {
     assert_eq!(reply.status, 200);
     assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Pending));
     assert!(receiver.sink.messages().is_empty());
-    receiver.finish(received).await;
+    receiver.finish(received, true).await;
     assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Forwarded));
     assert_eq!(receiver.sink.messages().len(), 1);
+}
+
+/// What one delivery after the other is answered, and what then is on the queue: id, `conflictof`, reply,
+/// decision.
+async fn answers(bodies: &[&'static str]) -> (Vec<u16>, Vec<String>) {
+    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let mut statuses = Vec::new();
+    for (delivery, body) in bodies.iter().enumerate() {
+        let (reply, report) = deliver(&receiver, request(body), &format!("d-{delivery}")).await;
+        assert!(matches!(report.forwarding, None | Some(Forwarding::Settled)), "{report:?}");
+        statuses.push(reply.status);
+    }
+    let messages = receiver.sink.messages();
+    let shown = messages.iter().map(|message| {
+        // The data of this provider is not JSON: the envelope ends before it.
+        let (envelope, _) = message.body.split_once(",\"data\":").expect("data is last");
+        let envelope: serde_json::Value = serde_json::from_str(&format!("{envelope}}}")).expect("JSON");
+        assert_eq!(envelope["replyconfirmed"], true);
+        let text = |name: &str| envelope[name].as_str().unwrap_or("-").to_owned();
+        format!("{} {} {} {}", text("id"), text("conflictof"), envelope["reply"], text("decision"))
+    });
+    (statuses, shown.collect())
+}
+
+/// The id of a conflict.
+fn conflict(id: &str, content: &str) -> String {
+    format!("{id}#{}", &sha256_hex(content.as_bytes())[..16])
+}
+
+#[tokio::test]
+async fn what_repeats_and_what_conflicts() {
+    let (b, c) = (conflict("w", "b"), conflict("w", "c"));
+    // a redelivery, in every byte or with another time
+    assert_eq!(answers(&["w a 1", "w a 1", "w a 2"]).await, (vec![200, 409, 409], vec!["w - 200 -".into()]));
+    // a conflict is an event of its own, and so is another one; each is repeated as itself
+    let sent = vec!["w - 200 -".to_owned(), format!("{b} w 409 -"), format!("{c} w 409 -")];
+    let statuses = vec![200, 409, 409, 409, 409, 409];
+    assert_eq!(answers(&["w a 1", "w b 1", "w b 2", "w c 1", "w a 3", "w c 1"]).await, (statuses, sent));
+}
+
+#[tokio::test]
+async fn a_key_has_at_most_one_final_decision() {
+    let [ask, other_ask, approve, reject] =
+        ["?ask", "?ask2", "?approve", "?reject"].map(|content| conflict("w", content));
+    for (bodies, statuses, sent) in [
+        // after a question the payment is decided, once
+        (
+            &["w ?ask 1", "w ?approve 2", "w ?reject 3", "w ?ask 4", "w ?approve 5", "w ?reject 6"][..],
+            vec![422, 200, 409, 409, 409, 409],
+            vec![
+                "w - 422 request_information".to_owned(),
+                format!("{approve} w 200 approve"),
+                format!("{reject} w 409 -"),
+            ],
+        ),
+        // one question may follow another
+        (
+            &["w ?ask 1", "w ?ask2 1", "w ?reject 1", "w ?ask2 1"],
+            vec![422, 422, 403, 409],
+            vec![
+                "w - 422 request_information".to_owned(),
+                format!("{other_ask} w 422 request_information"),
+                format!("{reject} w 403 reject"),
+            ],
+        ),
+        // a final decision stands, whatever comes
+        (
+            &["w ?reject 1", "w ?approve 1", "w ?ask 1", "w ?approve 1"],
+            vec![403, 409, 409, 409],
+            vec!["w - 403 reject".to_owned(), format!("{approve} w 409 -"), format!("{ask} w 409 -")],
+        ),
+        // an event that asks nothing leaves the payment under its key undecided
+        (
+            &["w done 1", "w ?approve 1", "w ?reject 1"],
+            vec![200, 200, 409],
+            vec!["w - 200 -".to_owned(), format!("{approve} w 200 approve"), format!("{reject} w 409 -")],
+        ),
+        (
+            &["w ?approve 1", "w done 1"],
+            vec![200, 409],
+            vec!["w - 200 approve".to_owned(), format!("{} w 409 -", conflict("w", "done"))],
+        ),
+    ] {
+        assert_eq!(answers(bodies).await, (statuses, sent), "{bodies:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_repeated_payment_hears_the_final_decision() {
+    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let mut decisions = Vec::new();
+    for body in ["w ?ask 1", "w ?ask 2", "w ?approve 1", "w ?ask 3", "w ?reject 1", "w done 1", "w done 2"] {
+        let (_, report) = deliver(&receiver, request(body), body).await;
+        decisions.push(match report.outcome {
+            Outcome::Accepted { decision, .. } => ("accepted", decision),
+            Outcome::Duplicate { decision, .. } => ("duplicate", decision),
+            Outcome::Conflict { decision } => ("conflict", decision),
+            other => panic!("{other:?}"),
+        });
+    }
+    let decisions: Vec<_> =
+        decisions.iter().map(|(outcome, decision)| (*outcome, decision.as_ref().map(Decision::name))).collect();
+    assert_eq!(
+        decisions,
+        [
+            ("accepted", Some("request_information")),
+            ("duplicate", Some("request_information")),
+            ("accepted", Some("approve")),
+            ("duplicate", Some("approve")),
+            ("conflict", Some("approve")),
+            ("conflict", None),
+            ("duplicate", None),
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_restamped_redelivery_is_told_apart() {
+    let receiver = receiver(secrets(), store(), MemorySink::default());
+    for (delivery, (body, outcome, detail)) in [
+        ("w a 1", "accepted", None),
+        ("w a 1", "duplicate", None),
+        ("w a 61", "restamped", Some("sent again with the time 1970-01-01T00:01:01Z instead of 1970-01-01T00:00:01Z")),
+        ("w a x", "restamped", Some("sent again with the time a time that cannot be read instead of 1970-01-01T00:00:01Z")),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (_, report) = deliver(&receiver, request(body), &format!("d-{delivery}")).await;
+        assert_eq!((report.outcome.name(), report.outcome.detail().as_deref()), (outcome, detail), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_held_conflict_waits_for_a_person() {
+    let receiver = Receiver {
+        provider: Plain::<true>,
+        secrets: secrets(),
+        store: store(),
+        sink: MemorySink::default(),
+        directory: MemoryDirectory::default(),
+        clock: Timestamp::now,
+    };
+    for (body, outcome) in
+        [("w a 1", "accepted"), ("w b 1", "conflict"), ("w b 1", "duplicate"), ("w a 1", "duplicate")]
+    {
+        let (_, received) = receiver.receive(request(body), "d".to_owned() + outcome).await;
+        assert_eq!(receiver.finish(received, true).await.outcome.name(), outcome, "{body}");
+    }
+    assert_eq!(receiver.sink.messages().len(), 1, "it is not forwarded");
+    let held = receiver.store.get(&format!("w#{}", sha256_hex(b"b"))).expect("it is kept");
+    assert_eq!((held.state, held.due_at, held.expires_at), (State::Conflict, None, None));
+    assert_eq!((held.record.id, held.record.conflict_of), (conflict("w", "b"), Some("w".into())));
+}
+
+#[tokio::test]
+async fn an_approval_brings_the_facts_that_it_must_bring() {
+    let facts = |names: &[&str]| {
+        let known = names.iter().map(|name| ((*name).to_owned(), format!("value of {name}").into()));
+        MemoryDirectory(BTreeMap::from([("user-1".to_owned(), Facts(known.collect()))]))
+    };
+    for (body, known, status, supplied) in [
+        ("a ?approve:NAME!:CITY", &["NAME", "CITY", "TAX_ID"][..], 200, &["CITY", "NAME"][..]),
+        ("b ?approve:NAME!:CITY", &["NAME"], 200, &["NAME"]),
+        ("c ?approve:NAME!:CITY", &["CITY"], 403, &[]),
+        ("d ?approve:NAME!", &[], 403, &[]),
+        ("e ?approve:NAME", &[], 200, &[]),
+        ("f ?reject:NAME!", &["NAME"], 403, &[]),
+        ("g ?ask:NAME!", &["NAME"], 422, &[]),
+    ] {
+        let directory = facts(known);
+        let receiver = Receiver { directory, ..receiver(secrets(), store(), MemorySink::default()) };
+        let (reply, report) = deliver(&receiver, request(body), "d").await;
+        assert_eq!(reply.status, status, "{body}");
+        let Outcome::Accepted { decision: Some(decision), facts } = report.outcome else { panic!("{body}") };
+        assert_eq!(facts.0.keys().collect::<Vec<_>>(), supplied, "{body}");
+        assert_eq!(decision.supplied, supplied, "{body}");
+        assert!(!format!("{facts:?}").contains("value of"), "{facts:?}");
+        let kept = receiver.store.get(&body[..1]).expect("recorded").record;
+        assert!(!format!("{kept:?}").contains("value of"), "the record keeps names only");
+        let unavailable = status == 403 && body.contains("approve");
+        let reason = decision.reason();
+        assert_eq!(reason == Some("receiver_info_unavailable"), unavailable, "{body}: {reason:?}");
+    }
+    // nobody there: the same as a directory without the user
+    for (body, status) in [("h ?approve:NAME!", 403), ("i ?approve:NAME", 200), ("j ?approve", 200)] {
+        let directory = Broken;
+        let plain = receiver(secrets(), store(), MemorySink::default());
+        let Receiver { provider, secrets, store, sink, clock, .. } = plain;
+        let receiver = Receiver { provider, secrets, store, sink, directory, clock };
+        assert_eq!(deliver(&receiver, request(body), "d").await.0.status, status, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn without_time_before_the_reply_nothing_is_recorded() {
+    for (under_way, status) in [(0, 200), (3_000, 200), (4_100, 503), (20_000, 503), (600_000, 200), (-600_000, 200)] {
+        let receiver = receiver(secrets(), store(), MemorySink::default());
+        let reached_gateway_at = Some(Timestamp::now() - SignedDuration::from_millis(under_way));
+        let request = Request { reached_gateway_at, ..request("w a 1") };
+        let (reply, _) = deliver(&receiver, request, "d").await;
+        assert_eq!((reply.status, receiver.store.get("w").is_some()), (status, status == 200), "{under_way}");
+    }
+}
+
+#[tokio::test]
+async fn a_request_id_that_is_used_again_hides_no_event() {
+    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let mut statuses = Vec::new();
+    for body in ["w a 1", "w b 1", "w a 2", "w a 1"] {
+        statuses.push(deliver(&receiver, request(body), "one-id").await.0.status);
+    }
+    // the last one is in every respect the first one's own write
+    assert_eq!(statuses, [200, 409, 409, 200]);
+    assert_eq!(receiver.sink.messages().len(), 3, "two events, and the first one's message again");
 }

@@ -18,6 +18,9 @@ fn later() -> Timestamp {
     start() + DUE_AFTER * 2
 }
 
+/// How long a write may take.
+const WITHIN: std::time::Duration = std::time::Duration::from_secs(1);
+
 fn record(key: &str) -> Record {
     let payload = Bytes::from_static(b"{}");
     Record {
@@ -27,9 +30,13 @@ fn record(key: &str) -> Record {
         source: "/source".into(),
         subject: None,
         occurred_at: None,
+        published_at: None,
         path: "/path".into(),
         call_ref: None,
         drift: vec![],
+        content_sha256: String::new(),
+        conflict_of: None,
+        held: false,
         decision: None,
         reply: 200,
         delivery_id: "d".into(),
@@ -44,7 +51,7 @@ fn record(key: &str) -> Record {
 async fn left_behind(keys: impl IntoIterator<Item = String>) -> MemoryStore {
     let store = MemoryStore::new(SignedDuration::from_hours(1));
     for key in keys {
-        store.record(&record(&key)).await.expect("recorded");
+        store.record(&record(&key), WITHIN).await.expect("recorded");
     }
     store
 }
@@ -121,7 +128,7 @@ async fn what_keeps_failing_is_tried_again_and_holds_up_nothing() {
         Timestamp::from_millisecond(NOW.load(Ordering::Relaxed)).expect("a time")
     }
     let store = left_behind((0..20).map(|n| format!("one#{n}"))).await;
-    store.record(&record("nobody#1")).await.expect("recorded");
+    store.record(&record("nobody#1"), WITHIN).await.expect("recorded");
     let reconciler = Reconciler { store, sinks: vec![("one", Picky::default())], clock: now };
 
     let summary = reconciler.run(Timestamp::MAX).await;

@@ -16,24 +16,22 @@ pub enum Stale {
     /// Older than the tolerance allows.
     #[error("the delivery is older than the tolerance")]
     TooOld,
-    /// Not dated in a way that can be read.
-    #[error("the delivery's time cannot be read")]
-    Unreadable,
-    /// Dated more than [`FUTURE_SKEW`] ahead of our clock.
+    /// Dated more than [`FUTURE_SKEW`] ahead of every clock.
     #[error("the delivery is dated in the future")]
     InTheFuture,
 }
 
 impl Tolerance {
-    /// Checks when a delivery says it was sent against the time it arrived. Both ends are allowed.
+    /// Checks when a delivery says it was sent against the time it arrived, which is known by one clock or
+    /// two: it is too old only by the `earliest` of the times, and in the future only of the `latest`. Both
+    /// ends are allowed.
     ///
     /// # Errors
     /// [`Stale`], which says on which side it fell out.
-    pub fn check(self, sent: Timestamp, now: Timestamp) -> Result<(), Stale> {
-        let age = sent.duration_until(now);
-        if age > self.0 {
+    pub fn check(self, sent: Timestamp, earliest: Timestamp, latest: Timestamp) -> Result<(), Stale> {
+        if sent.duration_until(earliest) > self.0 {
             Err(Stale::TooOld)
-        } else if age < -FUTURE_SKEW {
+        } else if sent.duration_until(latest) < -FUTURE_SKEW {
             Err(Stale::InTheFuture)
         } else {
             Ok(())
@@ -57,11 +55,23 @@ mod tests {
             (300_001, Err(Stale::InTheFuture)),
         ] {
             let sent = now + SignedDuration::from_millis(offset);
-            assert_eq!(tolerance.check(sent, now), expected, "{offset} ms");
+            assert_eq!(tolerance.check(sent, now, now), expected, "{offset} ms");
         }
         for extreme in [Timestamp::MIN, Timestamp::MAX] {
-            assert!(tolerance.check(extreme, now).is_err());
-            assert!(tolerance.check(now, extreme).is_err());
+            assert!(tolerance.check(extreme, now, now).is_err());
+            assert!(tolerance.check(now, extreme, extreme).is_err());
         }
+    }
+
+    #[test]
+    fn no_refusal_rests_on_one_of_two_clocks() {
+        let tolerance = Tolerance(SignedDuration::from_secs(60));
+        let one = Timestamp::from_second(1_700_000_000).unwrap();
+        let other = one + SignedDuration::from_mins(10);
+        for sent in [one, other] {
+            assert_eq!(tolerance.check(sent, one, other), Ok(()));
+        }
+        assert_eq!(tolerance.check(one - SignedDuration::from_secs(61), one, other), Err(Stale::TooOld));
+        assert_eq!(tolerance.check(other + SignedDuration::from_secs(301), one, other), Err(Stale::InTheFuture));
     }
 }

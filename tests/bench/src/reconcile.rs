@@ -7,7 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use aws::DynamoStore;
 use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
-use ingest::{Provider as _, Record, Store};
+use ingest::{Arrival, Provider as _, Record, Store};
 use jiff::{SignedDuration, Timestamp};
 use local::providers::PROVIDERS;
 use local::stack;
@@ -94,9 +94,9 @@ async fn leave_pending(aws: &Canned, count: usize) -> Result<()> {
         async move {
             let refused = |outcome: ingest::Outcome| anyhow!("{}", outcome.name());
             let delivery = umaaas.verify(delivery, &secrets).map_err(refused)?;
-            let event = umaaas.identify(&delivery, at).map_err(refused)?;
+            let event = umaaas.identify(&delivery, Arrival::at(at)).map_err(refused)?.event;
             let record = Record::new(event, None, 200, unique(), at).context("too large")?;
-            store.record(&record).await?;
+            store.record(&record, aws::budget::RECORD.total).await?;
             anyhow::Ok(())
         }
     });

@@ -1,0 +1,1 @@
+pub(crate) fn is_published(_path: &str) -> bool { true }

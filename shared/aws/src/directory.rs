@@ -1,0 +1,131 @@
+//! The receiver directory in DynamoDB: a table of the deployer's, with one item per user.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::config::Builder;
+use aws_sdk_dynamodb::types::AttributeValue;
+use ingest::{Directory, Facts, PortError};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::budget::{self, Budget};
+use crate::failure::failure;
+use crate::{Environment, metrics};
+
+/// The operation, as the log and the metrics name it.
+const DIRECTORY: &str = "directory";
+
+/// The key of the table.
+const KEY: &str = "platformUserId";
+
+/// Facts about receivers in a DynamoDB table; none without a table. An item has an attribute for each fact,
+/// under the provider's name for it.
+#[derive(Debug)]
+pub struct DynamoDirectory {
+    provider: &'static str,
+    table: Option<String>,
+    client: Client,
+}
+
+impl DynamoDirectory {
+    /// A directory in one table.
+    #[must_use]
+    pub fn new(config: &SdkConfig, provider: &'static str, table: Option<String>) -> Self {
+        let config = Builder::from(config)
+            .timeout_config(budget::DIRECTORY.timeouts())
+            .retry_config(Budget::retries());
+        Self { provider, table, client: Client::from_conf(config.build()) }
+    }
+
+    /// The directory that `RECEIVER_DIRECTORY_TABLE` names.
+    pub(crate) fn from_environment(
+        environment: &Environment,
+        config: &SdkConfig,
+        provider: &'static str,
+    ) -> Self {
+        Self::new(config, provider, environment.optional("RECEIVER_DIRECTORY_TABLE"))
+    }
+
+    async fn get(&self, table: &str, user: &str, names: &[&str]) -> Result<Option<Facts>, PortError> {
+        let aliases: Vec<String> = (0..names.len()).map(|n| format!("#f{n}")).collect();
+        let mut call = self
+            .client
+            .get_item()
+            .table_name(table)
+            .key(KEY, AttributeValue::S(user.to_owned()))
+            .projection_expression(aliases.join(", "));
+        for (alias, name) in aliases.into_iter().zip(names) {
+            call = call.expression_attribute_names(alias, *name);
+        }
+        let found = call.send().await.map_err(|error| failure(DIRECTORY, &error))?;
+        Ok(found.item.map(|item| facts(&item)))
+    }
+}
+
+impl Directory for DynamoDirectory {
+    async fn facts(
+        &self,
+        user: &str,
+        names: &[&str],
+        within: Duration,
+    ) -> Result<Option<Facts>, PortError> {
+        let Some(table) = &self.table else { return Ok(None) };
+        let found = budget::within(within, DIRECTORY, self.get(table, user, names)).await;
+        found.inspect_err(|error| {
+            let cause = error.chain();
+            tracing::error!(provider = self.provider, cause, "the receiver directory did not answer");
+            metrics::failure(Timestamp::now(), self.provider, DIRECTORY);
+        })
+    }
+}
+
+/// The attributes of an item that JSON has too, and that say something.
+fn facts(item: &HashMap<String, AttributeValue>) -> Facts {
+    Facts(item.iter().filter_map(|(name, value)| Some((name.clone(), json(value)?))).collect())
+}
+
+fn json(value: &AttributeValue) -> Option<Value> {
+    Some(match value {
+        AttributeValue::S(text) if text.trim().is_empty() => return None,
+        AttributeValue::S(text) => Value::String(text.clone()),
+        AttributeValue::Bool(flag) => Value::Bool(*flag),
+        // A number beyond what JSON's readers agree on stays the text that it is.
+        AttributeValue::N(number) => {
+            number.parse().map_or_else(|_| Value::String(number.clone()), Value::Number)
+        }
+        AttributeValue::M(fields) => {
+            Value::Object(facts(fields).0.into_iter().collect())
+        }
+        AttributeValue::L(items) => Value::Array(items.iter().filter_map(json).collect()),
+        AttributeValue::Ss(texts) => Value::Array(texts.iter().cloned().map(Value::String).collect()),
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn attributes_become_json() {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let item = HashMap::from([
+            ("NATIONALITY".to_owned(), text("DE")),
+            ("BLANK".to_owned(), text(" ")),
+            ("NOTHING".to_owned(), AttributeValue::Null(true)),
+            ("COUNT".to_owned(), AttributeValue::N("7".to_owned())),
+            ("ACTIVE".to_owned(), AttributeValue::Bool(true)),
+            ("POSTAL_ADDRESS".to_owned(), AttributeValue::M(HashMap::from([("city".to_owned(), text("Ulm"))]))),
+            ("NAMES".to_owned(), AttributeValue::L(vec![text("Ada"), text("")])),
+        ]);
+        let expected = json!({
+            "NATIONALITY": "DE", "COUNT": 7, "ACTIVE": true, "POSTAL_ADDRESS": {"city": "Ulm"}, "NAMES": ["Ada"],
+        });
+        assert_eq!(Value::Object(facts(&item).0.into_iter().collect()), expected);
+    }
+}

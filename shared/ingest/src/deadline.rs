@@ -1,0 +1,100 @@
+//! Until when a delivery has to be answered.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+/// When a reply has left at the latest, counted from when its request reached the gateway. The shortest
+/// deadline of a provider is 5 seconds (UMAaaS, for a payment that waits); the rest is the network's.
+pub const REPLY_WITHIN: SignedDuration = SignedDuration::from_secs(4);
+
+/// What the calls before the record leave for it. A payment that cannot be recorded is not approved.
+pub const FOR_RECORD: Duration = Duration::from_millis(1900);
+
+/// API Gateway gives up a request after this long. A request that seems to be older was dated by a clock that
+/// differs from ours.
+const GATEWAY_GIVES_UP: SignedDuration = SignedDuration::from_secs(30);
+
+/// The two times at which a delivery arrived, by two clocks, each of which may be wrong: a function's own
+/// clock is for a moment after it was frozen.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// By our clock.
+    pub received_at: Timestamp,
+    /// By the gateway's, where it says so. Between the two lies a cold start, if there was one.
+    pub reached_gateway_at: Option<Timestamp>,
+}
+
+/// Until when a delivery has to be answered, by our clock.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(Timestamp);
+
+impl Arrival {
+    /// An arrival that one clock tells.
+    #[must_use]
+    pub fn at(received_at: Timestamp) -> Self {
+        Self { received_at, reached_gateway_at: None }
+    }
+
+    /// The earlier of the two times. What is too old by it is too old.
+    #[must_use]
+    pub fn earliest(self) -> Timestamp {
+        self.reached_gateway_at.map_or(self.received_at, |at| at.min(self.received_at))
+    }
+
+    /// The later of the two times. What lies in the future of it lies in the future.
+    #[must_use]
+    pub fn latest(self) -> Timestamp {
+        self.reached_gateway_at.map_or(self.received_at, |at| at.max(self.received_at))
+    }
+
+    /// Until when to answer.
+    #[must_use]
+    pub fn deadline(self) -> Deadline {
+        let under_way = self.received_at.duration_since(self.reached_gateway_at.unwrap_or(self.received_at));
+        let genuine = (SignedDuration::ZERO..GATEWAY_GIVES_UP).contains(&under_way);
+        let left = if genuine { REPLY_WITHIN - under_way } else { REPLY_WITHIN };
+        Deadline(self.received_at.saturating_add(left).unwrap_or(Timestamp::MAX))
+    }
+}
+
+impl Deadline {
+    /// What is left of the time; nothing when it is over.
+    #[must_use]
+    pub fn left(self, now: Timestamp) -> Duration {
+        now.duration_until(self.0).try_into().unwrap_or_default()
+    }
+
+    /// What is left for a call before the record.
+    #[must_use]
+    pub fn before_record(self, now: Timestamp) -> Duration {
+        self.left(now).saturating_sub(FOR_RECORD)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gateways_clock_counts_unless_it_differs_from_ours() {
+        let received_at = Timestamp::from_second(1_700_000_000).unwrap();
+        for (under_way, left) in [
+            (None, 4000),
+            (Some(0), 4000),
+            (Some(300), 3700),
+            (Some(3_999), 1),
+            (Some(4_000), 0),
+            (Some(29_000), 0),
+            // our clock is ahead of the gateway's, or behind it
+            (Some(310_000), 4000),
+            (Some(-310_000), 4000),
+        ] {
+            let reached_gateway_at = under_way.map(|millis| received_at - SignedDuration::from_millis(millis));
+            let deadline = Arrival { received_at, reached_gateway_at }.deadline();
+            assert_eq!(deadline.left(received_at), Duration::from_millis(left), "{under_way:?}");
+            let before = Duration::from_millis(left).saturating_sub(FOR_RECORD);
+            assert_eq!(deadline.before_record(received_at), before, "{under_way:?}");
+        }
+    }
+}
