@@ -14,7 +14,7 @@ use ingest::{
     Backlog, DUE_AFTER, Decision, Due, Event, Message, PENDING_SHARDS, Record, Recorded, Store, Verdict,
 };
 use jiff::{SignedDuration, Timestamp};
-use tests::{LocalAws, unique};
+use tests::{LocalAws, LocalDynamo, unique};
 use umaaas::SIGNATURE;
 use verify::{Delivery, Secrets, Verifier};
 
@@ -33,6 +33,16 @@ async fn in_dynamodb() {
     backlog(&dynamo_store(&aws, true)).await;
     contract(&dynamo_store(&aws, true)).await;
     items(&aws).await;
+}
+
+/// On an emulator that shares no code with the other one.
+#[tokio::test]
+async fn in_dynoxide() {
+    let dynamo = LocalDynamo::start().await;
+    let config = local::stack::config(&dynamo.endpoint);
+    let store = || DynamoStore::new(&config, dynamo.table.clone(), RETENTION, true);
+    backlog(&store()).await;
+    contract(&store()).await;
 }
 
 /// What every store promises.

@@ -1,8 +1,15 @@
 //! The webhooks of UMAaaS: the `type` in their body, the path they are documented at, and every
 //! documented field. A new kind is one entry here and one fixture in `events/umaaas`.
+//!
+//! The fields are those of three versions of the API together: 2025-04-19, 2025-05-30 and 2026-03-24. A
+//! body does not say which version it has. So a field is required only where it is required in all three,
+//! and an enum has the values of all three. The fixtures and the documents' own examples
+//! (`tests/examples`) are tested against this table.
 
 use ingest::Object;
-use ingest::schema::Shape::{AnyObject, Integer, List, Number, Object as Fields, OneOf, Text, Time};
+use ingest::schema::Shape::{
+    AnyObject, Digits, Flag, Integer, List, Number, Object as Fields, OneOf, Text, Time,
+};
 use ingest::schema::{Field, optional, required};
 
 /// One kind of webhook.
@@ -12,7 +19,7 @@ pub struct Kind {
     pub wire: &'static str,
     /// The message's `type`.
     pub name: &'static str,
-    /// The documented path, which is also the message's `source`.
+    /// The path of its own, or `/umaaas` where there is none. It is also the message's `source`.
     pub path: &'static str,
     /// What the body holds.
     pub schema: &'static [Field],
@@ -27,8 +34,8 @@ pub const UNKNOWN: &str = "umaaas.unknown";
 /// The kind that may ask for a decision, as it stands in the body's `type`.
 pub(crate) const INCOMING_PAYMENT: &str = "INCOMING_PAYMENT";
 
-/// All kinds, as the seed document lists them.
-pub const KINDS: [Kind; 4] = [
+/// All kinds. The first four are those of 2025-04-19; each has a path named as in that document.
+pub const KINDS: [Kind; 5] = [
     Kind { wire: "TEST", name: "umaaas.test", path: "/umaaas/test-webhook", schema: TEST },
     Kind {
         wire: "BULK_UPLOAD",
@@ -48,6 +55,14 @@ pub const KINDS: [Kind; 4] = [
         path: "/umaaas/outgoing-payment",
         schema: OUTGOING,
     },
+    // The documents of 2025-05-30 and 2026-03-24 name it `invitation-claimed`. No path is served for it: UMAaaS
+    // is configured with one URL, and a path of its own would be a gateway route that nothing is sent to.
+    Kind {
+        wire: "INVITATION_CLAIMED",
+        name: "umaaas.invitation_claimed",
+        path: ANY_KIND,
+        schema: INVITATION_CLAIMED,
+    },
 ];
 
 impl Kind {
@@ -57,32 +72,52 @@ impl Kind {
     }
 }
 
-/// What an event is about: its transaction, or its upload job. Both spellings of a transaction's id
-/// are the provider's own.
+/// What an event is about: its transaction, its upload job, or its invitation. Both spellings of a
+/// transaction's id are the provider's own; the job stands in an object of its own since 2025-05-30.
 pub(crate) fn subject(body: &Object<'_>) -> Option<String> {
-    match body.object("transaction") {
-        Some(transaction) => transaction.text("id").or_else(|| transaction.text("transactionId")),
-        None => body.text("jobId"),
-    }
-    .filter(|subject| !subject.is_empty())
+    let subject = if let Some(transaction) = body.object("transaction") {
+        transaction.text("id").or_else(|| transaction.text("transactionId"))
+    } else if let Some(invitation) = body.object("invitation") {
+        invitation.text("code")
+    } else if let Some(job) = body.object("bulkUserImportJob") {
+        job.text("jobId")
+    } else {
+        body.text("jobId")
+    };
+    subject.filter(|subject| !subject.is_empty())
 }
 
-const TYPE: Field =
-    required(&["type"], OneOf(&["TEST", "BULK_UPLOAD", INCOMING_PAYMENT, "OUTGOING_PAYMENT"]));
+const TYPE: Field = required(
+    &["type"],
+    OneOf(&["TEST", "BULK_UPLOAD", INCOMING_PAYMENT, "OUTGOING_PAYMENT", "INVITATION_CLAIMED"]),
+);
 const WEBHOOK_ID: Field = required(&["webhookId"], Text);
 const TIMESTAMP: Field = required(&["timestamp"], Time);
 
 const TEST: &[Field] = &[TYPE, WEBHOOK_ID, TIMESTAMP];
 
+// In 2025-04-19 `jobId`, `status` and `progress` are required; since 2025-05-30 `bulkUserImportJob` is, and
+// they stand in it. So none of them is required here.
 const BULK_UPLOAD: &[Field] = &[
     TYPE,
     WEBHOOK_ID,
     TIMESTAMP,
-    required(&["jobId"], Text),
-    required(&["status"], OneOf(&["SUCCESS", "PARTIAL_SUCCESS", "FAILED"])),
-    required(&["progress"], Fields(PROGRESS)),
-    optional(&["errors"], List(&Fields(UPLOAD_ERROR))),
+    optional(&["bulkUserImportJob"], Fields(JOB)),
+    optional(&["jobId"], Text),
+    optional(&["status"], OneOf(&["SUCCESS", "PARTIAL_SUCCESS", "FAILED"])),
+    optional(&["progress"], Fields(PROGRESS)),
+    UPLOAD_ERRORS,
 ];
+
+const JOB: &[Field] = &[
+    required(&["jobId"], Text),
+    required(&["status"], OneOf(&["PENDING", "PROCESSING", "COMPLETED", "FAILED"])),
+    required(&["progress"], Fields(PROGRESS)),
+    UPLOAD_ERRORS,
+    optional(&["completedAt"], Time),
+];
+
+const UPLOAD_ERRORS: Field = optional(&["errors"], List(&Fields(UPLOAD_ERROR)));
 
 const PROGRESS: &[Field] = &[
     required(&["total"], Integer),
@@ -96,8 +131,40 @@ const UPLOAD_ERROR: &[Field] = &[required(&["correlationId"], Text), required(&[
 const ERROR: &[Field] =
     &[optional(&["code"], Text), optional(&["message"], Text), optional(&["details"], AnyObject)];
 
-const INCOMING: &[Field] =
-    &[TYPE, WEBHOOK_ID, TIMESTAMP, required(&["transaction"], Fields(INCOMING_TRANSACTION))];
+const INCOMING: &[Field] = &[
+    TYPE,
+    WEBHOOK_ID,
+    TIMESTAMP,
+    required(&["transaction"], Fields(INCOMING_TRANSACTION)),
+    optional(&["requestedReceiverUserInfoFields"], List(&Fields(REQUESTED_FIELD))),
+];
+
+const REQUESTED_FIELD: &[Field] = &[required(&["name"], OneOf(USER_INFO)), required(&["mandatory"], Flag)];
+
+// 2025-05-30 says DATE_OF_BIRTH, ADDRESS and ACCOUNT_NUMBER where 2026-03-24 says BIRTH_DATE, POSTAL_ADDRESS and
+// ACCOUNT_IDENTIFIER.
+const USER_INFO: &[&str] = &[
+    "FULL_NAME",
+    "DATE_OF_BIRTH",
+    "BIRTH_DATE",
+    "NATIONALITY",
+    "PHONE_NUMBER",
+    "EMAIL",
+    "ADDRESS",
+    "POSTAL_ADDRESS",
+    "TAX_ID",
+    "REGISTRATION_NUMBER",
+    "ACCOUNT_NUMBER",
+    "ACCOUNT_IDENTIFIER",
+    "USER_TYPE",
+    "COUNTRY_OF_RESIDENCE",
+    "FI_LEGAL_ENTITY_NAME",
+    "FI_ADDRESS",
+    "PURPOSE_OF_PAYMENT",
+    "ULTIMATE_INSTITUTION_COUNTRY",
+    "IDENTIFIER",
+    "BUSINESS_TYPE",
+];
 
 const OUTGOING: &[Field] =
     &[TYPE, WEBHOOK_ID, TIMESTAMP, required(&["transaction"], Fields(OUTGOING_TRANSACTION))];
@@ -117,6 +184,22 @@ const INCOMING_TRANSACTION: &[Field] = &[
     required(&["receivedAmount"], Fields(CURRENCY_AMOUNT)),
     EXCHANGE_RATE,
     QUOTE_ID,
+    optional(&["reconciliationInstructions"], Fields(&[REFERENCE])),
+    optional(&["rateDetails"], Fields(INCOMING_RATE)),
+    optional(&["failureReason"], OneOf(INCOMING_FAILURE)),
+];
+
+const INCOMING_RATE: &[Field] = &[MULTIPLIER, FIXED_FEE, VARIABLE_FEE_RATE, VARIABLE_FEE_AMOUNT];
+
+const INCOMING_FAILURE: &[&str] = &[
+    "LNURLP_FAILED",
+    "PAY_REQUEST_FAILED",
+    "PAYMENT_APPROVAL_WEBHOOK_ERROR",
+    "PAYMENT_APPROVAL_TIMED_OUT",
+    "OFFRAMP_FAILED",
+    "MISSING_MANDATORY_PAYEE_DATA",
+    "QUOTE_EXPIRED",
+    "QUOTE_EXECUTION_FAILED",
 ];
 
 const OUTGOING_TRANSACTION: &[Field] = &[
@@ -136,12 +219,68 @@ const OUTGOING_TRANSACTION: &[Field] = &[
     EXCHANGE_RATE,
     optional(&["fees"], Integer),
     QUOTE_ID,
+    optional(&["originalTransactionId"], Text),
+    // required in 2026-03-24 alone
+    optional(&["paymentInstructions"], Fields(PAYMENT_INSTRUCTIONS)),
+    optional(&["refund"], Fields(REFUND)),
+    optional(&["rateDetails"], Fields(OUTGOING_RATE)),
+    optional(&["failureReason"], OneOf(OUTGOING_FAILURE)),
+    optional(&["counterpartyDeliveryStatus"], OneOf(&["PENDING", "COMPLETED", "FAILED"])),
+];
+
+const PAYMENT_INSTRUCTIONS: &[Field] = &[
+    REFERENCE,
+    optional(&["instructionsNotes"], Text),
+    required(&["bankAccountInfo"], Fields(BANK_ACCOUNT)),
+];
+
+// The fields of all types of account. Which of them are there depends on `accountType`.
+const BANK_ACCOUNT: &[Field] = &[
+    required(&["accountType"], OneOf(&["CLABE", "US_ACCOUNT", "PIX", "IBAN", "FBO", "UPI"])),
+    optional(&["clabeNumber"], Text),
+    // The schema says strings, the document's own examples have numbers.
+    optional(&["accountNumber"], Digits),
+    optional(&["routingNumber"], Digits),
+    optional(&["accountCategory"], OneOf(&["CHECKING", "SAVINGS"])),
+    optional(&["pixKey"], Text),
+    optional(&["pixKeyType"], OneOf(&["CPF", "CNPJ", "EMAIL", "PHONE", "RANDOM"])),
+    optional(&["iban"], Text),
+    optional(&["swiftBic"], Text),
+    optional(&["paymentUrl"], Text),
+    optional(&["paymentMethod"], OneOf(&["POST", "GET"])),
+    optional(&["vpa"], Text),
+    optional(&["bankName"], Text),
+    optional(&["accountHolderName"], Text),
+];
+
+const REFUND: &[Field] = &[REFERENCE, required(&["initiatedAt"], Time), optional(&["settledAt"], Time)];
+
+const OUTGOING_RATE: &[Field] = &[
+    required(&["counterpartyMultiplier"], Number),
+    required(&["counterpartyFixedFee"], Integer),
+    MULTIPLIER,
+    FIXED_FEE,
+    VARIABLE_FEE_RATE,
+    VARIABLE_FEE_AMOUNT,
+];
+
+const OUTGOING_FAILURE: &[&str] = &[
+    "QUOTE_EXPIRED",
+    "QUOTE_EXECUTION_FAILED",
+    "LIGHTNING_PAYMENT_FAILED",
+    "FUNDING_AMOUNT_MISMATCH",
+    "COUNTERPARTY_POST_TX_FAILED",
+    "TIMEOUT",
+    "MANUAL_REFUND",
 ];
 
 // The schema says `id` and `settledAt`, the document's own examples say the other.
 const ID: Field = required(&["id", "transactionId"], Text);
 const SETTLED_AT: Field = optional(&["settledAt", "settlementTime"], Time);
-const STATUS: Field = required(&["status"], OneOf(&["PENDING", "COMPLETED", "FAILED", "REFUNDED"]));
+const STATUS: Field = required(
+    &["status"],
+    OneOf(&["CREATED", "PENDING", "PROCESSING", "COMPLETED", "REJECTED", "FAILED", "REFUNDED", "EXPIRED"]),
+);
 const SENDER: Field = required(&["senderUmaAddress"], Text);
 const RECEIVER: Field = required(&["receiverUmaAddress"], Text);
 const USER_ID: Field = required(&["userId"], Text);
@@ -151,6 +290,28 @@ const DESCRIPTION: Field = optional(&["description"], Text);
 const COUNTERPARTY: Field = optional(&["counterpartyInformation"], AnyObject);
 const EXCHANGE_RATE: Field = optional(&["exchangeRate"], Number);
 const QUOTE_ID: Field = optional(&["quoteId"], Text);
+const REFERENCE: Field = required(&["reference"], Text);
+const MULTIPLIER: Field = required(&["umaaasMultiplier"], Number);
+const FIXED_FEE: Field = required(&["umaaasFixedFee"], Integer);
+const VARIABLE_FEE_RATE: Field = required(&["umaaasVariableFeeRate"], Number);
+const VARIABLE_FEE_AMOUNT: Field = required(&["umaaasVariableFeeAmount"], Number);
+
+const INVITATION_CLAIMED: &[Field] =
+    &[TYPE, WEBHOOK_ID, TIMESTAMP, required(&["invitation"], Fields(INVITATION))];
+
+const INVITATION: &[Field] = &[
+    required(&["code"], Text),
+    required(&["createdAt"], Time),
+    optional(&["claimedAt"], Time),
+    required(&["url"], Text),
+    optional(&["expiresAt"], Time),
+    required(&["inviterUma"], Text),
+    optional(&["inviteeUma"], Text),
+    required(&["status"], OneOf(&["PENDING", "CLAIMED", "EXPIRED", "CANCELLED"])),
+    optional(&["firstName"], Text),
+    optional(&["amountToSend"], Fields(CURRENCY_AMOUNT)),
+    optional(&["inviteeCountryCode"], Text),
+];
 
 const CURRENCY_AMOUNT: &[Field] =
     &[required(&["amount"], Integer), required(&["currency"], Fields(CURRENCY))];

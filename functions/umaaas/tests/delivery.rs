@@ -184,8 +184,8 @@ async fn only_documented_statuses_are_informational() {
 #[tokio::test]
 async fn kinds_that_we_do_not_know() {
     let receiver = receiver("key", None);
-    let claimed = with(TEST, &[("\"TEST\"", "\"INVITATION_CLAIMED\"")]);
-    let (reply, report) = send(&receiver, signed("/umaaas", claimed)).await;
+    let newest = with(TEST, &[("\"TEST\"", "\"USER_VERIFIED\"")]);
+    let (reply, report) = send(&receiver, signed("/umaaas", newest)).await;
     assert_eq!((reply.status, report.kind), (200, Some("umaaas.unknown")));
     assert_eq!(report.drift, ["type: is not one of the documented values"]);
 

@@ -79,6 +79,7 @@ const UMAAAS: Provider = Provider {
         },
         sample("incoming_payment.completed", "/umaaas", "umaaas.incoming_payment"),
         sample("outgoing_payment", "/umaaas/outgoing-payment", "umaaas.outgoing_payment"),
+        sample("invitation_claimed", "/umaaas", "umaaas.invitation_claimed"),
     ],
 };
 
@@ -263,6 +264,19 @@ mod tests {
                     format!("{:?} {:?}", delivery.headers.get("published-timestamp"), delivery.body)
                 };
                 assert_ne!(event(), event(), "{}", provider.file(sample));
+            }
+        }
+    }
+
+    #[test]
+    fn every_kind_has_a_sample() {
+        let kinds: [Vec<&str>; 2] = [
+            umaaas::KINDS.iter().map(|kind| kind.name).collect(),
+            weavr::KINDS.iter().map(|kind| kind.name).collect(),
+        ];
+        for (provider, kinds) in PROVIDERS.iter().zip(kinds) {
+            for kind in kinds {
+                assert!(provider.samples.iter().any(|sample| sample.kind == kind), "{kind}");
             }
         }
     }

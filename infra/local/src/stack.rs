@@ -194,7 +194,11 @@ pub fn config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Result<()> {
+/// Creates the events table alone, unless it is there, for a database that comes without queues.
+///
+/// # Errors
+/// The database does not answer, or refuses the table.
+pub async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Result<()> {
     let pending = GlobalSecondaryIndex::builder()
         .index_name("pending")
         .key_schema(key("pending_shard", KeyType::Hash)?)
