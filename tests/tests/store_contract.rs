@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws::DynamoStore;
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -11,7 +12,8 @@ use futures_util::future::join_all;
 use http::HeaderValue;
 use ingest::memory::MemoryStore;
 use ingest::{
-    Backlog, DUE_AFTER, Decision, Due, Event, Message, PENDING_SHARDS, Record, Recorded, Store, Verdict,
+    Backlog, Base, DUE_AFTER, Decision, Due, Earlier, Event, Message, PENDING_SHARDS, Record, Recorded,
+    RecordedDecision, Repetition, Store, Verdict, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
 use tests::{LocalAws, LocalDynamo, unique};
@@ -19,6 +21,9 @@ use umaaas::SIGNATURE;
 use verify::{Delivery, Secrets, Verifier};
 
 const RETENTION: SignedDuration = SignedDuration::from_hours(24);
+
+/// How long a call may take: many at once on a busy machine.
+const WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test]
 async fn in_memory() {
@@ -47,58 +52,180 @@ async fn in_dynoxide() {
 
 /// What every store promises.
 async fn contract(store: &impl Store) {
+    repetition(store).await;
+    settling(store).await;
+    conflicts(store).await;
+    final_decisions(store).await;
+    many_at_once(store).await;
+}
+
+async fn repetition(store: &impl Store) {
     let now = Timestamp::now();
     let minute = SignedDuration::from_mins(1);
-    let duplicate = |decision| Ok::<_, String>(Recorded::Duplicate { decision });
 
-    // one first, then duplicates that know the first decision, before and after it is settled
+    // one is first; the others find it, with its decision, before and after it is settled
     let first = record(&unique(), "{}", Some(reject("first")), "a", now);
     let again =
         Record { decision: Some(Decision::new(Verdict::Approve)), delivery_id: "b".into(), ..first.clone() };
-    assert_eq!(recorded(store, &first).await, Ok(Recorded::First));
-    assert_eq!(recorded(store, &again).await, duplicate(Some(reject("first"))));
-    store.settle(&first, now).await.unwrap();
-    assert_eq!(recorded(store, &again).await, duplicate(Some(reject("first"))));
+    assert_eq!(recorded(store, &first).await, Recorded::Now);
+    for _ in 0..2 {
+        let earlier = earlier(recorded(store, &again).await);
+        assert_eq!(earlier, seen(&first, None));
+        assert_eq!(again.repeats(&earlier), Repetition::Redelivery { restamped: false });
+        store.settle(&first, true, now).await.unwrap();
+    }
 
     // a first write whose answer was lost is still the first, when the SDK sends it again
     let lost = record(&unique(), "{}", None, "a", now);
-    assert_eq!(recorded(store, &lost).await, Ok(Recorded::First));
-    assert_eq!(recorded(store, &lost).await, Ok(Recorded::First));
-
-    // another body under the key is a conflict, kept beside it, as often as it comes
-    let other = record_with(&first, r#"{"other":"body"}"#, "c");
-    for _ in 0..2 {
-        assert_eq!(recorded(store, &other).await, Ok(Recorded::Conflict { decision: Some(reject("first")) }));
-        store.keep_conflict(&other).await.unwrap();
-    }
+    assert_eq!(recorded(store, &lost).await, Recorded::Now);
+    assert_eq!(lost.repeats(&earlier(recorded(store, &lost).await)), Repetition::Ours);
+    // and an id that is used again for another body does not make it so
+    let recycled = record_with(&lost, r#"{"other":"body"}"#, "a");
+    assert_eq!(recycled.repeats(&earlier(recorded(store, &recycled).await)), Repetition::Conflict);
+    let restamped = Record { content_sha256: lost.content_sha256.clone(), ..recycled };
+    let repetition = restamped.repeats(&earlier(recorded(store, &restamped).await));
+    assert_eq!(repetition, Repetition::Redelivery { restamped: true });
 
     // the key is free again once a settled record is over, and not before
     let late =
         |after: SignedDuration| Record { received_at: now + after, delivery_id: "d".into(), ..first.clone() };
-    assert_eq!(recorded(store, &late(RETENTION - minute)).await, duplicate(Some(reject("first"))));
-    assert_eq!(recorded(store, &late(RETENTION + minute)).await, Ok(Recorded::First));
+    assert_eq!(earlier(recorded(store, &late(RETENTION - minute)).await), seen(&first, None));
+    assert_eq!(recorded(store, &late(RETENTION + minute)).await, Recorded::Now);
 
     // a pending record is never over
     let pending = record(&unique(), "{}", None, "a", now);
-    assert_eq!(recorded(store, &pending).await, Ok(Recorded::First));
+    assert_eq!(recorded(store, &pending).await, Recorded::Now);
     let much_later = Record { received_at: now + RETENTION * 9, delivery_id: "b".into(), ..pending.clone() };
-    assert_eq!(recorded(store, &much_later).await, duplicate(None));
+    assert_eq!(earlier(recorded(store, &much_later).await), seen(&pending, None));
+}
 
+async fn settling(store: &impl Store) {
+    let now = Timestamp::now();
+    let pending = record(&unique(), "{}", None, "a", now);
+    let much_later = Record { received_at: now + RETENTION * 9, delivery_id: "b".into(), ..pending.clone() };
+    assert_eq!(recorded(store, &pending).await, Recorded::Now);
     // only the delivery that wrote a record settles it: after a foreign attempt it is still pending
-    store.settle(&much_later, now).await.unwrap();
-    assert_eq!(recorded(store, &much_later).await, duplicate(None));
+    store.settle(&much_later, true, now).await.unwrap();
+    assert_eq!(earlier(recorded(store, &much_later).await), seen(&pending, None));
     // settling twice, or what is not there, changes nothing
-    store.settle(&pending, now).await.unwrap();
-    store.settle(&pending, now + RETENTION * 5).await.unwrap();
-    store.settle(&record(&unique(), "{}", None, "a", now), now).await.unwrap();
-    assert_eq!(recorded(store, &much_later).await, Ok(Recorded::First), "the first settling set the expiry");
+    store.settle(&pending, true, now).await.unwrap();
+    store.settle(&pending, true, now + RETENTION * 5).await.unwrap();
+    store.settle(&record(&unique(), "{}", None, "a", now), true, now).await.unwrap();
+    assert_eq!(recorded(store, &much_later).await, Recorded::Now, "the first settling set the expiry");
+}
 
-    // of many at once exactly one is first
+async fn conflicts(store: &impl Store) {
+    let now = Timestamp::now();
+    let first = record(&unique(), "{}", None, "a", now);
+    assert_eq!(recorded(store, &first).await, Recorded::Now);
+
+    // another content under the key is a conflict; it is recorded beside it, once
+    let other = record_with(&first, r#"{"other":"body"}"#, "b");
+    let found = earlier(recorded(store, &other).await);
+    assert_eq!((other.repeats(&found), &found), (Repetition::Conflict, &seen(&first, None)));
+    let conflict = other.as_conflict();
+    assert_eq!(conflict.key, format!("{}#{}", first.key, other.content_sha256));
+    assert_eq!(conflict.id, format!("Webhook:1#{}", &other.content_sha256[..16]));
+    assert_eq!(conflict.conflict_of.as_deref(), Some("Webhook:1"));
+    assert_eq!(recorded(store, &conflict).await, Recorded::Now);
+    assert_eq!(conflict.repeats(&earlier(recorded(store, &conflict).await)), Repetition::Ours);
+    let again = Record { delivery_id: "c".into(), ..conflict.clone() };
+    let repetition = again.repeats(&earlier(recorded(store, &again).await));
+    assert_eq!(repetition, Repetition::Redelivery { restamped: false });
+    // settled on its own
+    store.settle(&conflict, true, now).await.unwrap();
+    let later = Record { received_at: now + RETENTION * 2, delivery_id: "d".into(), ..conflict };
+    assert_eq!(recorded(store, &later).await, Recorded::Now);
+
+    // one that is held is never over, and nothing settles it
+    let held = Record { held: true, ..record_with(&first, r#"{"held":true}"#, "e").as_conflict() };
+    assert_eq!(recorded(store, &held).await, Recorded::Now);
+    store.settle(&held, true, now).await.unwrap();
+    let much_later = Record { received_at: now + RETENTION * 9, delivery_id: "f".into(), ..held.clone() };
+    assert_eq!(earlier(recorded(store, &much_later).await), seen(&held, None));
+}
+
+async fn final_decisions(store: &impl Store) {
+    let now = Timestamp::now();
+    let approve = || Some(Decision::new(Verdict::Approve));
+    let ask = || Some(Decision::new(Verdict::RequestInformation { required_fields: vec!["TAX_ID".into()] }));
+    let not = |before, decided| RecordedDecision::Not { before, decided };
+    for first_decision in [None, ask()] {
+        let first = record(&unique(), "{}", first_decision, "a", now);
+        assert_eq!(recorded(store, &first).await, Recorded::Now);
+        let conflict = |n: u32, decision: Option<Decision>| {
+            let other = record_with(&first, &format!(r#"{{"n":{n}}}"#), &format!("c-{n}"));
+            Record { decision, ..other }.as_conflict()
+        };
+        let base = Base { key: &first.key, delivery_id: &first.delivery_id };
+        let decide = async |conflict: &Record| store.record_decision(conflict, &base, WITHIN).await.unwrap();
+
+        // a question leaves the key undecided
+        let asked = conflict(1, ask());
+        assert_eq!(decide(&asked).await, RecordedDecision::Now);
+        assert_eq!(decide(&asked).await, not(Some(seen(&asked, None)), None));
+        assert_eq!(earlier(recorded(store, &first).await), seen(&first, None));
+
+        // one final decision, which the first record then knows, settled or not
+        let approved = conflict(2, approve());
+        assert_eq!(decide(&approved).await, RecordedDecision::Now);
+        assert_eq!(decide(&approved).await, not(Some(seen(&approved, None)), approve()));
+        store.settle(&first, true, now).await.unwrap();
+        let known = earlier(recorded(store, &first).await);
+        assert_eq!(known, seen(&first, approve()));
+        assert_eq!(known.final_decision(), approve().as_ref());
+
+        // and no other, neither final nor a question
+        for late in [conflict(3, Some(reject("late"))), conflict(4, ask()), conflict(5, approve())] {
+            assert_eq!(decide(&late).await, not(None, approve()));
+            assert_eq!(recorded(store, &late).await, Recorded::Now, "nothing was written of it");
+        }
+        assert_eq!(decide(&asked).await, not(Some(seen(&asked, None)), approve()), "both reasons are told");
+
+        // what was seen has to be there still
+        let undecided = record(&unique(), "{}", None, "a", now);
+        assert_eq!(recorded(store, &undecided).await, Recorded::Now);
+        let replaced = Base { key: &undecided.key, delivery_id: "another" };
+        let gone = Base { key: &unique(), delivery_id: "a" };
+        for base in [gone, replaced] {
+            assert!(store.record_decision(&conflict(6, approve()), &base, WITHIN).await.is_err());
+        }
+        assert_eq!(recorded(store, &conflict(6, approve())).await, Recorded::Now, "nothing was written of it");
+    }
+}
+
+async fn many_at_once(store: &impl Store) {
+    let now = Timestamp::now();
+    // of many deliveries exactly one is first
     let key = unique();
     let rivals: Vec<Record> = (0..50).map(|n| record(&key, "{}", None, &n.to_string(), now)).collect();
     let results = join_all(rivals.iter().map(|rival| recorded(store, rival))).await;
-    let firsts = results.iter().filter(|result| **result == Ok(Recorded::First)).count();
+    let firsts = results.iter().filter(|result| **result == Recorded::Now).count();
     assert_eq!((results.len(), firsts), (50, 1));
+
+    // of many final decisions exactly one counts, and all others hear which
+    let first = record(&unique(), "{}", None, "a", now);
+    assert_eq!(recorded(store, &first).await, Recorded::Now);
+    let base = Base { key: &first.key, delivery_id: &first.delivery_id };
+    let rivals: Vec<Record> = (0..50)
+        .map(|n| {
+            let other = record_with(&first, &format!(r#"{{"n":{n}}}"#), &n.to_string());
+            Record { decision: Some(reject(&n.to_string())), ..other }.as_conflict()
+        })
+        .collect();
+    let results = join_all(rivals.iter().map(|rival| store.record_decision(rival, &base, WITHIN))).await;
+    let results: Vec<RecordedDecision> = results.into_iter().map(Result::unwrap).collect();
+    let winners: Vec<&Record> = rivals
+        .iter()
+        .zip(&results)
+        .filter_map(|(rival, result)| (*result == RecordedDecision::Now).then_some(rival))
+        .collect();
+    assert_eq!(winners.len(), 1);
+    let decided = winners[0].decision.clone();
+    for result in results.iter().filter(|result| **result != RecordedDecision::Now) {
+        assert_eq!(*result, RecordedDecision::Not { before: None, decided: decided.clone() });
+    }
+    assert_eq!(earlier(recorded(store, &first).await), seen(&first, decided));
 }
 
 /// What a store promises to a reconciler.
@@ -124,7 +251,7 @@ async fn backlog(store: &(impl Store + Backlog)) {
         })
         .collect();
     for record in &records {
-        store.record(record).await.unwrap();
+        store.record(record, WITHIN).await.unwrap();
     }
 
     // due is what is pending and old enough, oldest first in each shard, page by page
@@ -146,7 +273,7 @@ async fn backlog(store: &(impl Store + Backlog)) {
     let until = now + DUE_AFTER;
     let claimed = store.claim(due, until).await.unwrap().unwrap();
     let original = records.iter().find(|record| record.key == due.key).unwrap();
-    assert_eq!(Message::new(&claimed), Message::new(original), "the same message in every byte");
+    assert_eq!(Message::new(&claimed, true), Message::new(original, true), "the same message in every byte");
     assert_eq!((claimed.attempts, &claimed.payload), (2, &original.payload));
     assert!(store.claim(due, until).await.unwrap().is_none());
     assert_eq!(due_by(now).await.len(), 29);
@@ -160,13 +287,13 @@ async fn backlog(store: &(impl Store + Backlog)) {
     assert_eq!(due_by(later).await.len(), 30);
 
     // settled is settled: by a claimer, and by a late first attempt, which has the same delivery id
-    store.settle(&claimed, now).await.unwrap();
-    store.settle(original, now).await.unwrap();
+    store.settle(&claimed, false, now).await.unwrap();
+    store.settle(original, true, now).await.unwrap();
     assert_eq!(due_by(later).await.len(), 29);
     let postponed = Due { due_at: later, ..due.clone() };
     assert!(store.claim(&postponed, until).await.unwrap().is_none(), "nothing to claim any more");
     for record in &records {
-        store.settle(record, now).await.unwrap();
+        store.settle(record, true, now).await.unwrap();
     }
     assert!(due_by(later).await.is_empty());
 }
@@ -187,12 +314,12 @@ async fn items(aws: &LocalAws) {
     let store = dynamo_store(aws, true);
 
     let record = record(&unique(), r#"{"a":"€"}"#, Some(reject("r")), "a", now);
-    store.record(&record).await.unwrap();
+    store.record(&record, WITHIN).await.unwrap();
     let pending = read(&record.key).await;
     assert_eq!(
         names(&pending),
-        "attempts decision delivery_id due_at id kind occurred_at path payload payload_sha256 pending_shard pk \
-         received_at reply source state subject trace_id version"
+        "attempts content_sha256 decision delivery_id due_at id kind occurred_at path payload payload_sha256 \
+         pending_shard pk published_at received_at reply source state subject trace_id version"
     );
     assert_eq!(pending["state"], AttributeValue::S("pending".into()));
     assert_eq!(pending["payload"].as_b().unwrap().as_ref(), r#"{"a":"€"}"#.as_bytes());
@@ -212,33 +339,54 @@ async fn items(aws: &LocalAws) {
         AttributeValue::S(record.key.clone())
     );
 
-    store.settle(&record, now).await.unwrap();
+    store.settle(&record, true, now).await.unwrap();
     let forwarded = read(&record.key).await;
     assert_eq!(
         names(&forwarded),
-        "attempts decision delivery_id expires_at forwarded_at id kind occurred_at path payload payload_sha256 pk \
-         received_at reply source state subject trace_id version"
+        "attempts content_sha256 decision delivery_id expires_at forwarded_at id kind occurred_at path payload \
+         payload_sha256 pk published_at received_at reply reply_confirmed source state subject trace_id version"
     );
     assert_eq!(forwarded["state"], AttributeValue::S("forwarded".into()));
     assert_eq!(forwarded["expires_at"], AttributeValue::N((now + RETENTION).as_second().to_string()));
     assert_eq!(forwarded["attempts"], AttributeValue::N("1".into()));
     assert!(pending_now.send().await.unwrap().items().is_empty(), "gone from the index");
 
-    let other = record_with(&record, "{}", "b");
-    store.keep_conflict(&other).await.unwrap();
-    let conflict = read(&other.conflict_key()).await;
+    // a conflict that is held is in no index and has no expiry
+    let held = Record { held: true, ..record_with(&record, "{}", "b").as_conflict() };
+    store.record(&held, WITHIN).await.unwrap();
+    let conflict = read(&held.key).await;
     assert_eq!(conflict["state"], AttributeValue::S("conflict".into()));
-    assert!(!conflict.contains_key("due_at") && conflict.contains_key("expires_at"));
+    assert_eq!(conflict["conflict_of"], AttributeValue::S("Webhook:1".into()));
+    for absent in ["due_at", "pending_shard", "expires_at"] {
+        assert!(!conflict.contains_key(absent), "{absent}");
+    }
+
+    // what version 1 wrote is read: whole bodies are compared, and the message is the same
+    let old = record_with(&record, r#"{"version":1}"#, "v1");
+    let old = Record { key: unique(), received_at: now, ..old };
+    store.record(&old, WITHIN).await.unwrap();
+    let update = aws.stack.dynamodb.update_item().table_name(&aws.stack.table);
+    let update = update.key("pk", AttributeValue::S(old.key.clone()));
+    let update = update.update_expression("SET version = :one REMOVE content_sha256");
+    update.expression_attribute_values(":one", AttributeValue::N("1".into())).send().await.unwrap();
+    let again = Record { delivery_id: "v2".into(), ..old.clone() };
+    let repetition = again.repeats(&earlier(recorded(&store, &again).await));
+    assert_eq!(repetition, Repetition::Redelivery { restamped: false });
+    let other = Record { key: old.key.clone(), ..record_with(&record, "{}", "v2") };
+    assert_eq!(other.repeats(&earlier(recorded(&store, &other).await)), Repetition::Conflict);
+    let due = Due { key: old.key.clone(), due_at: old.due_at(), shard: old.pending_shard() };
+    let claimed = store.claim(&due, now + DUE_AFTER).await.unwrap().unwrap();
+    assert_eq!(Message::new(&claimed, false), Message::new(&old, false));
 
     // a large body is stored compressed; without KEEP_PAYLOAD it goes when it is settled
     let store = dynamo_store(aws, false);
     let large = record_with(&record, &format!(r#"{{"a":"{}"}}"#, "large ".repeat(500_000)), "a");
     let large = Record { key: unique(), ..large };
-    store.record(&large).await.unwrap();
+    store.record(&large, WITHIN).await.unwrap();
     let compressed = read(&large.key).await;
     assert_eq!(compressed["encoding"], AttributeValue::S("gzip".into()));
     assert!(compressed["payload"].as_b().unwrap().as_ref().len() < 30_000);
-    store.settle(&large, now).await.unwrap();
+    store.settle(&large, true, now).await.unwrap();
     let settled = read(&large.key).await;
     assert!(!settled.contains_key("payload") && !settled.contains_key("encoding"));
     assert_eq!(settled["payload_sha256"], AttributeValue::S(large.stored.sha256));
@@ -249,8 +397,25 @@ fn dynamo_store(aws: &LocalAws, keep_payload: bool) -> DynamoStore {
     DynamoStore::new(&config, aws.stack.table.clone(), RETENTION, keep_payload)
 }
 
-async fn recorded(store: &impl Store, record: &Record) -> Result<Recorded, String> {
-    store.record(record).await.map_err(|error| error.chain())
+async fn recorded(store: &impl Store, record: &Record) -> Recorded {
+    store.record(record, WITHIN).await.unwrap_or_else(|error| panic!("{}", error.chain()))
+}
+
+fn earlier(recorded: Recorded) -> Earlier {
+    let Recorded::Before(earlier) = recorded else { panic!("its key was free") };
+    earlier
+}
+
+/// What a store has to say about a record that is there.
+fn seen(record: &Record, decided_later: Option<Decision>) -> Earlier {
+    Earlier {
+        delivery_id: record.delivery_id.clone(),
+        payload_sha256: record.stored.sha256.clone(),
+        content_sha256: Some(record.content_sha256.clone()),
+        occurred_at: record.occurred_at,
+        decision: record.decision.clone(),
+        decided_later,
+    }
 }
 
 fn reject(reason: &str) -> Decision {
@@ -270,9 +435,11 @@ fn record(key: &str, body: &str, decision: Option<Decision>, delivery_id: &str, 
         source: "/umaaas/incoming-payment",
         subject: Some("Transaction:1".into()),
         occurred_at: Some(now),
+        published_at: Some(now),
         path: "/umaaas".into(),
         call_ref: None,
         drift: vec![],
+        content_sha256: sha256_hex(body.as_bytes()),
         payload: verified.payload(),
     };
     let record = Record::new(event, decision, 200, delivery_id.to_owned(), now).unwrap();
