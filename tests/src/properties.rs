@@ -240,7 +240,14 @@ fn secrets(provider: &str) -> Secrets {
 fn deployment<P: Provider>(provider: P) -> Deployment<P> {
     let store = MemoryStore::new(SignedDuration::from_hours(24));
     let secrets = Arc::new(secrets(P::NAME));
-    Receiver { provider, secrets, store, sink: MemorySink::default(), directory: MemoryDirectory::default(), clock: now }
+    Receiver {
+        provider,
+        secrets,
+        store,
+        sink: MemorySink::default(),
+        directory: MemoryDirectory::default(),
+        clock: now,
+    }
 }
 
 /// With nothing recorded and nothing sent.

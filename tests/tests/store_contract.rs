@@ -190,7 +190,11 @@ async fn final_decisions(store: &impl Store) {
         for base in [gone, replaced] {
             assert!(store.record_decision(&conflict(6, approve()), &base, WITHIN).await.is_err());
         }
-        assert_eq!(recorded(store, &conflict(6, approve())).await, Recorded::Now, "nothing was written of it");
+        assert_eq!(
+            recorded(store, &conflict(6, approve())).await,
+            Recorded::Now,
+            "nothing was written of it"
+        );
     }
 }
 

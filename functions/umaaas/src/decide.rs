@@ -51,7 +51,11 @@ impl Asks {
         let informational = is_informational(body);
         match body.text("type").as_deref().and_then(Kind::of) {
             Some(kind) if kind.wire == INCOMING_PAYMENT => {
-                if informational { Self::Nothing } else { Self::Approval }
+                if informational {
+                    Self::Nothing
+                } else {
+                    Self::Approval
+                }
             }
             Some(_) => {
                 let waits = named_incoming || (!informational && direction(body) == Direction::Incoming);
@@ -143,7 +147,8 @@ fn is_informational(body: &Object<'_>) -> bool {
     let says_so = |transaction: Object<'_>| {
         let mut statuses = members(&transaction, "status").map(|(_, value)| text(value)).peekable();
         let stated = statuses.peek().is_some();
-        let known = |status: Option<String>| status.is_some_and(|text| INFORMATIONAL.contains(&text.as_str()));
+        let known =
+            |status: Option<String>| status.is_some_and(|text| INFORMATIONAL.contains(&text.as_str()));
         stated && all_exact(&transaction, "status") && statuses.all(known)
     };
     let objects = transactions(body).count();
@@ -239,7 +244,8 @@ mod tests {
         let directions = INCOMING_DIRECTIONS.iter().chain(&UNREADABLE_DIRECTIONS).copied().map(Some);
         let directions: Vec<_> = directions.chain([Some("\"OUTGOING\""), Some("\"CARD\""), None]).collect();
         let informational = INFORMATIONAL.map(|status| format!("\"{status}\""));
-        let statuses: Vec<_> = informational.iter().map(|status| Some(status.as_str())).chain(WAITING).collect();
+        let statuses: Vec<_> =
+            informational.iter().map(|status| Some(status.as_str())).chain(WAITING).collect();
         let mut seen = [0; 3];
         for path in PATHS {
             for wire in &types {
@@ -248,7 +254,8 @@ mod tests {
                         let inner = [member("type", *direction), member("status", *status)];
                         let inner = inner.into_iter().flatten().collect::<Vec<_>>().join(",");
                         let body = format!(r#"{{"type":"{wire}","transaction":{{{inner}}}}}"#);
-                        let informs = status.is_some_and(|status| informational.iter().any(|it| it == status));
+                        let informs =
+                            status.is_some_and(|status| informational.iter().any(|it| it == status));
                         let incoming = direction.is_some_and(|it| INCOMING_DIRECTIONS.contains(&it));
                         let unreadable = direction.is_some_and(|it| UNREADABLE_DIRECTIONS.contains(&it));
                         let pending = status.is_some_and(|status| status.to_uppercase().contains("PENDING"));
@@ -284,10 +291,15 @@ mod tests {
             for kind in &KINDS {
                 let body = format!(r#"{{"type":"{}"}}"#, kind.wire);
                 let waits = kind.wire == INCOMING_PAYMENT;
-                assert_eq!(asks(path, &body), if waits { Asks::Approval } else { Asks::Nothing }, "{path} {body}");
+                assert_eq!(
+                    asks(path, &body),
+                    if waits { Asks::Approval } else { Asks::Nothing },
+                    "{path} {body}"
+                );
             }
             let expected = if path == INCOMING_PATH { Asks::Unclear } else { Asks::Nothing };
-            for transaction in ["", r#","transaction":null"#, r#","transaction":[]"#, r#","transaction":"x""#] {
+            for transaction in ["", r#","transaction":null"#, r#","transaction":[]"#, r#","transaction":"x""#]
+            {
                 let body = format!(r#"{{"type":"NEW"{transaction}}}"#);
                 assert_eq!(asks(path, &body), expected, "{path} {body}");
             }
@@ -301,18 +313,33 @@ mod tests {
             (r#"{"type":"TEST","type":"INCOMING_PAYMENT"}"#, Asks::Approval),
             (r#"{"type":"INCOMING_PAYMENT","type":"TEST"}"#, Asks::Unclear),
             (r#"{"type":"incoming_payment","type":"NEW"}"#, Asks::Unclear),
-            (r#"{"type":"INCOMING_PAYMENT","transaction":{"status":"PENDING","status":"COMPLETED"}}"#, Asks::Approval),
-            (r#"{"type":"INCOMING_PAYMENT","transaction":{"status":"COMPLETED","status":"PENDING"}}"#, Asks::Approval),
+            (
+                r#"{"type":"INCOMING_PAYMENT","transaction":{"status":"PENDING","status":"COMPLETED"}}"#,
+                Asks::Approval,
+            ),
+            (
+                r#"{"type":"INCOMING_PAYMENT","transaction":{"status":"COMPLETED","status":"PENDING"}}"#,
+                Asks::Approval,
+            ),
             (
                 r#"{"type":"INCOMING_PAYMENT","transaction":{"status":"PENDING"},"transaction":{"status":"COMPLETED"}}"#,
                 Asks::Approval,
             ),
-            (r#"{"type":"INCOMING_PAYMENT","transaction":7,"transaction":{"status":"COMPLETED"}}"#, Asks::Approval),
+            (
+                r#"{"type":"INCOMING_PAYMENT","transaction":7,"transaction":{"status":"COMPLETED"}}"#,
+                Asks::Approval,
+            ),
             (r#"{"type":"NEW","transaction":{"type":"INCOMING","type":"OUTGOING"}}"#, Asks::Unclear),
-            (r#"{"type":"OUTGOING_PAYMENT","transaction":{"type":"OUTGOING","type":"INCOMING"}}"#, Asks::Unclear),
+            (
+                r#"{"type":"OUTGOING_PAYMENT","transaction":{"type":"OUTGOING","type":"INCOMING"}}"#,
+                Asks::Unclear,
+            ),
             // names in other letters
             (r#"{"type":"NEW","Transaction":{"TYPE":"INCOMING"}}"#, Asks::Unclear),
-            (r#"{"type":"NEW","transaction":{"status":"COMPLETED","STATUS":"PENDING","type":"INCOMING"}}"#, Asks::Unclear),
+            (
+                r#"{"type":"NEW","transaction":{"status":"COMPLETED","STATUS":"PENDING","type":"INCOMING"}}"#,
+                Asks::Unclear,
+            ),
             (r#"{"type":"INCOMING_PAYMENT","transaction":{"Status":"COMPLETED"}}"#, Asks::Approval),
             (r#"{"type":"INCOMING_PAYMENT","TRANSACTION":{"status":"COMPLETED"}}"#, Asks::Approval),
             (r#"{"type":"INCOMING_PAYMENT","transaction":{"st\u0061tus":"COMPLETED"}}"#, Asks::Nothing),

@@ -2,7 +2,8 @@
 //! `webhookId` under two types, so the id alone is not enough.)
 
 use ingest::{
-    Arrival, Drift, Event, Identified, MAX_ID_BYTES, Object, Outcome, bounded_id, epoch_time, schema, sha256_hex,
+    Arrival, Drift, Event, Identified, MAX_ID_BYTES, Object, Outcome, bounded_id, epoch_time, schema,
+    sha256_hex,
 };
 use verify::{Delivery, Tolerance, Verified};
 

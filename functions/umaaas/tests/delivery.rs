@@ -197,23 +197,53 @@ async fn kinds_that_we_do_not_know() {
 }
 
 #[tokio::test]
-async fn one_id_under_two_types_is_two_events_and_with_another_body_a_conflict() {
+async fn one_id_under_two_types_is_two_events_and_with_another_content_a_conflict() {
     let receiver = receiver("key", None);
     let bulk = with(TEST, &[("\"TEST\"", "\"BULK_UPLOAD\"")]);
     assert_eq!(send(&receiver, signed("/umaaas", TEST)).await.0.status, 200);
     assert_eq!(send(&receiver, signed("/umaaas", bulk)).await.0.status, 200);
 
-    let other = with(TEST, &[("09:15:00Z", "09:15:01Z")]);
-    for _ in 0..2 {
-        let (reply, report) = send(&receiver, signed("/umaaas", other.clone())).await;
-        assert_eq!((reply.status, report.outcome.name()), (409, "conflict"));
+    let id = "Webhook:0193a1c4-7d10-7b02-0000-0000000000a1";
+    let key = format!("umaaas#TEST#{id}");
+    let restamped = with(TEST, &[("09:15:00Z", "09:15:01Z")]);
+    let other = with(TEST, &[("\"type\"", "\"new\":1,\"type\"")]);
+    let other_restamped = with(&other, &[("09:15:00Z", "09:45:00Z")]);
+    for (body, outcome) in [
+        (&restamped, "restamped"),
+        (&other, "conflict"),
+        (&other, "duplicate"),
+        (&other_restamped, "restamped"),
+        (&restamped, "restamped"),
+    ] {
+        let (reply, report) = send(&receiver, signed("/umaaas", body.clone())).await;
+        assert_eq!((reply.status, report.outcome.name()), (409, outcome), "{body}");
     }
-    let key = "umaaas#TEST#Webhook:0193a1c4-7d10-7b02-0000-0000000000a1";
-    let kept = receiver.store.get(key).unwrap();
-    assert_eq!(kept.record.payload, TEST, "the first record is kept");
-    let beside = receiver.store.get(&format!("{key}#{}", ingest::sha256_hex(other.as_bytes()))).unwrap();
-    assert_eq!((beside.record.payload, beside.state), (other.into(), ingest::State::Conflict));
-    assert_eq!(receiver.sink.messages().len(), 2, "a conflict is not forwarded");
+    assert_eq!(receiver.store.get(&key).unwrap().record.payload, TEST, "the first record stays");
+    let content = ingest::sha256_hex(other.replace("\"2026-11-02T09:15:00Z\"", "").as_bytes());
+    let beside = receiver.store.get(&format!("{key}#{content}")).unwrap();
+    assert_eq!((&beside.record.payload[..], beside.record.reply), (other.as_bytes(), 409));
+    let messages = receiver.sink.messages();
+    assert_eq!(messages.len(), 3, "a conflict is an event of its own");
+    assert!(messages[2].body.ends_with(&format!("\"data\":{other}}}")));
+    let envelope: Value = serde_json::from_str(&messages[2].body).unwrap();
+    assert_eq!(envelope["id"], format!("{id}#{}", &content[..16]));
+    assert_eq!((&envelope["conflictof"], &envelope["reply"]), (&json!(id), &json!(409)));
+    assert_ne!(messages[2].deduplication_id, messages[0].deduplication_id);
+}
+
+#[tokio::test]
+async fn two_unknown_types_under_one_id_stay_two() {
+    let receiver = receiver("key", None);
+    let mut seen = BTreeSet::new();
+    for wire in ["NEW", "NEWER"] {
+        let body = with(TEST, &[("\"TEST\"", &format!("\"{wire}\""))]);
+        assert_eq!(send(&receiver, signed("/umaaas", body)).await.0.status, 200);
+        let envelope: Value = serde_json::from_str(&receiver.sink.messages().last().unwrap().body).unwrap();
+        assert_eq!(envelope["type"], "umaaas.unknown");
+        assert_eq!(envelope["id"], format!("{wire}#Webhook:0193a1c4-7d10-7b02-0000-0000000000a1"));
+        seen.insert(envelope["id"].clone().to_string());
+    }
+    assert_eq!(seen.len(), 2);
 }
 
 #[tokio::test]
@@ -330,7 +360,7 @@ async fn age() {
         (tolerance(60), TEST.to_owned(), 401),
         (tolerance(60), with(TEST, &[("09:15:00Z", "09:31:10Z")]), 200),
         (tolerance(60), with(TEST, &[("09:15:00Z", "09:31:11Z")]), 401),
-        (tolerance(3600), with(TEST, &[("2026-11-02T09:15:00Z", "yesterday")]), 401),
+        (tolerance(3600), with(TEST, &[("2026-11-02T09:15:00Z", "yesterday")]), 200),
         (None, with(TEST, &[("2026-11-02T09:15:00Z", "yesterday")]), 200),
     ] {
         let receiver = receiver("key", tolerance);
@@ -352,7 +382,8 @@ async fn requests_that_are_not_deliveries() {
     let get = Request { method: Method::GET, ..signed("/umaaas", TEST) };
     for (what, request, status) in [
         ("unknown path", signed("/umaaas/other", TEST), 404),
-        ("trailing slash", signed("/umaaas/", TEST), 404),
+        ("below it", signed("/umaaas/test-webhook/more", TEST), 404),
+        ("of another spelling", signed("/UMAAAS", TEST), 404),
         ("outside", signed("/", TEST), 404),
         ("GET", get, 405),
         ("gzip", with_header("gzip"), 415),
@@ -444,7 +475,9 @@ proptest! {
         let receiver = receiver("key", None);
         let (reply, report) = runtime().block_on(send(&receiver, signed("/umaaas", body.to_string())));
         prop_assert!(matches!(reply.status, 200 | 403), "{}", reply.body);
-        prop_assert_eq!(report.event_id.as_deref(), Some("w"));
+        let known = KINDS.iter().any(|known| known.wire == kind);
+        let id = if known { "w".to_owned() } else { format!("{kind}#w") };
+        prop_assert_eq!(report.event_id, Some(id));
         let message = receiver.sink.messages().remove(0).body;
         let envelope: Value = serde_json::from_str(&message).unwrap();
         prop_assert_eq!(&envelope["data"], &body);

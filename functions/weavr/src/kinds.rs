@@ -53,7 +53,7 @@ pub enum Family {
     Send,
     /// Transfers to bank accounts elsewhere.
     OutgoingWireTransfers,
-    /// Every path below `/weavr/` that is not in [`KINDS`]. Weavr publishes more than twice as many
+    /// Every path below `/weavr/`, those that are not in [`KINDS`] above all. Weavr publishes more than twice as many
     /// as are known here, and does not send again after a 404.
     Other,
 }
@@ -181,11 +181,12 @@ impl Family {
         }
     }
 
-    /// Whether a path is this family's. Every path below `/weavr/` is exactly one family's.
+    /// Whether this family's function serves a path. The one for everything else serves the paths of the others
+    /// too: the gateway sends it what it does not recognise, such as a path with a slash at its end.
     pub(crate) fn serves(self, path: &str) -> bool {
-        match Kind::of(path) {
-            Some(kind) => kind.family == self,
-            None => self == Self::Other && path.strip_prefix("/weavr/").is_some_and(|rest| !rest.is_empty()),
+        match self {
+            Self::Other => path.strip_prefix("/weavr/").is_some_and(|rest| !rest.is_empty()),
+            _ => Kind::of(path).is_some_and(|kind| kind.family == self),
         }
     }
 }

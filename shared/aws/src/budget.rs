@@ -53,7 +53,10 @@ const CONNECT: Duration = Duration::from_millis(400);
 const _: () = {
     // The longest way to a record. A conflict has what is left after it; every call ends with the deadline.
     let record = SECRETS.total.as_millis() + DIRECTORY.total.as_millis() + RECORD.total.as_millis();
-    assert!(record + 500 < REPLY_WITHIN.as_millis().unsigned_abs(), "the calls before a reply fit the time for it");
+    assert!(
+        record + 500 < REPLY_WITHIN.as_millis().unsigned_abs(),
+        "the calls before a reply fit the time for it"
+    );
     let rest = FORWARD.total.as_millis() + SETTLE.total.as_millis();
     assert!(rest < AFTER_REPLY.as_millis(), "the calls after a reply fit the time for them");
     assert!(SECRETS.total.as_millis() < AFTER_REPLY.as_millis());

@@ -66,12 +66,7 @@ impl DynamoDirectory {
 }
 
 impl Directory for DynamoDirectory {
-    async fn facts(
-        &self,
-        user: &str,
-        names: &[&str],
-        within: Duration,
-    ) -> Result<Option<Facts>, PortError> {
+    async fn facts(&self, user: &str, names: &[&str], within: Duration) -> Result<Option<Facts>, PortError> {
         let Some(table) = &self.table else { return Ok(None) };
         let found = budget::within(within, DIRECTORY, self.get(table, user, names)).await;
         found.inspect_err(|error| {
@@ -96,9 +91,7 @@ fn json(value: &AttributeValue) -> Option<Value> {
         AttributeValue::N(number) => {
             number.parse().map_or_else(|_| Value::String(number.clone()), Value::Number)
         }
-        AttributeValue::M(fields) => {
-            Value::Object(facts(fields).0.into_iter().collect())
-        }
+        AttributeValue::M(fields) => Value::Object(facts(fields).0.into_iter().collect()),
         AttributeValue::L(items) => Value::Array(items.iter().filter_map(json).collect()),
         AttributeValue::Ss(texts) => Value::Array(texts.iter().cloned().map(Value::String).collect()),
         _ => return None,
@@ -120,7 +113,10 @@ mod tests {
             ("NOTHING".to_owned(), AttributeValue::Null(true)),
             ("COUNT".to_owned(), AttributeValue::N("7".to_owned())),
             ("ACTIVE".to_owned(), AttributeValue::Bool(true)),
-            ("POSTAL_ADDRESS".to_owned(), AttributeValue::M(HashMap::from([("city".to_owned(), text("Ulm"))]))),
+            (
+                "POSTAL_ADDRESS".to_owned(),
+                AttributeValue::M(HashMap::from([("city".to_owned(), text("Ulm"))])),
+            ),
             ("NAMES".to_owned(), AttributeValue::L(vec![text("Ada"), text("")])),
         ]);
         let expected = json!({

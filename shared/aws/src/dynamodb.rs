@@ -14,8 +14,8 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValue, ReturnValuesOnConditionCheckFailure,
-    TransactWriteItem, Update,
+    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValue,
+    ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use bytes::Bytes;
 use ingest::{
@@ -208,20 +208,22 @@ fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>,
     let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
     if !failed(&conflict) && !failed(&base) {
         let passing = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-        return match [conflict.code(), base.code()].into_iter().flatten().find(|code| !passing.contains(code)) {
+        return match [conflict.code(), base.code()].into_iter().flatten().find(|code| !passing.contains(code))
+        {
             None => Ok(None),
             Some(code) => Err(PortError::new(RECORD_DECISION, format!("canceled: {code}"))),
         };
     }
     let before = failed(&conflict).then(|| earlier(conflict.item.unwrap_or_default())).transpose()?;
-    let decided = if failed(&base) {
-        let decided = Fields(base.item.unwrap_or_default()).decision("decided_later");
-        Some(decided.ok_or_else(|| {
-            PortError::new(RECORD_DECISION, "the record it conflicts with is another now")
-        })?)
-    } else {
-        None
-    };
+    let decided =
+        if failed(&base) {
+            let decided = Fields(base.item.unwrap_or_default()).decision("decided_later");
+            Some(decided.ok_or_else(|| {
+                PortError::new(RECORD_DECISION, "the record it conflicts with is another now")
+            })?)
+        } else {
+            None
+        };
     Ok(Some(RecordedDecision::Not { before, decided }))
 }
 

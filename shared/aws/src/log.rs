@@ -7,8 +7,8 @@ use ingest::{Decision, Forwarding, Outcome, POLICY_ERROR, PortError, Report};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{Event, Level, Subscriber};
-use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::Layer;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -373,7 +373,10 @@ mod tests {
         let mismatch = Refusal::Mismatch { header: "x" };
         for secrets in [None, Some(error("secrets"))] {
             let unproven = nameless(Outcome::Unproven { mismatch, secrets });
-            assert_eq!(counted(&unproven), "Deliveries [umaaas unproven]; SignatureFailures [umaaas mismatch]");
+            assert_eq!(
+                counted(&unproven),
+                "Deliveries [umaaas unproven]; SignatureFailures [umaaas mismatch]"
+            );
         }
         let unavailable = nameless(Outcome::Unavailable(error("record")));
         assert_eq!(counted(&unavailable), "Deliveries [umaaas unavailable]; Failures [umaaas record]");

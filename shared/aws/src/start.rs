@@ -96,9 +96,7 @@ impl Posted {
     /// ago. By a clock that differs from the gateway's that is not known.
     fn is_in_time(self, report: &Report) -> bool {
         let under_way = report.reached_gateway_at.unwrap_or(report.received_at).duration_until(self.at);
-        self.taken
-            && under_way >= -CLOCKS_DIFFER
-            && under_way.unsigned_abs() <= budget::PROVIDER_DEADLINE
+        self.taken && under_way >= -CLOCKS_DIFFER && under_way.unsigned_abs() <= budget::PROVIDER_DEADLINE
     }
 }
 

@@ -90,7 +90,8 @@ mod tests {
             (Some(310_000), 4000),
             (Some(-310_000), 4000),
         ] {
-            let reached_gateway_at = under_way.map(|millis| received_at - SignedDuration::from_millis(millis));
+            let reached_gateway_at =
+                under_way.map(|millis| received_at - SignedDuration::from_millis(millis));
             let deadline = Arrival { received_at, reached_gateway_at }.deadline();
             assert_eq!(deadline.left(received_at), Duration::from_millis(left), "{under_way:?}");
             let before = Duration::from_millis(left).saturating_sub(FOR_RECORD);

@@ -40,8 +40,8 @@ pub use path::{
 pub use ports::{Backlog, Base, BatchSink, NoSecrets, PortError, Reread, SecretSource, Sink, Store};
 pub use reconcile::{Reconciler, Summary};
 pub use record::{
-    Conflicts, DUE_AFTER, Due, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded, RecordedDecision,
-    Repetition, State, StoredPayload, VERSION,
+    Conflicts, DUE_AFTER, Due, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded,
+    RecordedDecision, Repetition, State, StoredPayload, VERSION,
 };
 pub use reply::{Outcome, RETRY_AFTER_SECONDS, Reply, Restamped};
 pub use schema::Drift;

@@ -192,12 +192,7 @@ impl Backlog for MemoryStore {
 pub struct MemoryDirectory(pub BTreeMap<String, Facts>);
 
 impl Directory for MemoryDirectory {
-    async fn facts(
-        &self,
-        user: &str,
-        names: &[&str],
-        _within: Duration,
-    ) -> Result<Option<Facts>, PortError> {
+    async fn facts(&self, user: &str, names: &[&str], _within: Duration) -> Result<Option<Facts>, PortError> {
         Ok(self.0.get(user).map(|facts| {
             let asked = facts.0.iter().filter(|(name, _)| names.contains(&name.as_str()));
             Facts(asked.map(|(name, value)| (name.clone(), value.clone())).collect())

@@ -231,7 +231,8 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         let record = Record::new(event, decision, status, delivery_id, arrival.received_at)
             .ok_or(Outcome::TooLarge)?
             .traced(report.trace_id.clone());
-        let recorded = self.store.record(&record, self.left(deadline)?).await.map_err(Outcome::Unavailable)?;
+        let recorded =
+            self.store.record(&record, self.left(deadline)?).await.map_err(Outcome::Unavailable)?;
         report.recorded_at = Some((self.clock)());
 
         if let Recorded::Before(earlier) = recorded {
@@ -327,7 +328,9 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
                 let within = deadline.before_record((self.clock)());
                 match self.secrets.reread(now, within).await {
                     Reread::Changed(secrets) => match self.provider.verify(delivery, &secrets) {
-                        Err(Outcome::Refused(mismatch @ Refusal::Mismatch { .. })) => unproven(mismatch, None),
+                        Err(Outcome::Refused(mismatch @ Refusal::Mismatch { .. })) => {
+                            unproven(mismatch, None)
+                        }
                         verified => verified,
                     },
                     Reread::Same => unproven(mismatch, None),
@@ -359,8 +362,10 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         match (decision, requested) {
             (Some(decision), Some(requested)) if decision.verdict == Verdict::Approve => {
                 let facts = self.look_up(requested, deadline).await;
-                let complete =
-                    requested.fields.iter().all(|field| !field.mandatory || facts.0.contains_key(&field.name));
+                let complete = requested
+                    .fields
+                    .iter()
+                    .all(|field| !field.mandatory || facts.0.contains_key(&field.name));
                 if complete {
                     let supplied = facts.0.keys().cloned().collect();
                     (Some(Decision { supplied, ..decision }), facts)

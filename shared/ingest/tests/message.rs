@@ -97,8 +97,9 @@ fn bodies_that_cannot_go_as_they_are() {
 #[test]
 fn one_subject_is_one_group_and_one_key_one_deduplication() {
     let message = Message::new(&record("{}"), true);
-    let about =
-        |subject: &str| Message::new(&Record { subject: Some(subject.into()), ..record("{}") }, true).group_id;
+    let about = |subject: &str| {
+        Message::new(&Record { subject: Some(subject.into()), ..record("{}") }, true).group_id
+    };
     assert_eq!(about("Transaction:1"), about("Transaction:1"));
     assert_ne!(about("Transaction:1"), about("Transaction:2"));
     assert_eq!(about("Webhook:1"), message.group_id, "without a subject, the id");

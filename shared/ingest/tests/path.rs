@@ -102,8 +102,7 @@ fn question(text: &str) -> Question {
         mandatory: text.ends_with('!'),
     };
     let fields: Vec<_> = facts.split(':').filter(|text| !text.is_empty()).map(field).collect();
-    let requested =
-        (!fields.is_empty()).then(|| RequestedFacts { user: Some("user-1".to_owned()), fields });
+    let requested = (!fields.is_empty()).then(|| RequestedFacts { user: Some("user-1".to_owned()), fields });
     Question { decision: Decision::new(verdict), requested }
 }
 
@@ -398,8 +397,10 @@ async fn a_repeated_payment_hears_the_final_decision() {
             other => panic!("{other:?}"),
         });
     }
-    let decisions: Vec<_> =
-        decisions.iter().map(|(outcome, decision)| (*outcome, decision.as_ref().map(Decision::name))).collect();
+    let decisions: Vec<_> = decisions
+        .iter()
+        .map(|(outcome, decision)| (*outcome, decision.as_ref().map(Decision::name)))
+        .collect();
     assert_eq!(
         decisions,
         [
@@ -420,8 +421,16 @@ async fn a_restamped_redelivery_is_told_apart() {
     for (delivery, (body, outcome, detail)) in [
         ("w a 1", "accepted", None),
         ("w a 1", "duplicate", None),
-        ("w a 61", "restamped", Some("sent again with the time 1970-01-01T00:01:01Z instead of 1970-01-01T00:00:01Z")),
-        ("w a x", "restamped", Some("sent again with the time a time that cannot be read instead of 1970-01-01T00:00:01Z")),
+        (
+            "w a 61",
+            "restamped",
+            Some("sent again with the time 1970-01-01T00:01:01Z instead of 1970-01-01T00:00:01Z"),
+        ),
+        (
+            "w a x",
+            "restamped",
+            Some("sent again with the time a time that cannot be read instead of 1970-01-01T00:00:01Z"),
+        ),
     ]
     .into_iter()
     .enumerate()
@@ -494,7 +503,9 @@ async fn an_approval_brings_the_facts_that_it_must_bring() {
 
 #[tokio::test]
 async fn without_time_before_the_reply_nothing_is_recorded() {
-    for (under_way, status) in [(0, 200), (3_000, 200), (4_100, 503), (20_000, 503), (600_000, 200), (-600_000, 200)] {
+    for (under_way, status) in
+        [(0, 200), (3_000, 200), (4_100, 503), (20_000, 503), (600_000, 200), (-600_000, 200)]
+    {
         let receiver = receiver(secrets(), store(), MemorySink::default());
         let reached_gateway_at = Some(Timestamp::now() - SignedDuration::from_millis(under_way));
         let request = Request { reached_gateway_at, ..request("w a 1") };

@@ -72,6 +72,9 @@ mod tests {
             assert_eq!(tolerance.check(sent, one, other), Ok(()));
         }
         assert_eq!(tolerance.check(one - SignedDuration::from_secs(61), one, other), Err(Stale::TooOld));
-        assert_eq!(tolerance.check(other + SignedDuration::from_secs(301), one, other), Err(Stale::InTheFuture));
+        assert_eq!(
+            tolerance.check(other + SignedDuration::from_secs(301), one, other),
+            Err(Stale::InTheFuture)
+        );
     }
 }

@@ -1,1 +1,0 @@
-pub(crate) fn is_published(_path: &str) -> bool { true }
