@@ -136,7 +136,7 @@ impl Store for DynamoStore {
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 Ok(())
             }
-            Err(error) => Err(failure("keep_conflict", &error)),
+            Err(error) => Err(failure("record a conflict", &error)),
             Ok(_) => Ok(()),
         }
     }
