@@ -27,6 +27,7 @@ mod sqs;
 mod start;
 
 pub use dynamodb::DynamoStore;
+pub use failure::OPERATIONS;
 pub use reconcile::run_reconciler;
 pub use secrets::SecretVariables;
 pub use settings::{Environment, SettingsError};
