@@ -356,15 +356,19 @@ fn on_dashboard(template: &Value) -> BTreeSet<Counted> {
     counted
 }
 
-/// The dashboard, with all alarms turned on and the names of resources in place of their values.
+/// The dashboard, with the names of resources in place of their values. Alarms that can be turned off are on.
 fn dashboard(template: &Value) -> Value {
     let body = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
-    let mut text = body[0].as_str().unwrap().to_owned();
+    let mut with_all = body[0].as_str().unwrap().to_owned();
+    let mut with_none = with_all.clone();
     for (name, value) in body[1].as_object().unwrap() {
-        let value = value["Fn::If"][1]["Fn::Sub"].as_str().unwrap();
-        text = text.replace(&format!("${{{name}}}"), value);
+        let name = format!("${{{name}}}");
+        with_all = with_all.replace(&name, value["Fn::If"][1]["Fn::Sub"].as_str().unwrap());
+        with_none = with_none.replace(&name, value["Fn::If"][2].as_str().unwrap());
     }
-    serde_json::from_str(&plain_names(&text)).unwrap()
+    let with_none: Value = serde_json::from_str(&plain_names(&with_none)).unwrap();
+    assert!(with_none["widgets"].is_array(), "{with_none}");
+    serde_json::from_str(&plain_names(&with_all)).unwrap()
 }
 
 /// `${A.Arn}` becomes `A.Arn`.
