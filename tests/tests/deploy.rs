@@ -131,12 +131,16 @@ async fn functions_log(endpoint: &str) -> Vec<String> {
 async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
     const LAYER: (&str, &str) = ("PolicyLayerArn", "arn:aws:lambda:eu-central-1:000000000000:layer:policy:1");
     const NO_POLICY: (&str, &str) = ("ApprovalPolicy", "");
-    let cases: [(&[(&str, &str)], &str); 6] = [
+    const DIRECTORY_KEY: (&str, &str) =
+        ("ReceiverDirectoryKeyArn", "arn:aws:kms:eu-central-1:000000000000:key/2");
+    let cases: [(&[(&str, &str)], &str); 8] = [
         (&[], "ApprovalPolicy"),
         (&[("ApprovalPolicy", "smaple")], "the path of a file below /opt/"),
         (&[("ApprovalPolicy", "/opt/policy.cedar")], "has to name the layer"),
         (&[NO_POLICY, LAYER], "ApprovalPolicy names no file"),
         (&[NO_POLICY, ("DomainName", "webhooks.example.com")], "belong together"),
+        (&[NO_POLICY, ("ReceiverDirectoryTable", "arn:aws:dynamodb:x")], "the name (not the ARN) of a table"),
+        (&[NO_POLICY, DIRECTORY_KEY], "ReceiverDirectoryTable, which is not given"),
         // longer than the shortest retention
         (&[NO_POLICY, ("WeavrToleranceSeconds", "2592001")], "WeavrToleranceSeconds"),
     ];
@@ -155,7 +159,10 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
         ("KmsKeyArn", "arn:aws:kms:eu-central-1:000000000000:key/1"),
         ("QueueType", "standard"),
         ("AlarmEmail", "somebody@example.com"),
-        ("UmaaasSilenceAlarmHours", "6"),
+        ("ReceiverDirectoryTable", "receivers"),
+        DIRECTORY_KEY,
+        // one is turned off
+        ("UmaaasSilenceAlarmHours", "0"),
         ("WeavrSilenceAlarmHours", "168"),
         ("DetailedApiMetrics", "false"),
     ];
@@ -180,6 +187,13 @@ async fn a_changed_parameter_publishes_a_version() {
         }
     }
     let template = transformed(&[]).await.unwrap();
+    let longest = |name: &str| {
+        let parameter = &template["Parameters"][name];
+        let values = parameter["AllowedValues"].as_array().into_iter().flatten();
+        let values = values.map(|value| value.as_str().unwrap().len() as u64);
+        let digits = parameter["MaxValue"].as_u64().map(|value| value.to_string().len() as u64);
+        values.chain(parameter["MaxLength"].as_u64()).chain(digits).max().unwrap()
+    };
     let mut versions = 0;
     for version in template["Resources"].as_object().unwrap().values() {
         if version["Type"] != "AWS::Lambda::Version" {
@@ -194,6 +208,12 @@ async fn a_changed_parameter_publishes_a_version() {
         for name in found {
             assert!(description.contains(&format!("${{{name}}}")), "{name} is not in {description}");
         }
+        let mut length = description.len() as u64;
+        for name in description.split("${").skip(1).map(|rest| rest.split('}').next().unwrap()) {
+            length = length + longest(name) - format!("${{{name}}}").len() as u64;
+        }
+        // Lambda's PublishVersion: "Description".
+        assert!(length <= 256, "{description} can have {length} characters");
     }
     assert_eq!(versions, 1);
 }

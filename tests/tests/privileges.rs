@@ -5,6 +5,9 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, AttributeValue, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType,
+};
 use local::deployment::transformed;
 use local::providers::{PROVIDERS, Provider, Sample};
 use local::{stack, watch};
@@ -13,6 +16,17 @@ use tests::{Call, Fault, FaultProxy, Function, Host, LocalAws, Rule, post};
 
 /// An action and the resource it is allowed, or done, to: by its name in the template.
 type Right = (String, String);
+
+/// The template's conditions that hold here. The stack has a receiver directory, and no key of the deployer's
+/// own: what is added for such keys is not checked.
+const HOLDS: [&str; 1] = ["HasReceiverDirectory"];
+
+/// Rights that the template gives for code that does not exist yet, by binary. The test fails when one is
+/// used: it is then to be removed here.
+const NOT_USED_YET: [(&str, &str, &str); 2] = [
+    ("umaaas", "dynamodb:ConditionCheckItem", "Events"),
+    ("umaaas", "dynamodb:GetItem", "ReceiverDirectoryTable"),
+];
 
 #[tokio::test]
 async fn a_function_may_do_what_it_does_and_nothing_else() {
@@ -28,16 +42,18 @@ async fn a_function_may_do_what_it_does_and_nothing_else() {
             let host = Host::start().await;
             let _function = Function::start(&host, binary, &environment);
             host.idle(1).await;
-            // the first delivery, another body under the same identity, and a signature that does not fit
             for event in deliveries(provider, binary) {
                 host.invoke(event).await.unwrap();
                 host.idle(1).await;
             }
-            assert_eq!(
-                function.done(&environment, &proxy.take_whole_calls()),
-                function.allowed(),
-                "{binary}"
-            );
+            let mut allowed = function.allowed();
+            for (_, action, resource) in NOT_USED_YET.iter().filter(|(of, ..)| of == binary) {
+                assert!(
+                    allowed.remove(&((*action).to_owned(), (*resource).to_owned())),
+                    "{binary}: {action}"
+                );
+            }
+            assert_eq!(function.done(&environment, &proxy.take_whole_calls()), allowed, "{binary}");
             checked.insert(function.name.clone());
         }
     }
@@ -113,14 +129,14 @@ impl<'a> Deployed<'a> {
         Self { name: name.to_owned(), properties: &template["Resources"][name]["Properties"], template }
     }
 
-    /// The statements of its role. What is added for a deployer's own key is not among them: here is none.
+    /// The statements of its role, under the conditions that [hold](HOLDS).
     fn statements(&self) -> Vec<&'a Value> {
         let role = &self.template["Resources"][reference(&self.properties["Role"])]["Properties"];
         assert!(role.get("ManagedPolicyArns").is_none(), "{}: everything is spelled out", self.name);
         let policies = role["Policies"].as_array().unwrap().iter();
         let statements =
             policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
-        statements.filter(|statement| statement.get("Fn::If").is_none()).collect()
+        statements.filter_map(chosen).collect()
     }
 
     /// What its role allows it to call.
@@ -143,25 +159,16 @@ impl<'a> Deployed<'a> {
         let variables = &self.properties["Environment"]["Variables"];
         let named = |value: &str| {
             let known = environment.iter().filter(|(_, known)| known == value);
-            let mut names = known.filter_map(|(variable, _)| variables.get(variable));
+            let mut names = known.filter_map(|(variable, _)| chosen(variables.get(variable)?));
             reference(names.next().unwrap_or_else(|| panic!("the template does not give it {value}")))
         };
-        let right = |call: &Call| {
-            let of = |parameter: &str| call.parameters[parameter].as_str().map(named);
-            let (service, resource) = match call.target.split(['_', '.']).next().unwrap() {
-                "DynamoDB" => match call.parameters["IndexName"].as_str() {
-                    Some(index) => ("dynamodb", format!("{}/index/{index}", of("TableName").unwrap())),
-                    None => ("dynamodb", of("TableName").unwrap()),
-                },
-                "AmazonSQS" => ("sqs", of("QueueUrl").unwrap()),
-                "secretsmanager" => ("secretsmanager", of("SecretId").unwrap()),
-                other => panic!("{other}: {call:?}"),
-            };
-            // One permission for both (Service Authorization Reference, "Amazon SQS").
-            let action = call.operation().trim_end_matches("Batch");
-            (format!("{service}:{action}"), resource)
-        };
-        calls.iter().map(right).collect()
+        let rights = calls.iter().flat_map(needed);
+        rights
+            .map(|(action, resource, index)| match index {
+                Some(index) => (action, format!("{}/index/{index}", named(resource))),
+                None => (action, named(resource)),
+            })
+            .collect()
     }
 
     /// Everything that the template gives it, as far as the local AWS has it.
@@ -177,8 +184,53 @@ impl<'a> Deployed<'a> {
         environment.retain(|(name, _)| name != provider.secrets_variable && !name.ends_with("_QUEUE_URL"));
         environment.push((format!("{}_ARN", provider.secrets_variable), secret.unwrap().arn.unwrap()));
         environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
+        if self.properties["Environment"]["Variables"].get("RECEIVER_DIRECTORY_TABLE").is_some() {
+            environment.push(("RECEIVER_DIRECTORY_TABLE".into(), create_directory(aws).await));
+        }
         environment
     }
+}
+
+/// The permissions that a call needs, each with what the call says of the resource: its name or address, and
+/// the index of a table.
+fn needed(call: &Call) -> Vec<(String, &str, Option<&str>)> {
+    let parameter = |name: &str| call.parameters[name].as_str();
+    let (service, resource) = match call.target.split(['_', '.']).next().unwrap() {
+        // A transaction needs the permission of each of its parts (DynamoDB Developer Guide, "Using IAM with
+        // DynamoDB transactions").
+        "DynamoDB" if call.operation() == "TransactWriteItems" => {
+            let parts = call.parameters["TransactItems"].as_array().unwrap().iter();
+            let parts = parts.flat_map(|part| part.as_object().unwrap());
+            return parts
+                .map(|(kind, part)| {
+                    (format!("dynamodb:{kind}Item"), part["TableName"].as_str().unwrap(), None)
+                })
+                .collect();
+        }
+        "DynamoDB" => ("dynamodb", parameter("TableName")),
+        "AmazonSQS" => ("sqs", parameter("QueueUrl")),
+        "secretsmanager" => ("secretsmanager", parameter("SecretId")),
+        other => panic!("{other}: {call:?}"),
+    };
+    // One permission for both (Service Authorization Reference, "Amazon SQS").
+    let action = call.operation().trim_end_matches("Batch");
+    vec![(format!("{service}:{action}"), resource.unwrap(), parameter("IndexName"))]
+}
+
+#[test]
+fn a_transaction_needs_the_permissions_of_its_parts() {
+    let call = Call {
+        target: "DynamoDB_20120810.TransactWriteItems".into(),
+        parameters: json!({"TransactItems": [
+            {"Put": {"TableName": "a"}}, {"Update": {"TableName": "a"}}, {"ConditionCheck": {"TableName": "b"}},
+        ]}),
+    };
+    let needed = needed(&call);
+    let needed: Vec<_> = needed.iter().map(|(action, table, _)| (action.as_str(), *table)).collect();
+    assert_eq!(
+        needed,
+        [("dynamodb:PutItem", "a"), ("dynamodb:UpdateItem", "a"), ("dynamodb:ConditionCheckItem", "b")]
+    );
 }
 
 /// Everything that a function can be made to do.
@@ -192,16 +244,76 @@ fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
         .or(provider.samples.iter().find(|sample| binary == "umaaas" || sample.kind == weavr::UNKNOWN))
         .unwrap();
     let body = provider.body(sample).unwrap();
-    let event = |body: &str, secret| {
-        let delivery = provider.delivery(sample.path, body.to_owned(), &secret);
-        post(sample.path, &delivery.headers, body)
+    let signed = |path: &str, body: &str, secret| provider.delivery(path, body.to_owned(), secret);
+    let event = |path: &str, body: &str, secret| post(path, &signed(path, body, secret).headers, body);
+    let (secret, guess) = (provider.signing_secret(), verify::Secret::new("a guess").unwrap());
+    // the first delivery, another body under the same identity, and a signature that does not fit
+    let mut events = vec![
+        event(sample.path, &body, &secret),
+        event(sample.path, &format!("{body} "), &secret),
+        event(sample.path, &body, &guess),
+    ];
+    // one signed body on every path of a function of Weavr
+    let headers = signed(sample.path, &body, &secret).headers;
+    let paths = weavr::KINDS.iter().filter(|kind| kind.family.binary() == binary).map(|kind| kind.path);
+    events.extend(paths.map(|path| post(path, &headers, &body)));
+    if binary == "umaaas" {
+        events.extend(payments(provider).iter().map(|(path, body)| event(path, body, &secret)));
+    }
+    events
+}
+
+/// Payments, as UMAaaS would send them, and what the function does about each beside recording it.
+fn payments(provider: &Provider) -> Vec<(&'static str, String)> {
+    let sample = provider.samples.iter().find(|sample| sample.decision.is_some()).unwrap();
+    let pending: Value = serde_json::from_str(&provider.body(sample).unwrap()).unwrap();
+    let payment = |change: &dyn Fn(&mut Value)| {
+        let mut body = pending.clone();
+        change(&mut body);
+        (sample.path, body.to_string())
     };
-    let guess = verify::Secret::new("a guess").unwrap();
     vec![
-        event(&body, provider.signing_secret()),
-        event(&format!("{body} "), provider.signing_secret()),
-        event(&body, guess),
+        // a report, not a decision, under the id that the following have too
+        payment(&|body| body["transaction"]["status"] = "COMPLETED".into()),
+        // asks for information: a transaction that checks that there is no final decision
+        payment(&|body| {
+            body["transaction"].as_object_mut().unwrap().remove("counterpartyInformation");
+        }),
+        // approved: a transaction that writes the final decision
+        payment(&|_| {}),
+        // another payment after the final decision
+        payment(&|body| body["transaction"]["receivedAmount"]["amount"] = 1.into()),
+        // approved with a fact from the directory
+        payment(&|body| {
+            body["webhookId"] = format!("Webhook:{}", tests::unique()).into();
+            body["requestedReceiverUserInfoFields"] = json!([{"name": "NATIONALITY", "mandatory": true}]);
+        }),
     ]
+}
+
+/// A receiver directory that knows the receiver of every payment. Returns the table's name.
+async fn create_directory(aws: &LocalAws) -> String {
+    const USER: &str = "platformUserId";
+
+    let name = format!("receivers-{}", tests::unique());
+    let key = KeySchemaElement::builder().attribute_name(USER).key_type(KeyType::Hash).build();
+    let attribute =
+        AttributeDefinition::builder().attribute_name(USER).attribute_type(ScalarAttributeType::S).build();
+    let create = aws
+        .stack
+        .dynamodb
+        .create_table()
+        .table_name(&name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .key_schema(key.unwrap())
+        .attribute_definitions(attribute.unwrap());
+    create.send().await.unwrap();
+    let text = |value: &str| AttributeValue::S(value.into());
+    let put = aws.stack.dynamodb.put_item().table_name(&name);
+    // the receiver in events/umaaas/incoming_payment.json
+    let put = put.item(USER, text("18d3e5f7b4a9c2")).item("NATIONALITY", text("US"));
+    put.send().await.unwrap();
+    name
 }
 
 /// Puts a record of each provider into the table that was due long ago.
@@ -242,7 +354,17 @@ fn each(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter()
 }
 
-/// What a value refers to, by its name in the template: `Events`, `Events/index/pending`.
+/// The value under the conditions that [hold](HOLDS), if there is one.
+fn chosen(value: &Value) -> Option<&Value> {
+    let Some([condition, yes, no]) = value["Fn::If"].as_array().map(Vec::as_slice) else {
+        return Some(value);
+    };
+    let value = if HOLDS.contains(&condition.as_str().unwrap()) { yes } else { no };
+    (value["Ref"] != "AWS::NoValue").then_some(value)
+}
+
+/// What a value refers to, by its name in the template: `Events`, `Events/index/pending`. A table that is not
+/// the template's is named by the parameter in its ARN.
 fn reference(value: &Value) -> String {
     if let Some(name) = value["Ref"].as_str() {
         return name.to_owned();
@@ -251,7 +373,8 @@ fn reference(value: &Value) -> String {
         return attribute[0].as_str().unwrap().to_owned();
     }
     if let Some(text) = value["Fn::Sub"].as_str() {
-        return text.replace("${", "").replace(".Arn}", "").replace('}', "");
+        let text = text.replace("${", "").replace(".Arn}", "").replace('}', "");
+        return text.rsplit(":table/").next().unwrap_or_default().to_owned();
     }
     value.as_str().unwrap().to_owned()
 }

@@ -61,7 +61,27 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// A short name for logs and metrics.
+    /// Every name that an outcome can have. The template's alarms and dashboard are checked against it.
+    pub const NAMES: [&str; 16] = [
+        "accepted",
+        "duplicate",
+        "restamped",
+        "conflict",
+        "refused",
+        "unproven",
+        "stale",
+        "future",
+        "misconfigured",
+        "unavailable",
+        "unidentified",
+        "unreadable",
+        "too_large",
+        "unsupported_encoding",
+        "not_found",
+        "method_not_allowed",
+    ];
+
+    /// A short name for logs and metrics: one of [`Outcome::NAMES`].
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -153,5 +173,33 @@ impl Reply {
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
         let retry_after = (status == 503).then_some(RETRY_AFTER_SECONDS);
         Self { status, body: body.to_string(), retry_after }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_in_the_list() {
+        let error = || PortError::new("record", "no answer");
+        for outcome in [
+            Outcome::Accepted { decision: None },
+            Outcome::Duplicate { decision: None, conflict: false },
+            Outcome::Duplicate { decision: None, conflict: true },
+            Outcome::NotFound,
+            Outcome::MethodNotAllowed,
+            Outcome::UnsupportedEncoding,
+            Outcome::Unreadable,
+            Outcome::TooLarge,
+            Outcome::Refused(Refusal::Missing { header: "signature" }),
+            Outcome::Unproven(error()),
+            Outcome::Stale(Stale::TooOld),
+            Outcome::Unidentified("no type"),
+            Outcome::Unavailable(error()),
+            Outcome::Misconfigured("a placeholder"),
+        ] {
+            assert!(Outcome::NAMES.contains(&outcome.name()), "{outcome:?}");
+        }
     }
 }

@@ -1,0 +1,388 @@
+//! The template's alarms and dashboard against the names that the functions count under, which are taken
+//! from the code: a name that is spelled differently is another metric, one without data.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
+
+use ingest::Outcome;
+use local::deployment::transformed;
+use local::providers::{PROVIDERS, Provider};
+use serde_json::{Map, Value, json};
+
+/// A metric of a provider: its name and the value of its second dimension.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Counted {
+    metric: String,
+    provider: String,
+    value: String,
+}
+
+#[tokio::test]
+async fn alarms_and_dashboard_know_no_other_names_than_the_code() {
+    let template = transformed(&[]).await.unwrap();
+    let mut deliveries = 0;
+    for Counted { metric, provider, value } in in_alarms(&template).into_iter().chain(on_dashboard(&template))
+    {
+        assert!(PROVIDERS.iter().any(|known| known.name == provider), "{metric} of {provider}");
+        match metric.as_str() {
+            "Deliveries" => assert!(Outcome::NAMES.contains(&value.as_str()), "no outcome {value}"),
+            "Failures" => assert!(aws::OPERATIONS.contains(&value.as_str()), "no operation {value}"),
+            other => panic!("{other} of {provider}: by what names is it counted?"),
+        }
+        deliveries += usize::from(metric == "Deliveries");
+    }
+    assert!(deliveries > 2 * Outcome::NAMES.len(), "only {deliveries} were found");
+}
+
+#[tokio::test]
+async fn the_dashboard_shows_every_outcome_and_every_alarm() {
+    let template = transformed(&[]).await.unwrap();
+    let shown = on_dashboard(&template);
+    for provider in PROVIDERS {
+        for outcome in Outcome::NAMES {
+            let outcome = Counted {
+                metric: "Deliveries".into(),
+                provider: provider.name.into(),
+                value: outcome.into(),
+            };
+            assert!(shown.contains(&outcome), "the dashboard does not show {outcome:?}");
+        }
+    }
+    let shown = dashboard(&template)["widgets"][0]["properties"]["alarms"].clone();
+    let shown: BTreeSet<&str> = shown.as_array().unwrap().iter().map(|arn| arn.as_str().unwrap()).collect();
+    let alarms: Vec<String> = alarms(&template).map(|(name, _)| format!("{name}.Arn")).collect();
+    assert_eq!(shown, alarms.iter().map(String::as_str).collect());
+}
+
+#[tokio::test]
+async fn every_operation_that_can_fail_is_in_its_providers_alarm() {
+    let template = transformed(&[]).await.unwrap();
+    let counted = in_alarms(&template);
+    for provider in PROVIDERS {
+        // Only a provider that asks for facts about receivers has the directory.
+        let has_directory = template["Resources"][prefix(provider)]["Properties"]["Environment"]["Variables"]
+            .get("RECEIVER_DIRECTORY_TABLE")
+            .is_some();
+        let fails = |operation: &str| operation != "directory" || has_directory;
+        let expected: BTreeSet<&str> =
+            aws::OPERATIONS.into_iter().filter(|operation| fails(operation)).collect();
+        let summed = counted.iter().filter(|one| one.metric == "Failures" && one.provider == provider.name);
+        assert_eq!(summed.map(|one| one.value.as_str()).collect::<BTreeSet<_>>(), expected);
+    }
+}
+
+#[tokio::test]
+async fn every_alarm_says_what_to_do_first_and_fits_what_cloudwatch_takes() {
+    let template = transformed(&[]).await.unwrap();
+    let mut watched = 0;
+    for (name, alarm) in alarms(&template) {
+        let description = alarm["AlarmDescription"].as_str().unwrap();
+        assert!(description.contains("First: "), "{name}: {description}");
+        // PutMetricAlarm: "AlarmDescription", "Metrics", "Period".
+        assert!(description.len() <= 1024, "{name}: {} characters", description.len());
+        let metrics = metrics(alarm);
+        assert!(metrics.len() <= 10, "{name} has {} metrics", metrics.len());
+        watched += metrics.len();
+        let periods: BTreeSet<u64> = metrics.iter().filter_map(|(_, _, period)| *period).collect();
+        assert!(periods.len() <= 1, "{name}: {periods:?}");
+    }
+    // README.md, "What it costs"
+    println!("the alarms watch {watched} metrics");
+    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
+    let row = format!("| alarms | {watched} metrics × 0.10 |");
+    assert!(readme.contains(&row), "README.md does not say {row}");
+}
+
+/// What is counted in one period, and which of the alarms that weigh several metrics go off.
+#[tokio::test]
+async fn alarms_that_weigh_outcomes_against_each_other() {
+    let template = transformed(&[]).await.unwrap();
+    let on = |provider: &str, counts: &[(&str, f64)], gateway_errors: f64| {
+        let value = |alarm: &Value| {
+            weigh(alarm, |metric| match metric["MetricName"].as_str().unwrap() {
+                "5xx" => gateway_errors,
+                "Deliveries" => {
+                    let dimension = |index: usize| metric["Dimensions"][index]["Value"].as_str().unwrap();
+                    let counted = counts.iter().find(|(outcome, _)| *outcome == dimension(1));
+                    counted.filter(|_| dimension(0) == provider).map_or(0.0, |(_, count)| *count)
+                }
+                other => panic!("{other}"),
+            })
+        };
+        let mut names: Vec<&str> = Vec::new();
+        for suffix in ["-key-mismatch", "-api-5xx", "-signature-failures", "-refused"] {
+            let mut of_suffix = alarms(&template).filter(|(_, alarm)| {
+                let name = alarm["AlarmName"]["Fn::Sub"].as_str().unwrap();
+                name.ends_with(suffix) && (suffix == "-api-5xx" || name.contains(provider))
+            });
+            let (_, alarm) = of_suffix.next().unwrap();
+            assert!(of_suffix.next().is_none(), "two alarms {suffix}");
+            // A threshold that is a parameter has its default.
+            let threshold = alarm["Threshold"]
+                .as_f64()
+                .or_else(|| template["Parameters"][alarm["Threshold"]["Ref"].as_str()?]["Default"].as_f64());
+            let (value, threshold) = (value(alarm), threshold.unwrap());
+            if match alarm["ComparisonOperator"].as_str().unwrap() {
+                "GreaterThanThreshold" => value > threshold,
+                "GreaterThanOrEqualToThreshold" => value >= threshold,
+                other => panic!("{other}"),
+            } {
+                names.push(suffix);
+            }
+        }
+        names
+    };
+    let none: [&str; 0] = [];
+    for provider in ["umaaas", "weavr"] {
+        // Weavr is answered 503 for these two outcomes, UMAaaS 401.
+        let errors = |count: f64| if provider == "weavr" { count } else { 0.0 };
+        // a stranger's single request, and a genuine event that comes four times
+        assert_eq!(on(provider, &[("unproven", 1.0)], errors(1.0)), none, "{provider}");
+        assert_eq!(on(provider, &[("unproven", 4.0)], errors(4.0)), ["-key-mismatch"], "{provider}");
+        // whatever is proven shows that a key here is right
+        for proof in ["accepted", "duplicate", "restamped", "conflict"] {
+            assert_eq!(on(provider, &[("unproven", 4.0), (proof, 1.0)], errors(4.0)), none, "{proof}");
+        }
+        for no_proof in ["refused", "unavailable"] {
+            let counts = [("unproven", 3.0), (no_proof, 1.0)];
+            assert_eq!(on(provider, &counts, errors(3.0)), ["-key-mismatch"], "{no_proof}");
+        }
+        let forgeries = [("unproven", 6.0), ("refused", 4.0), ("accepted", 5.0)];
+        assert_eq!(on(provider, &forgeries, errors(6.0)), ["-signature-failures"], "{provider}");
+        for refused in ["stale", "unidentified"] {
+            assert_eq!(on(provider, &[(refused, 1.0)], 0.0), ["-refused"], "{provider}");
+        }
+        assert_eq!(on(provider, &[("future", 1.0)], errors(1.0)), ["-refused"], "{provider}");
+        // any other 5xx, and one that the gateway counts in the next period
+        assert_eq!(on(provider, &[("unproven", 1.0)], errors(1.0) + 1.0), ["-api-5xx"], "{provider}");
+        assert_eq!(on(provider, &[("unproven", 2.0)], 0.0), none, "{provider}");
+    }
+}
+
+/// What an alarm's expression comes to, with a value for each of its metrics.
+fn weigh(alarm: &Value, value: impl Fn(&Value) -> f64) -> f64 {
+    let queries = alarm["Metrics"].as_array().unwrap();
+    let returned: Vec<&Value> = queries.iter().filter(|query| query["ReturnData"] != false).collect();
+    let [expression] = returned[..] else { panic!("one is watched: {returned:?}") };
+    let metrics: Map<String, Value> = queries
+        .iter()
+        .filter(|query| query.get("MetricStat").is_some())
+        .map(|query| {
+            let id = query["Id"].as_str().unwrap().to_owned();
+            (id, json!(value(&query["MetricStat"]["Metric"])))
+        })
+        .collect();
+    let text = expression["Expression"].as_str().unwrap();
+    let mut rest = tokens(text);
+    rest.reverse();
+    let result = Expression { metrics: &metrics, rest };
+    result.evaluate().unwrap_or_else(|| panic!("not an expression that this test knows: {text}"))
+}
+
+/// As much of CloudWatch's metric math as the template has: `AND`, comparisons, `+` and `-`, `FILL`, `IF`,
+/// and `SUM` over all metrics.
+struct Expression<'a> {
+    metrics: &'a Map<String, Value>,
+    /// What is still to be read, the next one last.
+    rest: Vec<String>,
+}
+
+impl Expression<'_> {
+    fn evaluate(mut self) -> Option<f64> {
+        let value = self.conjunction()?;
+        self.rest.is_empty().then_some(value)
+    }
+
+    fn conjunction(&mut self) -> Option<f64> {
+        let mut value = self.comparison()?;
+        while self.take("AND") {
+            let right = self.comparison()?;
+            value = f64::from(value != 0.0 && right != 0.0);
+        }
+        Some(value)
+    }
+
+    fn comparison(&mut self) -> Option<f64> {
+        let left = self.sum()?;
+        for (operator, holds) in [(">=", f64::ge as fn(&f64, &f64) -> bool), ("==", f64::eq), (">", f64::gt)]
+        {
+            if self.take(operator) {
+                return Some(f64::from(holds(&left, &self.sum()?)));
+            }
+        }
+        Some(left)
+    }
+
+    fn sum(&mut self) -> Option<f64> {
+        let mut value = self.operand()?;
+        loop {
+            if self.take("+") {
+                value += self.operand()?;
+            } else if self.take("-") {
+                value -= self.operand()?;
+            } else {
+                return Some(value);
+            }
+        }
+    }
+
+    fn operand(&mut self) -> Option<f64> {
+        let token = self.rest.pop()?;
+        if token == "(" {
+            let value = self.conjunction()?;
+            return self.take(")").then_some(value);
+        }
+        if self.take("(") {
+            if token == "SUM" {
+                // The one form that the template has.
+                let all = "FILL ( METRICS ( ) , 0 ) )".split(' ').all(|token| self.take(token));
+                return all.then(|| self.metrics.values().filter_map(Value::as_f64).sum());
+            }
+            let mut arguments = vec![self.conjunction()?];
+            while self.take(",") {
+                arguments.push(self.conjunction()?);
+            }
+            return match (self.take(")"), token.as_str(), &arguments[..]) {
+                // Every metric has a value here, so there is nothing to fill.
+                (true, "FILL", [value, _]) => Some(*value),
+                (true, "IF", [condition, yes, no]) => Some(if *condition == 0.0 { *no } else { *yes }),
+                _ => None,
+            };
+        }
+        token.parse().ok().or_else(|| self.metrics.get(&token)?.as_f64())
+    }
+
+    fn take(&mut self, token: &str) -> bool {
+        let is_next = self.rest.last().is_some_and(|next| next == token);
+        if is_next {
+            self.rest.pop();
+        }
+        is_next
+    }
+}
+
+fn tokens(text: &str) -> Vec<String> {
+    let kind = |c: char| match c {
+        c if c.is_alphanumeric() || c == '_' => 0,
+        '>' | '=' => 1,
+        _ => 2,
+    };
+    let mut tokens: Vec<String> = Vec::new();
+    let mut previous = ' ';
+    for c in text.chars() {
+        match tokens.last_mut() {
+            Some(token) if previous != ' ' && kind(c) == kind(previous) && kind(c) < 2 => token.push(c),
+            _ if c != ' ' => tokens.push(c.to_string()),
+            _ => {}
+        }
+        previous = c;
+    }
+    tokens
+}
+
+/// The alarms by their names in the template.
+fn alarms(template: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    let resources = template["Resources"].as_object().unwrap().iter();
+    let alarms = resources.filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
+    alarms.map(|(name, alarm)| (name, &alarm["Properties"]))
+}
+
+/// The metrics of one alarm: name, dimensions, period.
+fn metrics(alarm: &Value) -> Vec<(&str, &Value, Option<u64>)> {
+    let sum = alarm["Metrics"].as_array().into_iter().flatten();
+    let sum = sum.map(|query| (&query["MetricStat"]["Metric"], &query["MetricStat"]["Period"]));
+    sum.chain([(alarm, &alarm["Period"])])
+        .filter_map(|(metric, period)| {
+            Some((metric["MetricName"].as_str()?, &metric["Dimensions"], period.as_u64()))
+        })
+        .collect()
+}
+
+/// The metrics in all alarms that have a provider and a second dimension.
+fn in_alarms(template: &Value) -> BTreeSet<Counted> {
+    let mut counted = BTreeSet::new();
+    for (_, alarm) in alarms(template) {
+        for (metric, dimensions, _) in metrics(alarm) {
+            if let Some([provider, other]) = dimensions.as_array().map(Vec::as_slice)
+                && provider["Name"] == "provider"
+            {
+                let text = |value: &Value| value.as_str().unwrap().to_owned();
+                counted.insert(Counted {
+                    metric: metric.to_owned(),
+                    provider: text(&provider["Value"]),
+                    value: text(&other["Value"]),
+                });
+            }
+        }
+    }
+    counted
+}
+
+/// The same on the dashboard.
+fn on_dashboard(template: &Value) -> BTreeSet<Counted> {
+    let mut counted = BTreeSet::new();
+    for widget in dashboard(template)["widgets"].as_array().unwrap() {
+        let mut previous: Vec<String> = Vec::new();
+        for line in widget["properties"]["metrics"].as_array().into_iter().flatten() {
+            let fields: Vec<&str> = line.as_array().unwrap().iter().filter_map(Value::as_str).collect();
+            // "." is the field above, "..." are all fields above that this line does not give.
+            previous = match fields.split_first() {
+                Some((&"...", given)) => {
+                    previous.truncate(previous.len() - given.len());
+                    previous.into_iter().chain(given.iter().map(|field| (*field).to_owned())).collect()
+                }
+                _ => fields
+                    .iter()
+                    .enumerate()
+                    .map(
+                        |(place, field)| {
+                            if *field == "." { previous[place].clone() } else { (*field).into() }
+                        },
+                    )
+                    .collect(),
+            };
+            if let [namespace, metric, provider, name, _, value] = &previous[..]
+                && (namespace.as_str(), provider.as_str()) == ("PaymentWebhooks", "provider")
+            {
+                counted.insert(Counted {
+                    metric: metric.clone(),
+                    provider: name.clone(),
+                    value: value.clone(),
+                });
+            }
+        }
+    }
+    counted
+}
+
+/// The dashboard, with the names of resources in place of their values. Alarms that can be turned off are on.
+fn dashboard(template: &Value) -> Value {
+    let body = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
+    let mut with_all = body[0].as_str().unwrap().to_owned();
+    let mut with_none = with_all.clone();
+    for (name, value) in body[1].as_object().unwrap() {
+        let name = format!("${{{name}}}");
+        with_all = with_all.replace(&name, value["Fn::If"][1]["Fn::Sub"].as_str().unwrap());
+        with_none = with_none.replace(&name, value["Fn::If"][2].as_str().unwrap());
+    }
+    let with_none: Value = serde_json::from_str(&plain_names(&with_none)).unwrap();
+    assert!(with_none["widgets"].is_array(), "{with_none}");
+    serde_json::from_str(&plain_names(&with_all)).unwrap()
+}
+
+/// `${A.Arn}` becomes `A.Arn`.
+fn plain_names(text: &str) -> String {
+    let mut parts = text.split("${");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(&part.replacen('}', "", 1));
+    }
+    plain
+}
+
+/// `Umaaas`: how the template's names of a provider's resources begin.
+fn prefix(provider: &Provider) -> String {
+    let (first, rest) = provider.name.split_at(1);
+    format!("{}{rest}", first.to_uppercase())
+}
