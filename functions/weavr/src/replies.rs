@@ -38,7 +38,7 @@ fn message(status: u16, message: &str) -> Reply {
 
 #[cfg(test)]
 mod tests {
-    use ingest::{Facts, PortError};
+    use ingest::{Facts, Operation, PortError};
     use verify::Refusal;
 
     use super::*;
@@ -60,10 +60,10 @@ mod tests {
             (Outcome::MethodNotAllowed, 405),
             (Outcome::TooLarge, 413),
             (Outcome::UnsupportedEncoding, 415),
-            (Outcome::Unavailable(PortError::new("record", "…")), 503),
+            (Outcome::Unavailable(PortError::new(Operation::Record, "…")), 503),
             (Outcome::Misconfigured("…"), 503),
             (unproven(None), 503),
-            (unproven(Some(PortError::new("secrets", "…"))), 503),
+            (unproven(Some(PortError::new(Operation::Secrets, "…"))), 503),
         ] {
             let reply = reply(&outcome);
             assert_eq!(reply.status, status, "{outcome:?}");

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use ingest::{FOR_RECORD, PortError, REPLY_WITHIN};
+use ingest::{FOR_RECORD, Operation, PortError, REPLY_WITHIN};
 
 /// UMAaaS cancels a PENDING payment that has no answer after this long (its integration guide).
 pub const PROVIDER_DEADLINE: Duration = Duration::from_secs(5);
@@ -71,7 +71,7 @@ const _: () = {
 /// Those of the call; [`PortError`] when the time is over.
 pub(crate) async fn within<T>(
     time: Duration,
-    operation: &'static str,
+    operation: Operation,
     call: impl Future<Output = Result<T, PortError>>,
 ) -> Result<T, PortError> {
     let over = |_| PortError::new(operation, "no answer before the reply was due");

@@ -7,16 +7,13 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::types::AttributeValue;
-use ingest::{Directory, Facts, PortError};
+use ingest::{Directory, Facts, Operation, PortError};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::budget::{self, Budget};
 use crate::failure::failure;
 use crate::{Environment, metrics};
-
-/// The operation, as the log and the metrics name it.
-const DIRECTORY: &str = "directory";
 
 /// The key of the table.
 const KEY: &str = "platformUserId";
@@ -60,7 +57,7 @@ impl DynamoDirectory {
         for (alias, name) in aliases.into_iter().zip(names) {
             call = call.expression_attribute_names(alias, *name);
         }
-        let found = call.send().await.map_err(|error| failure(DIRECTORY, &error))?;
+        let found = call.send().await.map_err(|error| failure(Operation::Directory, &error))?;
         Ok(found.item.map(|item| facts(&item)))
     }
 }
@@ -68,11 +65,11 @@ impl DynamoDirectory {
 impl Directory for DynamoDirectory {
     async fn facts(&self, user: &str, names: &[&str], within: Duration) -> Result<Option<Facts>, PortError> {
         let Some(table) = &self.table else { return Ok(None) };
-        let found = budget::within(within, DIRECTORY, self.get(table, user, names)).await;
+        let found = budget::within(within, Operation::Directory, self.get(table, user, names)).await;
         found.inspect_err(|error| {
             let cause = error.chain();
             tracing::error!(provider = self.provider, cause, "the receiver directory did not answer");
-            metrics::failure(Timestamp::now(), self.provider, DIRECTORY);
+            metrics::failure(Timestamp::now(), self.provider, Operation::Directory);
         })
     }
 }

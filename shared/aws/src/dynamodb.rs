@@ -19,7 +19,7 @@ use aws_sdk_dynamodb::types::{
 };
 use bytes::Bytes;
 use ingest::{
-    Backlog, Base, Decision, Due, Earlier, PortError, Record, Recorded, RecordedDecision, State, Store,
+    Backlog, Base, Decision, Due, Earlier, Operation, PortError, Record, Recorded, RecordedDecision, State, Store,
     StoredPayload, VERSION,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -44,10 +44,6 @@ const PENDING_AS_SEEN: &str = "#state = :pending AND due_at = :seen";
 
 /// The record is still to be settled, and it is the one this delivery wrote.
 const OURS_AND_PENDING: &str = "#state = :pending AND delivery_id = :delivery_id";
-
-/// The operations, as the log and the metrics name them.
-const RECORD: &str = "record";
-const RECORD_DECISION: &str = "record a conflict";
 
 type Item = HashMap<String, AttributeValue>;
 
@@ -122,11 +118,11 @@ impl DynamoStore {
             Ok(_) => Ok(Recorded::Now),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 let PutItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
-                    return Err(PortError::new(RECORD, "the condition failed without saying so"));
+                    return Err(PortError::new(Operation::Record, "the condition failed without saying so"));
                 };
                 earlier(refused.item.unwrap_or_default()).map(Recorded::Before)
             }
-            Err(error) => Err(failure(RECORD, &error)),
+            Err(error) => Err(failure(Operation::Record, &error)),
         }
     }
 
@@ -141,7 +137,7 @@ impl DynamoStore {
             .set_expression_attribute_values(Some(free_values(conflict)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
-            .map_err(|error| PortError::new(RECORD_DECISION, error))?;
+            .map_err(|error| PortError::new(Operation::RecordConflict, error))?;
         let both = [TransactWriteItem::builder().put(put).build(), self.on_base(conflict, base)?];
         let mut wait = AFTER_CONTENTION;
         loop {
@@ -151,13 +147,13 @@ impl DynamoStore {
                 Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
                     let TransactWriteItemsError::TransactionCanceledException(canceled) = error.into_err()
                     else {
-                        return Err(PortError::new(RECORD_DECISION, "canceled without saying so"));
+                        return Err(PortError::new(Operation::RecordConflict, "canceled without saying so"));
                     };
                     if let Some(refused) = refusal(canceled.cancellation_reasons.unwrap_or_default())? {
                         return Ok(refused);
                     }
                 }
-                Err(error) => return Err(failure(RECORD_DECISION, &error)),
+                Err(error) => return Err(failure(Operation::RecordConflict, &error)),
             }
             // Another transaction has one of the items, or the table is throttled: soon it has not. The
             // caller's time ends this.
@@ -170,7 +166,7 @@ impl DynamoStore {
         let key = Item::from([("pk".into(), text(base.key))]);
         let seen = (":base", text(base.delivery_id));
         let old = ReturnValuesOnConditionCheckFailure::AllOld;
-        let wrong = |error| PortError::new(RECORD_DECISION, error);
+        let wrong = |error| PortError::new(Operation::RecordConflict, error);
         Ok(match conflict.decision.as_ref().filter(|decision| decision.is_final()) {
             Some(decision) => {
                 let update = Update::builder()
@@ -203,7 +199,7 @@ impl DynamoStore {
 /// Why a transaction about a conflict and its base was canceled, in their order. `None` when it would be
 /// worth another try.
 fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>, PortError> {
-    let unreadable = || PortError::new(RECORD_DECISION, "canceled without a reason for each item");
+    let unreadable = || PortError::new(Operation::RecordConflict, "canceled without a reason for each item");
     let [conflict, base]: [CancellationReason; 2] = reasons.try_into().map_err(|_| unreadable())?;
     let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
     if !failed(&conflict) && !failed(&base) {
@@ -211,7 +207,7 @@ fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>,
         return match [conflict.code(), base.code()].into_iter().flatten().find(|code| !passing.contains(code))
         {
             None => Ok(None),
-            Some(code) => Err(PortError::new(RECORD_DECISION, format!("canceled: {code}"))),
+            Some(code) => Err(PortError::new(Operation::RecordConflict, format!("canceled: {code}"))),
         };
     }
     let before = failed(&conflict).then(|| earlier(conflict.item.unwrap_or_default())).transpose()?;
@@ -219,7 +215,7 @@ fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>,
         if failed(&base) {
             let decided = Fields(base.item.unwrap_or_default()).decision("decided_later");
             Some(decided.ok_or_else(|| {
-                PortError::new(RECORD_DECISION, "the record it conflicts with is another now")
+                PortError::new(Operation::RecordConflict, "the record it conflicts with is another now")
             })?)
         } else {
             None
@@ -240,7 +236,7 @@ fn written(decision: &Decision) -> String {
 
 impl Store for DynamoStore {
     async fn record(&self, record: &Record, within: Duration) -> Result<Recorded, PortError> {
-        budget::within(within, RECORD, self.put(record)).await
+        budget::within(within, Operation::Record, self.put(record)).await
     }
 
     async fn record_decision(
@@ -249,7 +245,7 @@ impl Store for DynamoStore {
         base: &Base<'_>,
         within: Duration,
     ) -> Result<RecordedDecision, PortError> {
-        budget::within(within, RECORD_DECISION, self.put_decision(conflict, base)).await
+        budget::within(within, Operation::RecordConflict, self.put_decision(conflict, base)).await
     }
 
     async fn settle(&self, record: &Record, reply_confirmed: bool, now: Timestamp) -> Result<(), PortError> {
@@ -278,7 +274,7 @@ impl Store for DynamoStore {
         match update.send().await {
             Ok(_) => Ok(()),
             Err(error) if is_refused(&error) => Ok(()),
-            Err(error) => Err(failure("settle", &error)),
+            Err(error) => Err(failure(Operation::Settle, &error)),
         }
     }
 }
@@ -309,7 +305,7 @@ impl Backlog for DynamoStore {
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .send()
             .await
-            .map_err(|error| failure("read the index of pending records", &error))?;
+            .map_err(|error| failure(Operation::ReadIndex, &error))?;
         // One entry that nobody can read does not hold up those behind it.
         let readable =
             |entry| due(entry).inspect_err(|error| tracing::error!(error = error.chain(), "skipped")).ok();
@@ -337,7 +333,7 @@ impl Backlog for DynamoStore {
         match claimed {
             Ok(claimed) => record_of(claimed.attributes.unwrap_or_default()).map(Some),
             Err(error) if is_refused(&error) => Ok(None),
-            Err(error) => Err(failure("claim", &error)),
+            Err(error) => Err(failure(Operation::Claim, &error)),
         }
     }
 
@@ -363,7 +359,7 @@ impl Backlog for DynamoStore {
         match postponed {
             Ok(_) => Ok(()),
             Err(error) if is_refused(&error) => Ok(()),
-            Err(error) => Err(failure("postpone", &error)),
+            Err(error) => Err(failure(Operation::Postpone, &error)),
         }
     }
 }
@@ -534,7 +530,7 @@ impl Fields {
 
 /// An item that no version of this code has written.
 fn unreadable(attribute: &'static str) -> PortError {
-    PortError::new("read a record", format!("its {attribute} is missing or not readable"))
+    PortError::new(Operation::ReadRecord, format!("its {attribute} is missing or not readable"))
 }
 
 fn text(value: &str) -> AttributeValue {

@@ -29,7 +29,6 @@ mod start;
 
 pub use directory::DynamoDirectory;
 pub use dynamodb::DynamoStore;
-pub use failure::OPERATIONS;
 pub use reconcile::run_reconciler;
 pub use secrets::SecretVariables;
 pub use settings::{Environment, SettingsError};

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use ingest::{Decision, Forwarding, Outcome, POLICY_ERROR, PortError, Report};
+use ingest::{Decision, Forwarding, Operation, Outcome, POLICY_ERROR, PortError, Report};
 use jiff::Timestamp;
 use serde::Serialize;
 use tracing::{Event, Level, Subscriber};
@@ -190,7 +190,7 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         _ => decided,
     };
     // What failed about the secrets has been counted when it did.
-    let failed = operation.is_some_and(|operation| operation != "secrets");
+    let failed = operation.is_some_and(|operation| operation != Operation::Secrets);
     let forwarded = matches!(report.forwarding, Some(Forwarding::Settled | Forwarding::Unsettled(_)));
     let reached_us_at = report.reached_gateway_at.unwrap_or(report.received_at);
     let metrics = Metrics {
@@ -237,7 +237,7 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         policy_hash: decision.and_then(|decision| decision.policy_hash.as_deref()),
         drift: (!report.drift.is_empty()).then(|| report.drift.join("; ")),
         forwarding,
-        operation,
+        operation: operation.map(Operation::name),
         error: failure.map(PortError::chain),
         body_bytes: report.body_bytes,
         total_ms: since_received(report.finished_at),
@@ -340,12 +340,12 @@ mod tests {
         let (line, _) = logged(&accepted);
         assert_eq!((&line["RecordLatency"], &line["ForwardLatency"]), (&json!(20.0), &json!(30.0)));
 
-        let unsettled = Report { forwarding: Some(Forwarding::Unsettled(error("settle"))), ..accepted };
+        let unsettled = Report { forwarding: Some(Forwarding::Unsettled(error(Operation::Settle))), ..accepted };
         assert_eq!(
             counted(&unsettled),
             format!("{delivered}; Failures [umaaas settle]; RecordLatency [umaaas]; ForwardLatency [umaaas]")
         );
-        let failed = Report { forwarding: Some(Forwarding::Failed(error("forward"))), ..unsettled };
+        let failed = Report { forwarding: Some(Forwarding::Failed(error(Operation::Forward))), ..unsettled };
         assert_eq!(
             counted(&failed),
             format!("{delivered}; Failures [umaaas forward]; RecordLatency [umaaas]")
@@ -371,14 +371,14 @@ mod tests {
         let refused = nameless(Outcome::Refused(Refusal::Missing { header: "x" }));
         assert_eq!(counted(&refused), "Deliveries [umaaas refused]; SignatureFailures [umaaas missing]");
         let mismatch = Refusal::Mismatch { header: "x" };
-        for secrets in [None, Some(error("secrets"))] {
+        for secrets in [None, Some(error(Operation::Secrets))] {
             let unproven = nameless(Outcome::Unproven { mismatch, secrets });
             assert_eq!(
                 counted(&unproven),
                 "Deliveries [umaaas unproven]; SignatureFailures [umaaas mismatch]"
             );
         }
-        let unavailable = nameless(Outcome::Unavailable(error("record")));
+        let unavailable = nameless(Outcome::Unavailable(error(Operation::Record)));
         assert_eq!(counted(&unavailable), "Deliveries [umaaas unavailable]; Failures [umaaas record]");
         assert_eq!(logged(&unavailable).0["detail"], "record failed: no answer");
     }

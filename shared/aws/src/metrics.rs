@@ -4,6 +4,7 @@
 
 use std::io::Write;
 
+use ingest::Operation;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -71,8 +72,8 @@ pub(crate) const FAILURES: Directive =
     Directive::new(&[&["provider", "operation"]], &[Metric::new("Failures", Unit::Count)]);
 
 /// Counts an operation that failed outside a delivery, or without changing how it ends.
-pub(crate) fn failure(now: Timestamp, provider: &str, operation: &str) {
-    let fields = json!({"provider": provider, "operation": operation, "Failures": 1});
+pub(crate) fn failure(now: Timestamp, provider: &str, operation: Operation) {
+    let fields = json!({"provider": provider, "operation": operation.name(), "Failures": 1});
     emit(now, FAILURES, fields.as_object().cloned().unwrap_or_default());
 }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
-use ingest::{NoSecrets, PortError, Reread, SecretSource};
+use ingest::{NoSecrets, Operation, PortError, Reread, SecretSource};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use verify::{Secret, Secrets};
@@ -135,7 +135,7 @@ impl ManagedSecrets {
     /// Reads them, whatever is known. What is known stays so when that fails.
     async fn read(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
         self.state().tried_at = Some(now);
-        let read = match budget::within(within, "secrets", self.get()).await {
+        let read = match budget::within(within, Operation::Secrets, self.get()).await {
             Ok(Some(secrets)) => Ok(secrets),
             Ok(None) => Err(NoSecrets::Placeholder),
             Err(error) => Err(NoSecrets::Unavailable(error)),
@@ -158,7 +158,7 @@ impl ManagedSecrets {
                     NoSecrets::Unavailable(error) => error.chain(),
                 };
                 tracing::error!(provider = self.provider, cause, in_use, "the secret cannot be used");
-                metrics::failure(now, self.provider, "secrets");
+                metrics::failure(now, self.provider, Operation::Secrets);
                 Err(reason)
             }
         }
@@ -180,8 +180,8 @@ impl ManagedSecrets {
     /// What is in Secrets Manager; nothing while that is the placeholder.
     async fn get(&self) -> Result<Option<Secrets>, PortError> {
         let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
-        let value = value.map_err(|error| failure("secrets", &error))?;
-        parse(value.secret_string().unwrap_or_default()).map_err(|error| PortError::new("secrets", error))
+        let value = value.map_err(|error| failure(Operation::Secrets, &error))?;
+        parse(value.secret_string().unwrap_or_default()).map_err(|error| PortError::new(Operation::Secrets, error))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -222,7 +222,7 @@ impl SecretSource for ManagedSecrets {
             Ok(secrets) if known.as_ref() == Some(&secrets) => Reread::Same,
             Ok(secrets) => Reread::Changed(secrets),
             Err(NoSecrets::Placeholder) => {
-                Reread::Unknown(PortError::new("secrets", "it is the template's placeholder"))
+                Reread::Unknown(PortError::new(Operation::Secrets, "it is the template's placeholder"))
             }
             Err(NoSecrets::Unavailable(error)) => Reread::Unknown(error),
         }
@@ -237,7 +237,7 @@ impl fmt::Debug for ManagedSecrets {
 
 /// Why they are not read now.
 fn a_moment_ago() -> PortError {
-    PortError::new("secrets", "the last time was a moment ago")
+    PortError::new(Operation::Secrets, "the last time was a moment ago")
 }
 
 /// Whether a time lies less than `span` back.

@@ -7,7 +7,7 @@ use aws_config::retry::RetryConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use ingest::{BatchSink, MAX_MESSAGE_BYTES, Message, PortError, Sink};
+use ingest::{BatchSink, MAX_MESSAGE_BYTES, Message, Operation, PortError, Sink};
 
 use crate::budget::Budget;
 use crate::connect;
@@ -55,7 +55,7 @@ impl Sink for SqsSink {
             .set_message_deduplication_id(deduplication_id)
             .send()
             .await
-            .map_err(|error| failure("forward", &error))?;
+            .map_err(|error| failure(Operation::Forward, &error))?;
         Ok(())
     }
 }
@@ -70,7 +70,7 @@ impl BatchSink for SqsSink {
                     // A queue that does not answer is not asked again: the caller has other work and a deadline.
                     let reason = error.chain();
                     let rest = messages.len() - results.len();
-                    results.extend((0..rest).map(|_| Err(PortError::new("forward", reason.clone()))));
+                    results.extend((0..rest).map(|_| Err(PortError::new(Operation::Forward, reason.clone()))));
                     break;
                 }
             }
@@ -92,13 +92,13 @@ impl SqsSink {
                 .set_message_group_id(group_id)
                 .set_message_deduplication_id(deduplication_id)
                 .build()
-                .map_err(|error| PortError::new("forward", error))?;
+                .map_err(|error| PortError::new(Operation::Forward, error))?;
             call = call.entries(entry);
         }
-        let answer = call.send().await.map_err(|error| failure("forward", &error))?;
+        let answer = call.send().await.map_err(|error| failure(Operation::Forward, &error))?;
         // Only what the answer names as sent was sent.
         let mut results: Vec<_> =
-            messages.iter().map(|_| Err(PortError::new("forward", "the queue did not confirm it"))).collect();
+            messages.iter().map(|_| Err(PortError::new(Operation::Forward, "the queue did not confirm it"))).collect();
         for sent in answer.successful() {
             if let Some(result) = sent.id().parse().ok().and_then(|index: usize| results.get_mut(index)) {
                 *result = Ok(());
@@ -106,7 +106,7 @@ impl SqsSink {
         }
         for failed in answer.failed() {
             if let Some(result) = failed.id().parse().ok().and_then(|index: usize| results.get_mut(index)) {
-                *result = Err(PortError::new("forward", format!("the queue refused it: {}", failed.code())));
+                *result = Err(PortError::new(Operation::Forward, format!("the queue refused it: {}", failed.code())));
             }
         }
         Ok(results)
@@ -139,7 +139,7 @@ fn batches(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
 fn attributes(message: &Message) -> Result<HashMap<String, MessageAttributeValue>, PortError> {
     let attribute = |(name, value): &(&'static str, String)| {
         let value = MessageAttributeValue::builder().data_type("String").string_value(value).build();
-        Ok(((*name).to_owned(), value.map_err(|error| PortError::new("forward", error))?))
+        Ok(((*name).to_owned(), value.map_err(|error| PortError::new(Operation::Forward, error))?))
     };
     message.attributes.iter().map(attribute).collect()
 }

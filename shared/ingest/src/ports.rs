@@ -163,12 +163,71 @@ pub trait BatchSink: Send + Sync {
     fn forward_batch(&self, messages: &[Message]) -> impl Future<Output = Vec<Result<(), PortError>>> + Send;
 }
 
+/// What a port does. The metric `Failures` counts by it, and the template's alarms are checked against
+/// [`Operation::ALL`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// [`Store::record`].
+    Record,
+    /// [`Store::record_decision`].
+    RecordConflict,
+    /// [`Store::settle`].
+    Settle,
+    /// [`Sink::forward`], [`BatchSink::forward_batch`].
+    Forward,
+    /// [`SecretSource`].
+    Secrets,
+    /// [`Backlog::claim`].
+    Claim,
+    /// [`Backlog::postpone`].
+    Postpone,
+    /// Making sense of what a record holds.
+    ReadRecord,
+    /// [`Backlog::due`].
+    ReadIndex,
+    /// [`Directory`](crate::Directory).
+    Directory,
+}
+
+impl Operation {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Record,
+        Self::RecordConflict,
+        Self::Settle,
+        Self::Forward,
+        Self::Secrets,
+        Self::Claim,
+        Self::Postpone,
+        Self::ReadRecord,
+        Self::ReadIndex,
+        Self::Directory,
+    ];
+
+    /// Its name in logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Record => "record",
+            Self::RecordConflict => "record a conflict",
+            Self::Settle => "settle",
+            Self::Forward => "forward",
+            Self::Secrets => "secrets",
+            Self::Claim => "claim",
+            Self::Postpone => "postpone",
+            Self::ReadRecord => "read a record",
+            Self::ReadIndex => "read the index of pending records",
+            Self::Directory => "directory",
+        }
+    }
+}
+
 /// A port that could not do its work. Always an infrastructure fault, never the sender's.
 #[derive(Debug, thiserror::Error)]
-#[error("{operation} failed")]
+#[error("{} failed", operation.name())]
 pub struct PortError {
-    /// The step, as in `record`.
-    pub operation: &'static str,
+    /// The step.
+    pub operation: Operation,
     /// The cause.
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
@@ -176,7 +235,7 @@ pub struct PortError {
 
 impl PortError {
     /// A failure of one operation.
-    pub fn new(operation: &'static str, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub fn new(operation: Operation, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { operation, source: source.into() }
     }
 

@@ -9,7 +9,7 @@ use http::{HeaderMap, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{
     Arrival, Base, Conflicts, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding, Identified, Message,
-    NoSecrets, Outcome, PortError, Provider, Receiver, Record, Recorded, RecordedDecision, Reply, Report,
+    NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded, RecordedDecision, Reply, Report,
     Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink, State, Store, Verdict, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -149,7 +149,7 @@ struct Broken;
 
 impl Store for Broken {
     async fn record(&self, _: &Record, _: Duration) -> Result<Recorded, PortError> {
-        Err(PortError::new("record", "no answer"))
+        Err(PortError::new(Operation::Record, "no answer"))
     }
 
     async fn record_decision(
@@ -158,23 +158,23 @@ impl Store for Broken {
         _: &Base<'_>,
         _: Duration,
     ) -> Result<RecordedDecision, PortError> {
-        Err(PortError::new("record a conflict", "no answer"))
+        Err(PortError::new(Operation::RecordConflict, "no answer"))
     }
 
     async fn settle(&self, _: &Record, _: bool, _: Timestamp) -> Result<(), PortError> {
-        Err(PortError::new("settle", "no answer"))
+        Err(PortError::new(Operation::Settle, "no answer"))
     }
 }
 
 impl Directory for Broken {
     async fn facts(&self, _: &str, _: &[&str], _: Duration) -> Result<Option<Facts>, PortError> {
-        Err(PortError::new("directory", "no answer"))
+        Err(PortError::new(Operation::Directory, "no answer"))
     }
 }
 
 impl Sink for Broken {
     async fn forward(&self, _: &Message) -> Result<(), PortError> {
-        Err(PortError::new("forward", "no answer"))
+        Err(PortError::new(Operation::Forward, "no answer"))
     }
 }
 
@@ -239,7 +239,7 @@ impl SecretSource for Rotating {
         match self.then {
             Ok(same) if Some(same) == self.known => Reread::Same,
             Ok(other) => Reread::Changed(Arc::new(Secrets::parse_list(other).expect("a secret"))),
-            Err(cause) => Reread::Unknown(PortError::new("secrets", cause)),
+            Err(cause) => Reread::Unknown(PortError::new(Operation::Secrets, cause)),
         }
     }
 }

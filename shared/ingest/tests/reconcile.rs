@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use ingest::memory::{MemorySink, MemoryStore};
-use ingest::{BatchSink, DUE_AFTER, Message, PortError, Reconciler, Record, State, Store, StoredPayload};
+use ingest::{BatchSink, DUE_AFTER, Message, Operation, PortError, Reconciler, Record, State, Store, StoredPayload};
 use jiff::{SignedDuration, Timestamp};
 
 const START: i64 = 1_793_610_901_000;
@@ -112,7 +112,7 @@ impl BatchSink for Picky {
         let mut results = Vec::new();
         for message in messages {
             if message.attributes[2].1.ends_with('7') {
-                results.push(Err(PortError::new("forward", "refused")));
+                results.push(Err(PortError::new(Operation::Forward, "refused")));
             } else {
                 results.extend(self.0.forward_batch(std::slice::from_ref(message)).await);
             }
