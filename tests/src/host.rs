@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ struct State {
     /// How many instances ask for an event right now.
     idle: AtomicUsize,
     init_errors: Mutex<Vec<String>>,
+    /// Whether functions hear that their answers came too late.
+    too_late: AtomicBool,
 }
 
 /// An invocation that is not answered yet.
@@ -136,6 +138,12 @@ impl Host {
                 panic!("no answer within {ANSWER_WITHIN:?}; init errors: {:?}", lock(&self.state.init_errors))
             })
             .map_err(|_| "the host is gone".to_owned())?
+    }
+
+    /// Whether functions hear from now on that their answers came too late, as Lambda says of an invocation
+    /// that has timed out. The tests get the answers all the same.
+    pub fn refuse_answers(&self, refuse: bool) {
+        self.state.too_late.store(refuse, Ordering::SeqCst);
     }
 
     /// Its address, for `AWS_LAMBDA_RUNTIME_API`.
@@ -341,6 +349,9 @@ fn finish(
     if let Some(Waiting { handed_out, answer }) = lock(&state.waiting).remove(id) {
         let handed_out = handed_out.unwrap_or(responded);
         let _ = answer.send(result.map(|response| Exchange { handed_out, responded, response }));
+    }
+    if state.too_late.load(Ordering::SeqCst) {
+        return Response::builder().status(StatusCode::GONE).body(Full::default()).unwrap();
     }
     accepted()
 }

@@ -1,6 +1,6 @@
 //! What the end-to-end tests stand on: the built functions behind a Lambda Runtime API
-//! ([`Host`], [`Function`]), and a [`FaultProxy`] between them and AWS. [`LocalDynamo`] has the table on a
-//! second emulator of DynamoDB.
+//! ([`Host`], [`Function`]), and a [`FaultProxy`] between them and AWS; [`Deployment`] is all of it together.
+//! [`LocalDynamo`] has the table on a second emulator of DynamoDB.
 //!
 //! The local AWS itself, `cargo lambda watch` and the signed samples come from the crate `local`.
 //! [`valid_envelope`] holds a message against `events/envelope.schema.json`; [`properties`] are what
@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
+mod deployment;
 mod dynoxide;
 mod envelope;
 mod host;
@@ -15,6 +16,7 @@ pub mod properties;
 mod proxy;
 pub mod usage;
 
+pub use deployment::{Deployment, signed_event, umaaas_event};
 pub use dynoxide::LocalDynamo;
 pub use envelope::{provider_bytes, valid_envelope};
 pub use host::{Answer, Exchange, Function, Host, binaries, post};

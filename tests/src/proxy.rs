@@ -9,7 +9,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 /// What goes wrong with a call.
@@ -27,6 +27,8 @@ pub enum Fault {
     Throttle,
     /// It never arrives; the service fails.
     Fail,
+    /// It never arrives; the service says that another transaction has one of two items. No emulator says so.
+    Contend,
 }
 
 /// Which calls a fault hits.
@@ -171,12 +173,26 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
         Some(Fault::Hang) => state.hold().await,
         Some(Fault::Drop) => anyhow::bail!("dropped"),
         Some(Fault::Throttle) => answer(StatusCode::BAD_REQUEST, "ThrottlingException"),
+        Some(Fault::Contend) => contention(),
         Some(Fault::Fail) => answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
     }
 }
 
 async fn forward(target: &str, request: Request<Bytes>) -> anyhow::Result<Response<Full<Bytes>>> {
     Ok(local::client::forward(target, request).await?.map(Full::new))
+}
+
+fn contention() -> anyhow::Result<Response<Full<Bytes>>> {
+    let error = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
+    let body = json!({
+        "__type": error,
+        "Message": "injected",
+        "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict", "Message": "injected"}],
+    });
+    Ok(Response::builder()
+        .status(StatusCode::BAD_REQUEST)
+        .header("content-type", "application/x-amz-json-1.0")
+        .body(Full::from(body.to_string()))?)
 }
 
 fn answer(status: StatusCode, error: &str) -> anyhow::Result<Response<Full<Bytes>>> {

@@ -27,7 +27,9 @@ async fn alarms_and_dashboard_know_no_other_names_than_the_code() {
         assert!(PROVIDERS.iter().any(|known| known.name == provider), "{metric} of {provider}");
         match metric.as_str() {
             "Deliveries" => assert!(Outcome::NAMES.contains(&value.as_str()), "no outcome {value}"),
-            "Failures" => assert!(Operation::ALL.iter().any(|known| known.name() == value), "no operation {value}"),
+            "Failures" => {
+                assert!(Operation::ALL.iter().any(|known| known.name() == value), "no operation {value}")
+            }
             other => panic!("{other} of {provider}: by what names is it counted?"),
         }
         deliveries += usize::from(metric == "Deliveries");

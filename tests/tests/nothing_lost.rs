@@ -8,26 +8,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::join_all;
-use http::HeaderMap;
 use ingest::DUE_AFTER;
-use jiff::Timestamp;
-use local::providers::{PROVIDERS, Provider};
-use local::watch;
 use serde_json::{Value, json};
-use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, unique, valid_envelope, wait_for};
-use umaaas::SIGNATURE;
-use verify::Delivery;
+use tests::{Deployment, Fault, Host, Rule, umaaas_event, unique, wait_for};
+
+/// The provider whose functions these are.
+const UMAAAS: &str = "umaaas";
 
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// How many times an event is delivered while it is not acknowledged, as UMAaaS would.
 const REDELIVERIES: usize = 3;
-
-fn provider() -> &'static Provider {
-    PROVIDERS.iter().find(|provider| provider.name == "umaaas").unwrap()
-}
 
 /// A signed delivery of a new event, and the event's id.
 fn delivery(kind: &str) -> (String, Value) {
@@ -35,76 +27,7 @@ fn delivery(kind: &str) -> (String, Value) {
     let body = json!({
         "webhookId": id, "type": kind, "timestamp": "2026-11-02T09:15:00Z", "transaction": {"status": "PENDING"},
     });
-    let body = body.to_string();
-    let signature = SIGNATURE.sign(&Delivery::new("/", body.clone()), &provider().signing_secret()).unwrap();
-    let mut headers = HeaderMap::new();
-    headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    (id, post("/umaaas", &headers, &body))
-}
-
-/// The functions of one deployment, each behind its own host, all behind one proxy.
-struct Deployment {
-    aws: LocalAws,
-    proxy: FaultProxy,
-    environment: Vec<(String, String)>,
-}
-
-impl Deployment {
-    async fn start() -> Self {
-        let aws = LocalAws::start().await;
-        watch::build().await.unwrap();
-        let proxy = FaultProxy::start(&aws.stack.endpoint).await;
-        let mut environment = aws.stack.shared_environment();
-        environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
-        Self { aws, proxy, environment }
-    }
-
-    fn function(&self, host: &Host, binary: &str) -> Function {
-        Function::start(host, binary, &self.environment)
-    }
-
-    /// Lets as much time pass for every pending record that it is due.
-    async fn pass_time(&self) {
-        let stack = &self.aws.stack;
-        let pending =
-            stack.dynamodb.scan().table_name(&stack.table).index_name("pending").send().await.unwrap();
-        let past = AttributeValue::N((Timestamp::now().as_millisecond() - 1).to_string());
-        for item in pending.items() {
-            let update = stack.dynamodb.update_item().table_name(&stack.table).key("pk", item["pk"].clone());
-            let update = update
-                .update_expression("SET due_at = :past")
-                .expression_attribute_values(":past", past.clone());
-            update.send().await.unwrap();
-        }
-    }
-
-    async fn pending(&self) -> usize {
-        let stack = &self.aws.stack;
-        stack
-            .dynamodb
-            .scan()
-            .table_name(&stack.table)
-            .index_name("pending")
-            .send()
-            .await
-            .unwrap()
-            .items()
-            .len()
-    }
-
-    /// Everything on the queue: how often each event's id is there.
-    async fn arrived(&self, expected: usize) -> BTreeMap<String, usize> {
-        let queue = self.aws.stack.queue(provider());
-        let mut messages = queue.receive(expected, Duration::from_secs(10)).await.unwrap();
-        messages.extend(queue.receive(usize::MAX, Duration::from_millis(300)).await.unwrap());
-        let mut arrived = BTreeMap::new();
-        for message in messages {
-            valid_envelope(message.body().unwrap()).unwrap();
-            let envelope: Value = serde_json::from_str(message.body().unwrap()).unwrap();
-            *arrived.entry(envelope["id"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-        arrived
-    }
+    (id, umaaas_event("/umaaas", &body.to_string()))
 }
 
 fn acknowledged(status: u16) -> bool {
@@ -166,7 +89,7 @@ async fn killed_at_every_step() {
             function.kill();
 
             let recorded = point != "before record";
-            let arrived = deployment.arrived(usize::from(recorded || kind == "TEST")).await;
+            let arrived = deployment.arrived(UMAAAS, usize::from(recorded || kind == "TEST")).await;
             let copies = arrived.get(&id).copied().unwrap_or_default();
             let lost = usize::from(replies.iter().any(|status| acknowledged(*status)) && copies == 0);
             println!(
@@ -189,6 +112,180 @@ async fn killed_at_every_step() {
     drop(reconciler);
 }
 
+/// Where the function is killed around a conflict. Its first write finds the key taken; the second one is the
+/// conflict's: alone, or in a transaction with its decision.
+const CONFLICT_POINTS: [(&str, &str, Fault); 8] = [
+    ("before record", "PutItem", Fault::Hang),
+    ("before conflict", "2nd PutItem", Fault::Hang),
+    ("after conflict", "2nd PutItem", Fault::LoseAnswer),
+    ("before decision", "TransactWriteItems", Fault::Hang),
+    ("after decision", "TransactWriteItems", Fault::LoseAnswer),
+    ("before forward", "SendMessage", Fault::Hang),
+    ("after forward", "SendMessage", Fault::LoseAnswer),
+    ("after settle", "UpdateItem", Fault::LoseAnswer),
+];
+
+/// A webhook and a conflict with it: the id they share, and both deliveries. A payment is asked about first, and
+/// then has what was asked for.
+fn conflict(kind: &str) -> (String, Value, Value) {
+    let id = unique();
+    let body = |n: u8, about_sender: Value| {
+        let amount = json!({"amount": 5, "currency": {"code": "USD", "decimals": 2}});
+        let body = json!({
+            "webhookId": id, "type": kind, "timestamp": "2026-11-02T09:15:00Z", "jobId": format!("{n}"),
+            "transaction": {
+                "status": "PENDING", "senderUmaAddress": "$ada@example.com",
+                "receiverUmaAddress": "$bob@example.org", "receivedAmount": amount,
+                "counterpartyInformation": about_sender,
+            },
+        });
+        umaaas_event("/umaaas", &body.to_string())
+    };
+    let known = json!({"FULL_NAME": "Ada", "BIRTH_DATE": "1985-06-15"});
+    (id.clone(), body(1, json!({})), body(2, known))
+}
+
+/// The rules that let a fault hit a conflict's own write.
+fn conflict_rules(operation: &'static str, fault: Fault, times: Option<usize>) -> Vec<Rule> {
+    match operation {
+        "2nd PutItem" => {
+            vec![rule("PutItem", Fault::Delay(Duration::ZERO), Some(1)), rule("PutItem", fault, times)]
+        }
+        operation => vec![rule(operation, fault, times)],
+    }
+}
+
+#[tokio::test]
+async fn killed_around_a_conflict() {
+    let deployment = Deployment::start().await;
+    let (proxy, host, scheduled) = (&deployment.proxy, Host::start().await, Host::start().await);
+    let _reconciler = deployment.function(&scheduled, "reconciler");
+
+    println!("{:<16} {:<17} {:<22} messages  lost  duplicates", "killed", "conflict", "replies");
+    for (point, operation, fault) in CONFLICT_POINTS {
+        for kind in ["BULK_UPLOAD", "INCOMING_PAYMENT"] {
+            let payment = kind == "INCOMING_PAYMENT";
+            // An approval is written in a transaction, everything else alone.
+            if operation == if payment { "2nd PutItem" } else { "TransactWriteItems" } {
+                continue;
+            }
+            let (id, first, second) = conflict(kind);
+            proxy.set([]);
+            let function = deployment.function(&host, "umaaas");
+            assert_eq!(host.invoke(first).await.unwrap().status, if payment { 422 } else { 200 });
+            host.idle(1).await;
+
+            let held = proxy.held();
+            proxy.set(conflict_rules(operation, fault, None));
+            let delivered = tokio::spawn({
+                let (host, event) = (host.clone(), second.clone());
+                async move { host.invoke(event).await }
+            });
+            wait_for("the call is held", WITHIN, async || proxy.held() > held).await;
+            function.kill();
+            proxy.set([]);
+            let mut replies = Vec::new();
+            if matches!(operation, "SendMessage" | "UpdateItem") {
+                replies.push(delivered.await.unwrap().unwrap().status);
+            } else {
+                delivered.abort();
+            }
+            // whoever has no answer delivers again; here also a payment, to see that it is decided once
+            let function = deployment.function(&host, "umaaas");
+            replies.push(host.invoke(second).await.unwrap().status);
+            host.idle(1).await;
+            deployment.pass_time().await;
+            scheduled.invoke_raw(json!({})).await.unwrap();
+            assert_eq!(deployment.pending().await, 0, "{point}, {kind}");
+            function.kill();
+
+            let arrived = deployment.arrived(UMAAAS, 2).await;
+            let conflicts: Vec<_> =
+                arrived.iter().filter(|(of, _)| of.starts_with(&format!("{id}#"))).collect();
+            let copies: usize = conflicts.iter().map(|(_, copies)| **copies).sum();
+            let lost = 1_usize.saturating_sub(copies);
+            println!(
+                "{point:<16} {kind:<17} {:<22} {copies:>8}  {lost:>4}  {:>10}",
+                format!("{replies:?}"),
+                copies.saturating_sub(1)
+            );
+            assert_eq!((arrived.len(), copies), (2, 1), "{point}, {kind}: {arrived:?}");
+            let recorded = !matches!(point, "before record" | "before conflict" | "before decision");
+            let last = if payment && !recorded { 200 } else { 409 };
+            assert_eq!(replies.last(), Some(&last), "{point}, {kind}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_conflicts_write_is_starved() {
+    let deployment = Deployment::start().await;
+    let (proxy, host, scheduled) = (&deployment.proxy, Host::start().await, Host::start().await);
+    let _function = deployment.function(&host, "umaaas");
+    let _reconciler = deployment.function(&scheduled, "reconciler");
+
+    println!("{:<19} {:<12} {:<6} {:<27} messages  lost", "call", "fault", "times", "replies");
+    for (operation, kind) in [("2nd PutItem", "BULK_UPLOAD"), ("TransactWriteItems", "INCOMING_PAYMENT")] {
+        for (name, fault) in [
+            ("slow", Fault::Delay(Duration::from_millis(900))),
+            ("hangs", Fault::Hang),
+            ("cut off", Fault::Drop),
+            ("answer lost", Fault::LoseAnswer),
+            ("throttled", Fault::Throttle),
+            ("fails", Fault::Fail),
+            ("contention", Fault::Contend),
+        ] {
+            for times in [Some(1), None] {
+                if fault == Fault::Contend && operation != "TransactWriteItems" {
+                    continue;
+                }
+                let (id, first, second) = conflict(kind);
+                proxy.set([]);
+                assert!(acknowledged(host.invoke(first).await.unwrap().status));
+                host.idle(1).await;
+                let mut replies: Vec<u16> = Vec::new();
+                while !replies.last().is_some_and(|status| acknowledged(*status))
+                    && replies.len() <= REDELIVERIES
+                {
+                    let rules = if replies.len() < REDELIVERIES {
+                        conflict_rules(operation, fault, times)
+                    } else {
+                        vec![]
+                    };
+                    proxy.set(rules);
+                    let answer = host.invoke(second.clone()).await.unwrap();
+                    assert!(
+                        answer.took < Duration::from_millis(4_500),
+                        "{operation} {name}: {:?}",
+                        answer.took
+                    );
+                    replies.push(answer.status);
+                    host.idle(1).await;
+                }
+                proxy.set([]);
+                deployment.pass_time().await;
+                scheduled.invoke_raw(json!({})).await.unwrap();
+                assert_eq!(deployment.pending().await, 0, "{operation} {name}");
+                let arrived = deployment.arrived(UMAAAS, 2).await;
+                let copies = arrived.iter().filter(|(of, _)| of.starts_with(&format!("{id}#"))).count();
+                let often = if times.is_some() { "once" } else { "always" };
+                println!(
+                    "{operation:<19} {name:<12} {often:<6} {:<27} {copies:>8}  {:>4}",
+                    format!("{replies:?}"),
+                    1 - copies
+                );
+                assert_eq!((arrived.len(), copies), (2, 1), "{operation} {name} {often}: {arrived:?}");
+                let last = *replies.last().unwrap();
+                if kind == "BULK_UPLOAD" || (fault == Fault::LoseAnswer && times.is_none()) {
+                    assert_eq!(last, 409, "{operation} {name} {often}");
+                } else if times.is_some() {
+                    assert_eq!(replies, [200], "{operation} {name} {often}");
+                }
+            }
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_first_attempt_that_goes_on_when_it_is_overdue_sends_nothing() {
     let deployment = Deployment::start().await;
@@ -196,7 +293,7 @@ async fn a_first_attempt_that_goes_on_when_it_is_overdue_sends_nothing() {
     let function = deployment.function(&host, "umaaas");
     let _reconciler = deployment.function(&scheduled, "reconciler");
     assert_eq!(host.invoke(delivery("TEST").1).await.unwrap().status, 200);
-    assert_eq!(deployment.arrived(1).await.len(), 1);
+    assert_eq!(deployment.arrived(UMAAAS, 1).await.len(), 1);
 
     // frozen while its record is being written
     let (id, event) = delivery("TEST");
@@ -232,7 +329,7 @@ async fn a_first_attempt_that_goes_on_when_it_is_overdue_sends_nothing() {
         reply.took.as_secs()
     );
     assert!(calls.iter().all(|call| call == "PutItem"), "{calls:?}");
-    assert_eq!(deployment.arrived(2).await, BTreeMap::from([(id, 1)]));
+    assert_eq!(deployment.arrived(UMAAAS, 2).await, BTreeMap::from([(id, 1)]));
 }
 
 #[tokio::test]
@@ -272,7 +369,7 @@ async fn starved_at_every_call() {
                 scheduled.invoke_raw(json!({})).await.unwrap();
                 assert_eq!(deployment.pending().await, 0, "{operation} {name}");
 
-                let arrived = deployment.arrived(1).await;
+                let arrived = deployment.arrived(UMAAAS, 1).await;
                 let copies = arrived.get(&id).copied().unwrap_or_default();
                 let lost = usize::from(replies.iter().any(|status| acknowledged(*status)) && copies == 0);
                 let often = if times.is_some() { "once" } else { "always" };
@@ -349,7 +446,7 @@ async fn a_backlog_survives_faults_of_the_reconciler() {
             }
         }
         drop(rivals);
-        for (id, copies) in deployment.arrived(ids.len()).await {
+        for (id, copies) in deployment.arrived(UMAAAS, ids.len()).await {
             *arrived.entry(id).or_default() += copies;
         }
         let lost = ids.iter().filter(|id| !arrived.contains_key(*id)).count();

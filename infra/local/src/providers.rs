@@ -33,6 +33,8 @@ pub struct Provider {
     pub example: &'static str,
     /// The documented status of a duplicate.
     pub duplicate_status: u16,
+    /// The documented status of a well-formed signature that fits no secret.
+    pub forgery_status: u16,
     /// One sample of every kind.
     pub samples: &'static [Sample],
 }
@@ -70,6 +72,7 @@ const UMAAAS: Provider = Provider {
     -H "x-umaaas-signature: $signature" --data-binary @$body
 "#,
     duplicate_status: 409,
+    forgery_status: 401,
     samples: &[
         sample("test", "/umaaas/test-webhook", "umaaas.test"),
         sample("bulk_upload", "/umaaas/bulk-upload", "umaaas.bulk_upload"),
@@ -109,6 +112,7 @@ const WEAVR: Provider = Provider {
     -H "signature-v2: $( (cat $body; printf %s $timestamp) | sign)" --data-binary @$body
 "#,
     duplicate_status: 200,
+    forgery_status: 503,
     samples: &[
         sample(
             "managed_accounts.deposit",

@@ -66,7 +66,7 @@ pub async fn run(provider: &Provider, url: &str, queue: &Queue) -> Result<Vec<Ro
         let nothing = |status| Outcome { status, messages: vec![] };
         let again = Row::new("the first, again", rows[0].body.clone(), nothing(provider.duplicate_status));
         rows.push(again.posted(provider, url, first, &secret).await?);
-        let forgery = Row::new("a forgery", provider.body(first)?, nothing(401));
+        let forgery = Row::new("a forgery", provider.body(first)?, nothing(provider.forgery_status));
         let guess = Secret::new("a guess").context("a secret is not empty")?;
         rows.push(forgery.posted(provider, url, first, &guess).await?);
     }

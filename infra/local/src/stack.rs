@@ -183,6 +183,23 @@ impl Queue {
     }
 }
 
+/// Creates a receiver directory: a table with one item per user.
+///
+/// # Errors
+/// The table cannot be created.
+pub async fn create_directory(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Result<()> {
+    let user = "platformUserId";
+    dynamodb
+        .create_table()
+        .table_name(name)
+        .billing_mode(BillingMode::PayPerRequest)
+        .attribute_definitions(attribute(user, ScalarAttributeType::S)?)
+        .key_schema(key(user, KeyType::Hash)?)
+        .send()
+        .await?;
+    Ok(())
+}
+
 /// Access to an emulated AWS. Nothing of it comes from the environment or from `~/.aws`.
 pub fn config(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new(ACCESS_KEY, ACCESS_KEY, None, None, "local");

@@ -19,8 +19,8 @@ use aws_sdk_dynamodb::types::{
 };
 use bytes::Bytes;
 use ingest::{
-    Backlog, Base, Decision, Due, Earlier, Operation, PortError, Record, Recorded, RecordedDecision, State, Store,
-    StoredPayload, VERSION,
+    Backlog, Base, Decision, Due, Earlier, Operation, PortError, Record, Recorded, RecordedDecision, State,
+    Store, StoredPayload, VERSION,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -211,15 +211,14 @@ fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>,
         };
     }
     let before = failed(&conflict).then(|| earlier(conflict.item.unwrap_or_default())).transpose()?;
-    let decided =
-        if failed(&base) {
-            let decided = Fields(base.item.unwrap_or_default()).decision("decided_later");
-            Some(decided.ok_or_else(|| {
-                PortError::new(Operation::RecordConflict, "the record it conflicts with is another now")
-            })?)
-        } else {
-            None
-        };
+    let decided = if failed(&base) {
+        let decided = Fields(base.item.unwrap_or_default()).decision("decided_later");
+        Some(decided.ok_or_else(|| {
+            PortError::new(Operation::RecordConflict, "the record it conflicts with is another now")
+        })?)
+    } else {
+        None
+    };
     Ok(Some(RecordedDecision::Not { before, decided }))
 }
 

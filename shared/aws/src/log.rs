@@ -340,7 +340,8 @@ mod tests {
         let (line, _) = logged(&accepted);
         assert_eq!((&line["RecordLatency"], &line["ForwardLatency"]), (&json!(20.0), &json!(30.0)));
 
-        let unsettled = Report { forwarding: Some(Forwarding::Unsettled(error(Operation::Settle))), ..accepted };
+        let unsettled =
+            Report { forwarding: Some(Forwarding::Unsettled(error(Operation::Settle))), ..accepted };
         assert_eq!(
             counted(&unsettled),
             format!("{delivered}; Failures [umaaas settle]; RecordLatency [umaaas]; ForwardLatency [umaaas]")

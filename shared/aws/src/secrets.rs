@@ -181,7 +181,8 @@ impl ManagedSecrets {
     async fn get(&self) -> Result<Option<Secrets>, PortError> {
         let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
         let value = value.map_err(|error| failure(Operation::Secrets, &error))?;
-        parse(value.secret_string().unwrap_or_default()).map_err(|error| PortError::new(Operation::Secrets, error))
+        parse(value.secret_string().unwrap_or_default())
+            .map_err(|error| PortError::new(Operation::Secrets, error))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -70,7 +70,8 @@ impl BatchSink for SqsSink {
                     // A queue that does not answer is not asked again: the caller has other work and a deadline.
                     let reason = error.chain();
                     let rest = messages.len() - results.len();
-                    results.extend((0..rest).map(|_| Err(PortError::new(Operation::Forward, reason.clone()))));
+                    results
+                        .extend((0..rest).map(|_| Err(PortError::new(Operation::Forward, reason.clone()))));
                     break;
                 }
             }
@@ -97,8 +98,10 @@ impl SqsSink {
         }
         let answer = call.send().await.map_err(|error| failure(Operation::Forward, &error))?;
         // Only what the answer names as sent was sent.
-        let mut results: Vec<_> =
-            messages.iter().map(|_| Err(PortError::new(Operation::Forward, "the queue did not confirm it"))).collect();
+        let mut results: Vec<_> = messages
+            .iter()
+            .map(|_| Err(PortError::new(Operation::Forward, "the queue did not confirm it")))
+            .collect();
         for sent in answer.successful() {
             if let Some(result) = sent.id().parse().ok().and_then(|index: usize| results.get_mut(index)) {
                 *result = Ok(());
@@ -106,7 +109,10 @@ impl SqsSink {
         }
         for failed in answer.failed() {
             if let Some(result) = failed.id().parse().ok().and_then(|index: usize| results.get_mut(index)) {
-                *result = Err(PortError::new(Operation::Forward, format!("the queue refused it: {}", failed.code())));
+                *result = Err(PortError::new(
+                    Operation::Forward,
+                    format!("the queue refused it: {}", failed.code()),
+                ));
             }
         }
         Ok(results)

@@ -37,7 +37,9 @@ pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
 pub use path::{
     Forwarding, Identified, Provider, RECEIVER_INFO_UNAVAILABLE, Received, Receiver, Report, Request,
 };
-pub use ports::{Backlog, Base, BatchSink, NoSecrets, Operation, PortError, Reread, SecretSource, Sink, Store};
+pub use ports::{
+    Backlog, Base, BatchSink, NoSecrets, Operation, PortError, Reread, SecretSource, Sink, Store,
+};
 pub use reconcile::{Reconciler, Summary};
 pub use record::{
     Conflicts, DUE_AFTER, Due, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded,

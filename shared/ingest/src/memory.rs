@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Backlog, Base, BatchSink, Decision, Directory, Due, Earlier, Facts, Message, Operation, PortError, Record, Recorded,
-    RecordedDecision, Sink, State, Store,
+    Backlog, Base, BatchSink, Decision, Directory, Due, Earlier, Facts, Message, Operation, PortError,
+    Record, Recorded, RecordedDecision, Sink, State, Store,
 };
 
 /// A store in memory.
@@ -113,7 +113,10 @@ impl Store for MemoryStore {
         let before = taken.map(Item::earlier);
         let seen = |item: &&mut Item| item.record.delivery_id == base.delivery_id;
         let Some(item) = items.get_mut(base.key).filter(seen) else {
-            return Err(PortError::new(Operation::RecordConflict, "the record it conflicts with is another now"));
+            return Err(PortError::new(
+                Operation::RecordConflict,
+                "the record it conflicts with is another now",
+            ));
         };
         let decided = item.decided_later.clone();
         if before.is_some() || decided.is_some() {

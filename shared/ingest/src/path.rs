@@ -11,8 +11,8 @@ use verify::{Delivery, Refusal, Secrets, Verified};
 
 use crate::{
     Arrival, Base, Conflicts, Deadline, Decision, Directory, Earlier, Event, Facts, Message, Operation,
-    Outcome, PortError, Record, Recorded, RecordedDecision, Repetition, Reply, RequestedFacts, Reread, Restamped,
-    SecretSource, Sink, Store, Verdict,
+    Outcome, PortError, Record, Recorded, RecordedDecision, Repetition, Reply, RequestedFacts, Reread,
+    Restamped, SecretSource, Sink, Store, Verdict,
 };
 
 /// An HTTP request as the gateway passed it on.
@@ -394,7 +394,8 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
     /// What is left of the time for a call that has to be made before the reply.
     fn left(&self, deadline: Deadline) -> Result<Duration, Outcome> {
         let left = deadline.left((self.clock)());
-        let over = || Outcome::Unavailable(PortError::new(Operation::Record, "no time is left before the reply"));
+        let over =
+            || Outcome::Unavailable(PortError::new(Operation::Record, "no time is left before the reply"));
         if left.is_zero() { Err(over()) } else { Ok(left) }
     }
 

@@ -8,7 +8,9 @@ use futures_util::StreamExt;
 use futures_util::stream;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Backlog, BatchSink, DUE_AFTER, Due, Message, Operation, PENDING_SHARDS, PortError, Record, Store};
+use crate::{
+    Backlog, BatchSink, DUE_AFTER, Due, Message, Operation, PENDING_SHARDS, PortError, Record, Store,
+};
 
 /// How many records are claimed, sent and settled at a time. So many fit one call to the queue and are
 /// in memory at once (a record can hold some megabytes of JSON), and they are done soon after time is up.
@@ -113,7 +115,8 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
             let messages: Vec<Message> = own.iter().map(|record| Message::new(record, false)).collect();
             sent.extend(own.into_iter().zip(sink.forward_batch(&messages).await));
         }
-        let nowhere = || PortError::new(Operation::Forward, "no queue is configured for the record's provider");
+        let nowhere =
+            || PortError::new(Operation::Forward, "no queue is configured for the record's provider");
         sent.extend(records.into_iter().map(|record| (record, Err(nowhere()))));
 
         let settled: Vec<_> = stream::iter(sent)

@@ -9,8 +9,9 @@ use http::{HeaderMap, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{
     Arrival, Base, Conflicts, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding, Identified, Message,
-    NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded, RecordedDecision, Reply, Report,
-    Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink, State, Store, Verdict, sha256_hex,
+    NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded, RecordedDecision, Reply,
+    Report, Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink, State, Store, Verdict,
+    sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
 use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};

@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use bytes::Bytes;
 use ingest::memory::{MemorySink, MemoryStore};
-use ingest::{BatchSink, DUE_AFTER, Message, Operation, PortError, Reconciler, Record, State, Store, StoredPayload};
+use ingest::{
+    BatchSink, DUE_AFTER, Message, Operation, PortError, Reconciler, Record, State, Store, StoredPayload,
+};
 use jiff::{SignedDuration, Timestamp};
 
 const START: i64 = 1_793_610_901_000;
