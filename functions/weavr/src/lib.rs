@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `signature` | how Weavr signs a delivery, and which of its signatures is demanded |
 //! | `kinds` | which webhooks there are, which function has which, and what their bodies hold |
+//! | `paths` | which paths Weavr publishes |
 //! | `identify` | which event a body is about |
 //! | `replies` | what Weavr is answered |
 //!

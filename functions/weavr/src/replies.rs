@@ -1,5 +1,6 @@
-//! The table of replies. The documents give their form, a `message`, and leave the statuses to
-//! HTTP. Weavr sends again after 408, 409, 425 and 5xx, and after nothing else.
+//! The table of replies. The 2.14.10 document shows a `message` as the body of a reply; the `v2` document
+//! has 204 without a body as the one reply to a webhook that was received. Weavr sends again after 408, 409,
+//! 425 and 5xx, and after nothing else: 200 with a `message` is a success to it as well.
 
 use ingest::{Outcome, Reply};
 use serde_json::json;

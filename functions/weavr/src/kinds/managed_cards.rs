@@ -192,7 +192,8 @@ const MODE_DETAILS: Field = optional(
         optional(
             &["debitModeDetails"],
             Fields(&[
-                optional(&["parentManagedAccountId"], Digits),
+                // a string without a pattern in the document, unlike the other ids
+                optional(&["parentManagedAccountId"], Text),
                 optional(&["availableToSpend"], List(&Fields(AVAILABLE_TO_SPEND))),
             ]),
         ),
