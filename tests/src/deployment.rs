@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use local::providers::{PROVIDERS, Provider};
 use local::watch;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::{FaultProxy, Function, Host, LocalAws, post, valid_envelope};
 
@@ -108,11 +108,9 @@ pub fn umaaas_event(path: &str, body: &str) -> Value {
     signed_event("umaaas", path, body)
 }
 
-/// A signed delivery of a provider, as an event of API Gateway that arrived there just now.
+/// A signed delivery of a provider, as an event of API Gateway.
 pub fn signed_event(provider: &str, path: &str, body: &str) -> Value {
     let provider = named(provider);
     let delivery = provider.delivery(path, body.to_owned(), &provider.signing_secret());
-    let mut event = post(path, &delivery.headers, body);
-    event["requestContext"]["timeEpoch"] = json!(Timestamp::now().as_millisecond());
-    event
+    post(path, &delivery.headers, body)
 }

@@ -94,7 +94,7 @@ async fn filled_queue(stack: &Stack) -> String {
     let url = queue.queue_url.unwrap();
     let (mut plain, mut base64, mut gzip) = (0, 0, 0);
     for (n, (kind, id, body)) in events().into_iter().enumerate() {
-        let message = Message::new(&record(kind, id, body)).body;
+        let message = Message::new(&record(kind, id, body), true).body;
         valid_envelope(&message).unwrap();
         match (message.contains(r#","data":"#), message.contains(r#","dataencoding":"gzip","#)) {
             (true, _) => plain += 1,
@@ -118,9 +118,13 @@ fn record(kind: &str, id: &str, body: String) -> Record {
         source: "/umaaas".into(),
         subject: Some("x,\"data\":y".into()),
         occurred_at: None,
+        published_at: None,
         path: "/umaaas".into(),
         call_ref: None,
         drift: vec![],
+        content_sha256: String::new(),
+        conflict_of: None,
+        held: false,
         decision: None,
         reply: 200,
         delivery_id: "d-1".into(),

@@ -40,10 +40,6 @@ const PUBLISHED: [&str; 32] = [
 ];
 
 /// Whether Weavr publishes a path.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the kept conflicts of paths that are not published will share a key")
-)]
 pub(crate) fn is_published(path: &str) -> bool {
     PUBLISHED.contains(&path)
 }
