@@ -11,7 +11,8 @@ fn message() -> Value {
         "specversion": "1.0", "id": "Webhook:1", "source": "/umaaas/incoming-payment",
         "type": "umaaas.incoming_payment", "subject": "Transaction:1", "time": "2026-11-02T09:25:10Z",
         "datacontenttype": "application/json", "receivedat": "2026-11-02T09:25:10.712Z",
-        "deliveryid": "d-1", "path": "/umaaas", "callref": "order-7", "decision": "reject",
+        "publishedat": "2026-11-02T09:25:10Z", "deliveryid": "d-1", "path": "/umaaas", "callref": "order-7",
+        "conflictof": "Webhook:0", "reply": 403, "replyconfirmed": true, "decision": "reject",
         "decisionreason": "restricted_jurisdiction", "decisionpolicies": "restricted-jurisdiction",
         "policyhash": "0f".repeat(32), "decisionmicros": 312, "drift": "status should be one of the documented values",
         "data": {"webhookId": "Webhook:1"}
@@ -42,7 +43,8 @@ fn every_form_of_a_message_fits() {
         information,
         json!({"decision": "approve", "decisionreason": null}),
         json!({"decision": null, "decisionreason": null, "decisionpolicies": null, "policyhash": null,
-               "decisionmicros": null, "subject": null, "time": null, "callref": null, "drift": null}),
+               "decisionmicros": null, "subject": null, "time": null, "callref": null, "drift": null,
+               "publishedat": null, "conflictof": null}),
         json!({"data": null, "data_base64": "e30="}),
         json!({"data": null, "data_base64": "H4sIAAAAAAAA", "dataencoding": "gzip"}),
         json!({"anewfield": {"of": "a later version"}}),
@@ -60,9 +62,19 @@ fn every_form_of_a_message_fits() {
 
 #[test]
 fn no_other_does() {
-    for name in
-        ["specversion", "id", "source", "type", "datacontenttype", "receivedat", "deliveryid", "path", "data"]
-    {
+    for name in [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "datacontenttype",
+        "receivedat",
+        "deliveryid",
+        "path",
+        "reply",
+        "replyconfirmed",
+        "data",
+    ] {
         assert!(valid_envelope(&with(json!({name: null}))).is_err(), "without {name}");
     }
     for changes in [
@@ -70,7 +82,7 @@ fn no_other_does() {
         json!({"specversion": 1.0}),
         json!({"id": ""}),
         json!({"id": 7}),
-        json!({"id": "x".repeat(513)}),
+        json!({"id": "x".repeat(530)}),
         json!({"source": "umaaas"}),
         json!({"type": "umaaas"}),
         json!({"type": "Umaaas.Test"}),
@@ -82,6 +94,11 @@ fn no_other_does() {
         json!({"datacontenttype": "text/plain"}),
         json!({"path": "umaaas"}),
         json!({"callref": ["order-7"]}),
+        json!({"publishedat": "1793612075500"}),
+        json!({"conflictof": ""}),
+        json!({"reply": "403"}),
+        json!({"reply": 99}),
+        json!({"replyconfirmed": "true"}),
         json!({"decision": 1}),
         json!({"decision": "maybe"}),
         json!({"decision": "approve"}),
