@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
-use ingest::memory::{MemorySink, MemoryStore};
+use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{Receiver, Request};
 use jiff::SignedDuration;
 use serde_json::Value;
@@ -51,10 +51,11 @@ async fn every_example_is_identified_and_as_documented() {
                 secrets: Arc::new(Secrets::parse_list("key").unwrap()),
                 store: MemoryStore::new(SignedDuration::from_hours(24)),
                 sink: MemorySink::default(),
+        directory: MemoryDirectory::default(),
                 clock: || "2023-08-15T14:32:01Z".parse().unwrap(),
             };
             let (reply, received) = receiver.receive(signed(path, body), "delivery".to_owned()).await;
-            let report = receiver.finish(received).await;
+            let report = receiver.finish(received, true).await;
 
             assert_eq!(report.kind, Some(kind), "{what}");
             assert_eq!(report.drift, Vec::<String>::new(), "{what}");
