@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws::DynamoStore;
+use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use futures_util::future::join_all;
@@ -34,20 +35,23 @@ async fn in_memory() {
 #[tokio::test]
 async fn in_dynamodb() {
     let aws = LocalAws::start().await;
-    // first, on an empty table: it reads the whole index
-    backlog(&dynamo_store(&aws, true)).await;
-    contract(&dynamo_store(&aws, true)).await;
-    items(&aws).await;
+    in_table(&aws.stack.endpoint, &aws.stack.dynamodb, &aws.stack.table).await;
 }
 
 /// On an emulator that shares no code with the other one.
 #[tokio::test]
 async fn in_dynoxide() {
     let dynamo = LocalDynamo::start().await;
-    let config = local::stack::config(&dynamo.endpoint);
-    let store = || DynamoStore::new(&config, dynamo.table.clone(), RETENTION, true);
-    backlog(&store()).await;
-    contract(&store()).await;
+    in_table(&dynamo.endpoint, &dynamo.dynamodb, &dynamo.table).await;
+}
+
+async fn in_table(endpoint: &str, dynamodb: &Client, table: &str) {
+    let config = local::stack::config(endpoint);
+    let store = |keep_payload: bool| DynamoStore::new(&config, table.to_owned(), RETENTION, keep_payload);
+    // first, on an empty table: it reads the whole index
+    backlog(&store(true)).await;
+    contract(&store(true)).await;
+    items(dynamodb, table, store).await;
 }
 
 /// What every store promises.
@@ -303,11 +307,11 @@ async fn backlog(store: &(impl Store + Backlog)) {
 }
 
 /// What the items are made of, in each state.
-async fn items(aws: &LocalAws) {
+async fn items(dynamodb: &Client, table: &str, store: impl Fn(bool) -> DynamoStore) {
     let now = Timestamp::from_millisecond(1_793_610_901_234).unwrap();
     let read = async |key: &str| -> HashMap<String, AttributeValue> {
         let key = AttributeValue::S(key.to_owned());
-        let get = aws.stack.dynamodb.get_item().table_name(&aws.stack.table).key("pk", key);
+        let get = dynamodb.get_item().table_name(table).key("pk", key);
         get.consistent_read(true).send().await.unwrap().item.unwrap_or_default()
     };
     let names = |item: &HashMap<String, AttributeValue>| {
@@ -315,7 +319,8 @@ async fn items(aws: &LocalAws) {
         names.sort();
         names.join(" ")
     };
-    let store = dynamo_store(aws, true);
+    let (keeping, dropping) = (store(true), store(false));
+    let store = keeping;
 
     let record = record(&unique(), r#"{"a":"€"}"#, Some(reject("r")), "a", now);
     store.record(&record, WITHIN).await.unwrap();
@@ -329,11 +334,9 @@ async fn items(aws: &LocalAws) {
     assert_eq!(pending["payload"].as_b().unwrap().as_ref(), r#"{"a":"€"}"#.as_bytes());
     let due_at = (now + DUE_AFTER).as_millisecond().to_string();
     assert_eq!(pending["due_at"], AttributeValue::N(due_at.clone()));
-    let pending_now = aws
-        .stack
-        .dynamodb
+    let pending_now = dynamodb
         .query()
-        .table_name(&aws.stack.table)
+        .table_name(table)
         .index_name("pending")
         .key_condition_expression("pending_shard = :shard AND due_at <= :due")
         .expression_attribute_values(":shard", pending["pending_shard"].clone())
@@ -369,7 +372,7 @@ async fn items(aws: &LocalAws) {
     let old = record_with(&record, r#"{"version":1}"#, "v1");
     let old = Record { key: unique(), received_at: now, ..old };
     store.record(&old, WITHIN).await.unwrap();
-    let update = aws.stack.dynamodb.update_item().table_name(&aws.stack.table);
+    let update = dynamodb.update_item().table_name(table);
     let update = update.key("pk", AttributeValue::S(old.key.clone()));
     let update = update.update_expression("SET version = :one REMOVE content_sha256");
     update.expression_attribute_values(":one", AttributeValue::N("1".into())).send().await.unwrap();
@@ -383,7 +386,7 @@ async fn items(aws: &LocalAws) {
     assert_eq!(Message::new(&claimed, false), Message::new(&old, false));
 
     // a large body is stored compressed; without KEEP_PAYLOAD it goes when it is settled
-    let store = dynamo_store(aws, false);
+    let store = dropping;
     let large = record_with(&record, &format!(r#"{{"a":"{}"}}"#, "large ".repeat(500_000)), "a");
     let large = Record { key: unique(), ..large };
     store.record(&large, WITHIN).await.unwrap();
@@ -394,11 +397,6 @@ async fn items(aws: &LocalAws) {
     let settled = read(&large.key).await;
     assert!(!settled.contains_key("payload") && !settled.contains_key("encoding"));
     assert_eq!(settled["payload_sha256"], AttributeValue::S(large.stored.sha256));
-}
-
-fn dynamo_store(aws: &LocalAws, keep_payload: bool) -> DynamoStore {
-    let config = local::stack::config(&aws.stack.endpoint);
-    DynamoStore::new(&config, aws.stack.table.clone(), RETENTION, keep_payload)
 }
 
 async fn recorded(store: &impl Store, record: &Record) -> Recorded {

@@ -2,9 +2,9 @@
 //! documented field. A new kind is one entry here and one fixture in `events/umaaas`.
 //!
 //! The fields are those of three versions of the API together: 2025-04-19, 2025-05-30 and 2026-03-24. A
-//! body does not say which version it has. So a field is required only where it is required in all three,
-//! and an enum has the values of all three. The fixtures and the documents' own examples
-//! (`tests/examples`) are tested against this table.
+//! body does not say which version it has. So a field is required only where every version with the object
+//! around it requires it, and an enum has the values of all versions. `tests/documents.rs` compares this
+//! table with the facts of the three documents, and with their examples.
 
 use ingest::Object;
 use ingest::schema::Shape::{

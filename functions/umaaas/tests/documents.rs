@@ -1,16 +1,19 @@
-//! The examples of the provider's documents, as in `tests/examples`: each is one of the kinds, about the
-//! subject that it names, and as documented.
+//! The tables in `kinds` against the documents of three versions of the API, whose facts were extracted into
+//! `documented-*.json` by a program that knows nothing of the tables; and the examples of the documents, as in
+//! `tests/examples`: each is one of the kinds, about the subject that it names, and as documented.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
+use ingest::schema::{Field, Shape};
 use ingest::{Receiver, Request};
 use jiff::SignedDuration;
 use serde_json::Value;
-use umaaas::{SIGNATURE, Umaaas};
+use umaaas::{KINDS, SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets};
 
 const EXAMPLES: [(&str, &str); 2] = [
@@ -51,7 +54,7 @@ async fn every_example_is_identified_and_as_documented() {
                 secrets: Arc::new(Secrets::parse_list("key").unwrap()),
                 store: MemoryStore::new(SignedDuration::from_hours(24)),
                 sink: MemorySink::default(),
-        directory: MemoryDirectory::default(),
+                directory: MemoryDirectory::default(),
                 clock: || "2023-08-15T14:32:01Z".parse().unwrap(),
             };
             let (reply, received) = receiver.receive(signed(path, body), "delivery".to_owned()).await;
@@ -79,5 +82,138 @@ fn signed(path: &str, body: &str) -> Request {
         headers,
         body: Some(body.into()),
         ..Request::default()
+    }
+}
+
+/// The fields of a body by their path, as in `"transaction.fees": "optional integer"`.
+type Fields = BTreeMap<String, String>;
+
+const DOCUMENTED: [&str; 3] = [
+    include_str!("documented-2025-04-19.json"),
+    include_str!("documented-2025-05-30.json"),
+    include_str!("documented-2026-03-24.json"),
+];
+
+/// Where the tables differ from the schemas of the documents.
+const DIFFERENT: [(&str, &str, &str); 7] = [
+    // in an example of 2025-04-19, in no schema
+    ("umaaas.incoming_payment", "transaction.exchangeRate", "optional number"),
+    ("umaaas.incoming_payment", "transaction.quoteId", "optional text"),
+    // the kind says which of the two it is
+    ("umaaas.incoming_payment", "transaction.type", "required one of INCOMING"),
+    ("umaaas.outgoing_payment", "transaction.type", "required one of OUTGOING"),
+    // text in the schema, numbers in the example
+    (
+        "umaaas.outgoing_payment",
+        "transaction.paymentInstructions.bankAccountInfo.accountNumber",
+        "optional digits",
+    ),
+    (
+        "umaaas.outgoing_payment",
+        "transaction.paymentInstructions.bankAccountInfo.routingNumber",
+        "optional digits",
+    ),
+    // one list of types for all kinds
+    (
+        "umaaas.invitation_claimed",
+        "type",
+        "required one of BULK_UPLOAD INCOMING_PAYMENT INVITATION_CLAIMED OUTGOING_PAYMENT TEST",
+    ),
+];
+
+/// The rule at the top of `kinds.rs`: a field is required where every version with the object around it
+/// requires it, and has the values of all versions.
+#[test]
+fn every_field_is_as_documented() {
+    let mut kinds: BTreeMap<String, Vec<Fields>> = BTreeMap::new();
+    for document in DOCUMENTED {
+        let mut document: Value = serde_json::from_str(document).unwrap();
+        let fields: BTreeMap<String, Fields> = serde_json::from_value(document["kinds"].take()).unwrap();
+        for (kind, fields) in fields {
+            kinds.entry(kind).or_default().push(fields);
+        }
+    }
+    assert_eq!(
+        kinds.keys().map(String::as_str).collect::<BTreeSet<_>>(),
+        KINDS.iter().map(|k| k.name).collect()
+    );
+    for kind in &KINDS {
+        let mut expected = together(&kinds[kind.name]);
+        for (name, path, field) in DIFFERENT {
+            if name == kind.name {
+                assert_ne!(
+                    expected.insert(path.to_owned(), field.to_owned()).as_deref(),
+                    Some(field),
+                    "{path}"
+                );
+            }
+        }
+        let mut actual = Fields::new();
+        in_code(kind.schema, "", &mut actual);
+        for path in expected.keys().chain(actual.keys()) {
+            assert_eq!(actual.get(path), expected.get(path), "{}: {path}", kind.name);
+        }
+    }
+}
+
+/// One kind's fields in all versions that have it.
+fn together(versions: &[Fields]) -> Fields {
+    let mut together = Fields::new();
+    for path in versions.iter().flat_map(BTreeMap::keys) {
+        let parent = path.rsplit_once('.').map(|(parent, _)| parent.trim_end_matches("[]"));
+        // A version that lacks the whole object says nothing about what is in it.
+        let with_parent =
+            versions.iter().filter(|fields| parent.is_none_or(|parent| fields.contains_key(parent)));
+        let found: Vec<Option<&str>> =
+            with_parent.map(|fields| fields.get(path).map(String::as_str)).collect();
+        let required = found.iter().all(|field| field.is_some_and(|field| field.starts_with("required ")));
+        let shapes: BTreeSet<&str> =
+            found.iter().flatten().map(|field| field.split_once(' ').unwrap().1).collect();
+        let values: BTreeSet<&str> = shapes
+            .iter()
+            .filter_map(|shape| shape.strip_prefix("one of "))
+            .flat_map(|list| list.split(' '))
+            .collect();
+        let shape = if values.is_empty() {
+            assert_eq!(shapes.len(), 1, "{path}: {shapes:?}");
+            (*shapes.first().unwrap()).to_owned()
+        } else {
+            format!("one of {}", values.into_iter().collect::<Vec<_>>().join(" "))
+        };
+        let requiredness = if required { "required" } else { "optional" };
+        together.insert(path.clone(), format!("{requiredness} {shape}"));
+    }
+    together
+}
+
+/// The table's fields. Of two spellings of one field the first is the schema's, the other the examples'.
+fn in_code(schema: &[Field], prefix: &str, fields: &mut Fields) {
+    for field in schema {
+        let path = format!("{prefix}{}", field.names[0]);
+        let requiredness = if field.required { "required" } else { "optional" };
+        fields.insert(path.clone(), format!("{requiredness} {}", shape(field.shape)));
+        match field.shape {
+            Shape::Object(nested) => in_code(nested, &format!("{path}."), fields),
+            Shape::List(Shape::Object(nested)) => in_code(nested, &format!("{path}[]."), fields),
+            _ => {}
+        }
+    }
+}
+
+fn shape(shape: Shape) -> String {
+    match shape {
+        Shape::Text => "text".to_owned(),
+        Shape::Integer => "integer".to_owned(),
+        Shape::Digits => "digits".to_owned(),
+        Shape::Number => "number".to_owned(),
+        Shape::Flag => "flag".to_owned(),
+        Shape::Time => "time".to_owned(),
+        Shape::Object(_) | Shape::AnyObject => "object".to_owned(),
+        Shape::OneOf(values) => {
+            let mut values = values.to_vec();
+            values.sort_unstable();
+            format!("one of {}", values.join(" "))
+        }
+        Shape::List(item) => format!("list of {}", self::shape(*item)),
     }
 }
