@@ -11,8 +11,8 @@ use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{
-    Decision, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, Message, Object, Provider, Receiver, Record, Report,
-    Request, StoredPayload, Verdict, bounded_id, epoch_time, queue_accepts,
+    Breakers, Decision, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, Message, Object, Provider, Receiver, Record,
+    Report, Request, StoredPayload, Verdict, bounded_id, epoch_time, queue_accepts,
 };
 use jiff::{SignedDuration, Timestamp};
 use local::providers::PROVIDERS;
@@ -101,6 +101,7 @@ pub fn envelope(input: &[u8]) {
         content_sha256: String::new(),
         conflict_of: None,
         held: false,
+        left_to_reconciler: false,
         decision: verdict.map(Decision::new),
         reply: 200,
         delivery_id: "delivery".into(),
@@ -253,6 +254,7 @@ fn deployment<P: Provider>(provider: P) -> Deployment<P> {
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
         clock: now,
+        breakers: Breakers::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use ingest::{
     Arrival, Drift, Event, Identified, MAX_ID_BYTES, Object, Outcome, bounded_id, epoch_time, schema,
-    sha256_hex,
+    sha256_hex, written_time,
 };
 use verify::{Delivery, Tolerance, Verified};
 
@@ -29,7 +29,7 @@ pub(crate) fn identify(
     let wire = named(&body, "type").ok_or(Outcome::Unidentified("type is missing"))?;
     body.get(SENT_AT).ok_or(Outcome::Unidentified("timestamp is missing"))?;
     let occurred_at =
-        body.text_or_digits(SENT_AT).and_then(|text| text.parse().ok().or_else(|| epoch_time(&text)));
+        body.text_or_digits(SENT_AT).and_then(|text| written_time(&text).or_else(|| epoch_time(&text)));
     if let (Some(tolerance), Some(sent)) = (tolerance, occurred_at) {
         tolerance.check(sent, arrival.earliest(), arrival.latest()).map_err(Outcome::Stale)?;
     }

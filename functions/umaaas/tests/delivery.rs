@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use http::{HeaderMap, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
-use ingest::{Forwarding, Receiver, Reply, Report, Request};
+use ingest::{Breakers, Forwarding, Receiver, Reply, Report, Request};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -33,6 +33,7 @@ fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
         clock: now,
+        breakers: Breakers::default(),
     }
 }
 
@@ -380,15 +381,18 @@ async fn requests_that_are_not_deliveries() {
     };
     let unreadable = Request { body: None, ..signed("/umaaas", TEST) };
     let get = Request { method: Method::GET, ..signed("/umaaas", TEST) };
+    let mut compressed = signed("/umaaas", b"\x1f\x8b\x08\x00".as_slice());
+    compressed.headers.insert("content-encoding", http::HeaderValue::from_static("gzip"));
     for (what, request, status) in [
         ("unknown path", signed("/umaaas/other", TEST), 404),
         ("below it", signed("/umaaas/test-webhook/more", TEST), 404),
         ("of another spelling", signed("/UMAAAS", TEST), 404),
         ("outside", signed("/", TEST), 404),
         ("GET", get, 405),
-        ("gzip", with_header("gzip"), 415),
+        ("a header that says gzip of what is JSON", with_header("gzip"), 200),
+        ("gzip", compressed, 415),
         ("bad base64 from the gateway", unreadable, 400),
-        ("identity", with_header("Identity"), 200),
+        ("identity", with_header("Identity"), 409),
     ] {
         assert_eq!(send(&receiver, request).await.0.status, status, "{what}");
     }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use http::{HeaderMap, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::schema::{Field, Shape};
-use ingest::{Receiver, Request};
+use ingest::{Breakers, Receiver, Request};
 use jiff::SignedDuration;
 use serde_json::Value;
 use umaaas::{KINDS, SIGNATURE, Umaaas};
@@ -56,6 +56,7 @@ async fn every_example_is_identified_and_as_documented() {
                 sink: MemorySink::default(),
                 directory: MemoryDirectory::default(),
                 clock: || "2023-08-15T14:32:01Z".parse().unwrap(),
+                breakers: Breakers::default(),
             };
             let (reply, received) = receiver.receive(signed(path, body), "delivery".to_owned()).await;
             let report = receiver.finish(received, true).await;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderValue, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
-use ingest::{Receiver, Reply, Report, Request, State, sha256_hex};
+use ingest::{Breakers, Receiver, Reply, Report, Request, State, sha256_hex};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -48,6 +48,7 @@ impl Deployment {
             sink: MemorySink::default(),
             directory: MemoryDirectory::default(),
             clock: now,
+            breakers: Breakers::default(),
         };
         Self { receiver, demand, tolerance: None, deliveries: 0 }
     }
@@ -634,10 +635,18 @@ fn any_json_object_is_accepted() {
 }
 
 #[test]
+fn a_byte_order_mark_is_kept_in_base64() {
+    let body = b"\xef\xbb\xbf{\"id\":\"7\"}".as_slice();
+    let mut weavr = Deployment::new(Demand::V2);
+    assert_eq!(weavr.outcome(&delivery(UNKNOWN_PATH, body)), ACCEPTED);
+    let message = weavr.last_message();
+    assert_eq!((&message["data_base64"], message.get("data")), (&json!("77u/eyJpZCI6IjcifQ=="), None));
+    assert_eq!(message["subject"], "7", "and it is read");
+}
+
+#[test]
 fn only_a_json_object_is_an_event() {
-    for body in
-        [&b""[..], b"null", b"[]", b"\"{}\"", b"7", b"{", b"{}{}", b"{\"a\":\"\xff\"}", b"\xef\xbb\xbf{}"]
-    {
+    for body in [&b""[..], b"null", b"[]", b"\"{}\"", b"7", b"{", b"{}{}", b"{\"a\":\"\xff\"}"] {
         for path in KINDS.iter().map(|kind| kind.path).chain([UNKNOWN_PATH]) {
             let mut weavr = Deployment::new(Demand::V2);
             assert_eq!(weavr.outcome(&delivery(path, body)), (400, "unidentified"), "{body:?} at {path}");

@@ -74,7 +74,7 @@ pub(crate) async fn within<T>(
     operation: Operation,
     call: impl Future<Output = Result<T, PortError>>,
 ) -> Result<T, PortError> {
-    let over = |_| PortError::new(operation, "no answer before the reply was due");
+    let over = |_| PortError::unavailable(operation, "no answer before the reply was due");
     // Boxed, or the type of the whole path would nest deeper than the compiler follows.
     tokio::time::timeout(time, Box::pin(call)).await.unwrap_or_else(|elapsed| Err(over(elapsed)))
 }

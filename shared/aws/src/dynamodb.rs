@@ -463,6 +463,7 @@ fn record_of(item: Item) -> Result<Record, PortError> {
         content_sha256: fields.optional_text("content_sha256").unwrap_or_else(|| stored.sha256.clone()),
         conflict_of: fields.optional_text("conflict_of"),
         held: false,
+        left_to_reconciler: false,
         decision: fields.decision("decision"),
         reply: fields.number("reply")?,
         delivery_id: fields.text("delivery_id")?,

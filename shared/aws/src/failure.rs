@@ -25,8 +25,29 @@ where
         }
         _ => "the request could not be built".to_owned(),
     };
-    PortError::new(operation, what)
+    if is_unavailable(error) {
+        PortError::unavailable(operation, what)
+    } else {
+        PortError::new(operation, what)
+    }
 }
+
+/// Whether nobody answered, or only to say that they cannot.
+fn is_unavailable<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
+    match error {
+        SdkError::ServiceError(error) => {
+            let status = error.raw().status().as_u16();
+            let throttled = |code: &str| THROTTLED.iter().any(|known| code.contains(known));
+            status >= 500 || status == 429 || error.err().code().is_some_and(throttled)
+        }
+        SdkError::ConstructionFailure(_) => false,
+        _ => true,
+    }
+}
+
+/// What the codes of throttling have in common: `ThrottlingException`, `RequestThrottled`,
+/// `ProvisionedThroughputExceededException`, `RequestLimitExceeded`, `SlowDown`.
+const THROTTLED: [&str; 4] = ["Throttl", "ThroughputExceeded", "LimitExceeded", "SlowDown"];
 
 fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();

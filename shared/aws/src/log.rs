@@ -58,8 +58,13 @@ pub(crate) fn init(environment: &Environment) -> Result<(), SettingsError> {
 fn level(environment: &Environment) -> Result<Level, SettingsError> {
     for name in ["AWS_LAMBDA_LOG_LEVEL", "LOG_LEVEL"] {
         let Some(level) = environment.optional(name) else { continue };
-        // Lambda knows one level more than we do.
-        let level = if level.eq_ignore_ascii_case("fatal") { "error" } else { level.trim() };
+        // Names that others have for our levels; Lambda's own are TRACE to ERROR and FATAL.
+        let level = level.trim().to_ascii_lowercase();
+        let level = match level.as_str() {
+            "fatal" | "critical" => "error",
+            "warning" => "warn",
+            level => level,
+        };
         let expected = "trace, debug, info, warn or error".to_owned();
         return level.parse().map_err(|_| SettingsError::Invalid { name, expected });
     }
@@ -172,6 +177,7 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         Some(Forwarding::Unsettled(error)) => (Some("unsettled"), Some(error)),
         Some(Forwarding::Failed(error)) => (Some("failed"), Some(error)),
         Some(Forwarding::Overdue) => (Some("overdue"), None),
+        Some(Forwarding::LeftToReconciler) => (Some("left_to_reconciler"), None),
     };
     let (reason, operation) = match &report.outcome {
         Outcome::Refused(refusal) => (Some(refusal.reason()), None),
@@ -404,8 +410,8 @@ mod tests {
     fn levels() {
         let level = |value: &'static str| level(&Environment::from_lookup(move |_| Some(value.to_owned())));
         assert_eq!(
-            [level("DEBUG"), level("FATAL"), level("")],
-            [Ok(Level::DEBUG), Ok(Level::ERROR), Ok(Level::INFO)]
+            [level("DEBUG"), level("FATAL"), level(""), level("WARNING"), level(" Warn ")],
+            [Ok(Level::DEBUG), Ok(Level::ERROR), Ok(Level::INFO), Ok(Level::WARN), Ok(Level::WARN)]
         );
         assert!(matches!(level("loud"), Err(SettingsError::Invalid { name: "AWS_LAMBDA_LOG_LEVEL", .. })));
     }

@@ -15,7 +15,7 @@ use aws_sdk_secretsmanager::config::Builder;
 use ingest::{NoSecrets, Operation, PortError, Reread, SecretSource};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use verify::{Secret, Secrets};
+use verify::{Secret, Secrets, is_invisible};
 
 use crate::budget::{self, Budget, SECRETS};
 use crate::failure::failure;
@@ -260,7 +260,8 @@ struct Document {
 
 /// Reads a value; nothing when all there is is the placeholder.
 fn parse(value: &str) -> Result<Option<Secrets>, Unusable> {
-    let Document { current, previous } = if value.trim_start().starts_with('{') {
+    let value = value.trim_matches(is_invisible);
+    let Document { current, previous } = if value.starts_with('{') {
         serde_json::from_str(value).map_err(|_| Unusable)?
     } else {
         Document { current: value.to_owned(), previous: None }
@@ -284,6 +285,8 @@ mod tests {
         for (value, expected) in [
             ("hunter2", list("hunter2")),
             (" hunter2\n", list("hunter2")),
+            ("\u{feff}hunter2\u{200b}", list("hunter2")),
+            ("\u{feff} {\"current\":\"\u{feff}new\"}\r\n", list("new")),
             (r#"{"current":"new"}"#, list("new")),
             (r#" {"current":"new","previous":"old"}"#, list("new,old")),
             (r#"{"current":"new","previous":""}"#, list("new")),

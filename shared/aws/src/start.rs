@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::config::{Credentials, SharedCredentialsProvider};
 use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider as Tls;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use ingest::{Provider, Receiver, Report};
+use ingest::{Breakers, Provider, Receiver, Report};
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::tower::util::MapFutureLayer;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -70,7 +70,15 @@ async fn receiver<P: Provider>(
     };
     // The provider's own part is computation: it goes on while the others wait for answers.
     let (_, provider) = tokio::join!(ready, async { provider(environment) });
-    Ok(Receiver { provider: provider?, secrets, store, sink, directory, clock: Timestamp::now })
+    Ok(Receiver {
+        provider: provider?,
+        secrets,
+        store,
+        sink,
+        directory,
+        clock: Timestamp::now,
+        breakers: Breakers::default(),
+    })
 }
 
 /// The id of a trace, from the header that says more about it (`Root=1-...;Parent=...;Sampled=1`).

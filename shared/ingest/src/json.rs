@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 
 use crate::event::{sha256_hex, sha256_hex_without};
 
+/// U+FEFF in UTF-8, which some programs put before a text.
+pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+
 /// One level of a JSON object, its values unread.
 #[derive(Debug)]
 pub struct Object<'a> {
@@ -22,9 +25,11 @@ pub struct Object<'a> {
 }
 
 impl<'a> Object<'a> {
-    /// Reads a whole document. `None` unless it is one JSON object in UTF-8.
+    /// Reads a whole document. `None` unless it is one JSON object in UTF-8. A byte order mark before it is
+    /// skipped, as RFC 8259 allows.
     #[must_use]
     pub fn parse(document: &'a [u8]) -> Option<Self> {
+        let document = document.strip_prefix(BYTE_ORDER_MARK).unwrap_or(document);
         serde_json::from_str(std::str::from_utf8(document).ok()?).ok()
     }
 
@@ -161,6 +166,8 @@ mod tests {
         for document in [
             r#"{"id":"x"}"#,
             "\r\n {\"id\" : \"x\"}\t",
+            "\u{feff}{\"id\":\"x\"}",
+            "\u{feff} {\"id\":\"x\"}",
             r#"{"id":"x","id":"x"}"#,
             r#"{"lone":"\ud800","id":"x"}"#,
             r#"{"\ud800":1,"id":"x"}"#,
@@ -178,9 +185,20 @@ mod tests {
     #[test]
     fn everything_else_is_not_an_object() {
         let brackets = "[".repeat(1 << 20);
-        for document in
-            ["", " ", "null", "[]", "\"{}\"", "{", "{}{}", "{} x", "{'a':1}", "\u{feff}{}", &brackets]
-        {
+        for document in [
+            "",
+            " ",
+            "null",
+            "[]",
+            "\"{}\"",
+            "{",
+            "{}{}",
+            "{} x",
+            "{'a':1}",
+            "\u{feff}\u{feff}{}",
+            " \u{feff}{}",
+            &brackets,
+        ] {
             assert!(Object::parse(document.as_bytes()).is_none(), "{:.20}", document);
         }
         assert!(Object::parse(b"{\"a\":\"\xff\"}").is_none(), "not UTF-8");
@@ -226,6 +244,8 @@ mod tests {
         let escaped = digest(r#"{"a":1,"\u0074imestamp":"t"}"#);
         assert_eq!(escaped, digest(r#"{"a":1,"\u0074imestamp":"u"}"#));
         assert_ne!(escaped, plain);
+        let marked = digest("\u{feff}{\"timestamp\":\"t\"}");
+        assert_eq!(marked, digest("\u{feff}{\"timestamp\":\"u\"}"));
         // a value is left out where it stands, not where the same bytes stand before it
         assert_ne!(digest(r#"{"a":"t","timestamp":"t"}"#), digest(r#"{"a":"u","timestamp":"t"}"#));
     }

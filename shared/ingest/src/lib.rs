@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `path` | the steps, in order; the [`Provider`] that answers them |
 //! | `event` | what happened: [`Event`]; what we decided: [`Decision`] |
+//! | `breaker` | when the work after a reply is left to the reconciler: [`Breaker`] |
 //! | `deadline` | until when a delivery has to be answered: [`Deadline`] |
 //! | `directory` | what a payment asks about its receiver, and the port that knows it: [`Directory`] |
 //! | `json`, `schema` | reading a body without ever refusing it, and reporting [`Drift`] from what is documented |
@@ -16,6 +17,7 @@
 //! It excludes everything that knows AWS, HTTP servers or the time of day: those pass in requests,
 //! ports and a clock.
 
+mod breaker;
 mod deadline;
 mod directory;
 mod event;
@@ -29,13 +31,17 @@ mod record;
 mod reply;
 pub mod schema;
 
+pub use breaker::Breaker;
 pub use deadline::{Arrival, Deadline, FOR_RECORD, REPLY_WITHIN};
 pub use directory::{Directory, Facts, RequestedFacts, RequestedField};
-pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, epoch_time, sha256_hex};
+pub use event::{
+    Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, epoch_time, sha256_hex, written_time,
+};
 pub use json::Object;
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
 pub use path::{
-    Forwarding, Identified, Provider, RECEIVER_INFO_UNAVAILABLE, Received, Receiver, Report, Request,
+    Breakers, Forwarding, Identified, Provider, RECEIVER_INFO_UNAVAILABLE, Received, Receiver, Report,
+    Request,
 };
 pub use ports::{
     Backlog, Base, BatchSink, NoSecrets, Operation, PortError, Reread, SecretSource, Sink, Store,

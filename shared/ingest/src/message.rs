@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::event::sha256_hex;
+use crate::json::BYTE_ORDER_MARK;
 use crate::record::gzip;
 use crate::{Decision, Record, Verdict};
 
@@ -147,7 +148,12 @@ fn with_data(mut envelope: String, payload: &[u8]) -> String {
     envelope.pop(); // the closing brace
     let room = MAX_MESSAGE_BYTES - ATTRIBUTE_BYTES;
     match std::str::from_utf8(payload) {
-        Ok(text) if queue_accepts(text) && envelope.len() + text.len() + 16 <= room => {
+        // After a byte order mark the envelope would not be JSON.
+        Ok(text)
+            if !payload.starts_with(BYTE_ORDER_MARK)
+                && queue_accepts(text)
+                && envelope.len() + text.len() + 16 <= room =>
+        {
             envelope.push_str(r#","data":"#);
             envelope.push_str(text);
         }

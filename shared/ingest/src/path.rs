@@ -10,9 +10,9 @@ use jiff::Timestamp;
 use verify::{Delivery, Refusal, Secrets, Verified};
 
 use crate::{
-    Arrival, Base, Conflicts, Deadline, Decision, Directory, Earlier, Event, Facts, Message, Operation,
-    Outcome, PortError, Record, Recorded, RecordedDecision, Repetition, Reply, RequestedFacts, Reread,
-    Restamped, SecretSource, Sink, Store, Verdict,
+    Arrival, Base, Breaker, Conflicts, Deadline, Decision, Directory, Drift, Earlier, Event, Facts, Message,
+    Object, Operation, Outcome, PortError, Record, Recorded, RecordedDecision, Repetition, Reply,
+    RequestedFacts, Reread, Restamped, SecretSource, Sink, Store, Verdict,
 };
 
 /// An HTTP request as the gateway passed it on.
@@ -96,6 +96,22 @@ pub struct Receiver<P, K, S, Q, D> {
     pub directory: D,
     /// The time of day.
     pub clock: fn() -> Timestamp,
+    /// Whether messages are sent and records settled at present.
+    pub breakers: Breakers,
+}
+
+/// The breakers of the work after a reply. While one is open nothing is sent: the message would be sent again
+/// after a settling write that does not answer.
+#[derive(Debug, Default)]
+pub struct Breakers {
+    send: Breaker,
+    settle: Breaker,
+}
+
+impl Breakers {
+    fn is_open(&self, now: Timestamp) -> bool {
+        self.send.is_open(now) || self.settle.is_open(now)
+    }
 }
 
 /// What happened to a delivery, for the log and the metrics. Holds no body, no signature, no secret
@@ -163,6 +179,8 @@ pub enum Forwarding {
     Failed(PortError),
     /// The first attempt ran out of time before it sent anything; the record stays pending.
     Overdue,
+    /// The queue or the store has not answered for a while: the reconciler has the record, in its next run.
+    LeftToReconciler,
 }
 
 impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, K, S, Q, D> {
@@ -221,7 +239,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         let deadline = arrival.deadline();
         let delivery: Delivery = self.accept(request)?;
         let delivery: Verified<Delivery> = self.verify(delivery, deadline).await?;
-        let Identified { event, payment } = self.provider.identify(&delivery, arrival)?;
+        let Identified { event, payment } = self.identify(&delivery, arrival)?;
         report.identified(&event);
         let decision: Option<Decision> = payment.as_ref().map(|payment| self.decide(payment));
         let (decision, facts) = self.supply(decision, payment.as_ref(), deadline).await;
@@ -230,7 +248,8 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         let status = self.provider.reply(&accepted).status;
         let record = Record::new(event, decision, status, delivery_id, arrival.received_at)
             .ok_or(Outcome::TooLarge)?
-            .traced(report.trace_id.clone());
+            .traced(report.trace_id.clone())
+            .left_to_reconciler(self.breakers.is_open(arrival.received_at));
         let recorded =
             self.store.record(&record, self.left(deadline)?).await.map_err(Outcome::Unavailable)?;
         report.recorded_at = Some((self.clock)());
@@ -302,16 +321,12 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         }
     }
 
-    /// Request to delivery: the right path and method, and a body whose bytes are the signed ones.
+    /// Request to delivery: the right path and method, and a body whose bytes could be had.
     fn accept(&self, request: Request) -> Result<Delivery, Outcome> {
         let path =
             route(&request.path, P::NAME, |path| self.provider.serves(path)).ok_or(Outcome::NotFound)?;
         if request.method != Method::POST {
             return Err(Outcome::MethodNotAllowed);
-        }
-        let mut encodings = request.headers.get_all(header::CONTENT_ENCODING).iter();
-        if !encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity")) {
-            return Err(Outcome::UnsupportedEncoding);
         }
         let body = request.body.ok_or(Outcome::Unreadable)?;
         Ok(Delivery { path, headers: request.headers, body })
@@ -339,6 +354,30 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
             }
             verified => verified,
         }
+    }
+
+    /// Finds the event. The signature covers the bytes as they came, so they are read as they came, whatever
+    /// `Content-Encoding` says of them. Only where they are no JSON object does it say why.
+    fn identify(
+        &self,
+        delivery: &Verified<Delivery>,
+        arrival: Arrival,
+    ) -> Result<Identified<P::Payment>, Outcome> {
+        let encodings = encodings(&delivery.headers);
+        let mut identified = self.provider.identify(delivery, arrival).map_err(|outcome| match outcome {
+            Outcome::Unidentified(_)
+                if encodings.iter().any(|name| COMPRESSIONS.contains(&name.as_str()))
+                    && Object::parse(&delivery.body).is_none() =>
+            {
+                Outcome::UnsupportedEncoding
+            }
+            outcome => outcome,
+        })?;
+        if encodings.iter().any(|name| name != "identity") {
+            let drift = Drift { field: header::CONTENT_ENCODING.to_string(), expected: "should be absent" };
+            identified.event.drift.push(drift);
+        }
+        Ok(identified)
     }
 
     /// Decides, and says how long it took.
@@ -401,17 +440,34 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
 
     /// Sends the message and settles the record, unless it is too late for a first attempt.
     async fn forward(&self, record: &Record, reply_confirmed: bool) -> Forwarding {
+        if record.left_to_reconciler {
+            return Forwarding::LeftToReconciler;
+        }
         if (self.clock)() >= record.due_at() {
             return Forwarding::Overdue;
         }
-        if let Err(error) = self.sink.forward(&Message::new(record, reply_confirmed)).await {
+        let sent = self.sink.forward(&Message::new(record, reply_confirmed)).await;
+        self.breakers.send.note(&sent, (self.clock)());
+        if let Err(error) = sent {
             return Forwarding::Failed(error);
         }
-        match self.store.settle(record, reply_confirmed, (self.clock)()).await {
+        let settled = self.store.settle(record, reply_confirmed, (self.clock)()).await;
+        self.breakers.settle.note(&settled, (self.clock)());
+        match settled {
             Ok(()) => Forwarding::Settled,
             Err(error) => Forwarding::Unsettled(error),
         }
     }
+}
+
+/// The encodings that leave nothing readable.
+const COMPRESSIONS: [&str; 7] = ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"];
+
+/// What the `Content-Encoding` lines of a request name, in lower case.
+fn encodings(headers: &HeaderMap) -> Vec<String> {
+    let lines = headers.get_all(header::CONTENT_ENCODING).iter();
+    let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase());
+    lines.flat_map(|line| line.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()).collect()
 }
 
 /// The end of a delivery whose event has been recorded before. Where the event asks for a decision, the one

@@ -228,6 +228,9 @@ impl Operation {
 pub struct PortError {
     /// The step.
     pub operation: Operation,
+    /// Whether nobody answered in time, or only to say that they cannot: a time-out, a connection that failed,
+    /// a server's error, throttling. Everything else is an answer.
+    pub unavailable: bool,
     /// The cause.
     #[source]
     pub source: Box<dyn Error + Send + Sync>,
@@ -236,7 +239,12 @@ pub struct PortError {
 impl PortError {
     /// A failure of one operation.
     pub fn new(operation: Operation, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { operation, source: source.into() }
+        Self { operation, unavailable: false, source: source.into() }
+    }
+
+    /// The failure of an operation that nobody answered.
+    pub fn unavailable(operation: Operation, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { unavailable: true, ..Self::new(operation, source) }
     }
 
     /// The whole chain of causes on one line, for the log.

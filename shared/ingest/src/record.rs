@@ -109,6 +109,8 @@ pub struct Record {
     pub trace_id: Option<String>,
     /// When that delivery arrived.
     pub received_at: Timestamp,
+    /// Whether its first attempt is left to the reconciler.
+    pub left_to_reconciler: bool,
     /// How often forwarding was begun. The delivery itself is the first attempt.
     pub attempts: u32,
     /// The body, byte for byte.
@@ -240,6 +242,7 @@ impl Record {
             delivery_id,
             trace_id: None,
             received_at: stored_precision(received_at),
+            left_to_reconciler: false,
             attempts: 1,
         })
     }
@@ -250,10 +253,19 @@ impl Record {
         Self { trace_id, ..self }
     }
 
+    /// The same record, whose first attempt is left to the reconciler or not.
+    #[must_use]
+    pub fn left_to_reconciler(self, left_to_reconciler: bool) -> Self {
+        Self { left_to_reconciler, ..self }
+    }
+
     /// When the first attempt has had its time: from then on it sends nothing, and the record
-    /// belongs to whoever claims it.
+    /// belongs to whoever claims it. One that is left to the reconciler is due at once.
     #[must_use]
     pub fn due_at(&self) -> Timestamp {
+        if self.left_to_reconciler {
+            return self.received_at;
+        }
         self.received_at.saturating_add(DUE_AFTER).unwrap_or(Timestamp::MAX)
     }
 

@@ -3,10 +3,10 @@
 //! A schema here never refuses anything. Providers add fields and enum values without notice, and a
 //! webhook lost to that is money lost; so departures are reported ([`Drift`]) and the event goes on.
 
-use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::event::is_rfc_3339;
 use crate::json::{Object, is_integer};
 
 /// One documented field.
@@ -115,7 +115,7 @@ fn check(value: &RawValue, shape: Shape, path: &str, found: &mut Vec<Drift>) {
         Shape::Digits => is_integer(raw) || text(raw).is_some_and(|text| is_integer(&text)),
         Shape::Number => raw.starts_with(|first: char| first == '-' || first.is_ascii_digit()),
         Shape::Flag => matches!(raw, "true" | "false"),
-        Shape::Time => text(raw).is_some_and(|text| text.parse::<Timestamp>().is_ok()),
+        Shape::Time => text(raw).is_some_and(|text| is_rfc_3339(&text)),
         Shape::OneOf(values) => text(raw).is_some_and(|text| values.contains(&text.as_str())),
         Shape::AnyObject => raw.starts_with('{'),
         Shape::Object(fields) => match Object::parse(raw.as_bytes()) {

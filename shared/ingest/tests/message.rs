@@ -28,6 +28,7 @@ fn record(payload: impl Into<Bytes>) -> Record {
         content_sha256: String::new(),
         conflict_of: None,
         held: false,
+        left_to_reconciler: false,
         decision: None,
         reply: 200,
         delivery_id: "d-1".into(),

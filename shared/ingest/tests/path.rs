@@ -8,10 +8,10 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{
-    Arrival, Base, Conflicts, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding, Identified, Message,
-    NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded, RecordedDecision, Reply,
-    Report, Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink, State, Store, Verdict,
-    sha256_hex,
+    Arrival, Base, Breakers, Conflicts, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding, Identified,
+    Message, NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded,
+    RecordedDecision, Reply, Report, Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink,
+    State, Store, Verdict, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
 use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};
@@ -46,6 +46,9 @@ impl<const HOLD: bool> Provider for Plain<HOLD> {
         _arrival: Arrival,
     ) -> Result<Identified<Question>, Outcome> {
         let text = String::from_utf8_lossy(&delivery.body).into_owned();
+        if text.is_empty() {
+            return Err(Outcome::Unidentified("there is nothing in it"));
+        }
         let mut words = text.split(' ');
         let [id, content, time] = [(); 3].map(|()| words.next().unwrap_or_default());
         let event = Event {
@@ -83,6 +86,7 @@ impl<const HOLD: bool> Provider for Plain<HOLD> {
             Outcome::Accepted { decision: None, .. } => 200,
             Outcome::Duplicate { .. } | Outcome::Conflict { .. } => 409,
             Outcome::Refused(_) => 401,
+            Outcome::UnsupportedEncoding => 415,
             Outcome::Unavailable(_) | Outcome::Misconfigured(_) | Outcome::Unproven { .. } => 503,
             _ => 400,
         })
@@ -128,7 +132,15 @@ type PlainReceiver<K, S, Q> = Receiver<Plain<false>, K, S, Q, MemoryDirectory>;
 
 fn receiver<K, S, Q>(secrets: K, store: S, sink: Q) -> PlainReceiver<K, S, Q> {
     let directory = MemoryDirectory::default();
-    Receiver { provider: Plain, secrets, store, sink, directory, clock: Timestamp::now }
+    Receiver {
+        provider: Plain,
+        secrets,
+        store,
+        sink,
+        directory,
+        clock: Timestamp::now,
+        breakers: Breakers::default(),
+    }
 }
 
 /// The whole path.
@@ -450,6 +462,7 @@ async fn a_held_conflict_waits_for_a_person() {
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
         clock: Timestamp::now,
+        breakers: Breakers::default(),
     };
     for (body, outcome) in
         [("w a 1", "accepted"), ("w b 1", "conflict"), ("w b 1", "duplicate"), ("w a 1", "duplicate")]
@@ -496,8 +509,8 @@ async fn an_approval_brings_the_facts_that_it_must_bring() {
     for (body, status) in [("h ?approve:NAME!", 403), ("i ?approve:NAME", 200), ("j ?approve", 200)] {
         let directory = Broken;
         let plain = receiver(secrets(), store(), MemorySink::default());
-        let Receiver { provider, secrets, store, sink, clock, .. } = plain;
-        let receiver = Receiver { provider, secrets, store, sink, directory, clock };
+        let Receiver { provider, secrets, store, sink, clock, breakers, .. } = plain;
+        let receiver = Receiver { provider, secrets, store, sink, directory, clock, breakers };
         assert_eq!(deliver(&receiver, request(body), "d").await.0.status, status, "{body}");
     }
 }
@@ -525,4 +538,73 @@ async fn a_request_id_that_is_used_again_hides_no_event() {
     // the last one is in every respect the first one's own write
     assert_eq!(statuses, [200, 409, 409, 200]);
     assert_eq!(receiver.sink.messages().len(), 3, "two events, and the first one's message again");
+}
+
+/// A sink that does not answer, and counts how often it was asked.
+#[derive(Default)]
+struct Silent(AtomicI64);
+
+impl Sink for Silent {
+    async fn forward(&self, _: &Message) -> Result<(), PortError> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Err(PortError::unavailable(Operation::Forward, "no answer"))
+    }
+}
+
+#[tokio::test]
+async fn what_does_not_answer_is_left_to_the_reconciler() {
+    static NOW: AtomicI64 = AtomicI64::new(1_700_000_000);
+    fn clock() -> Timestamp {
+        Timestamp::from_second(NOW.load(Ordering::Relaxed)).expect("a time")
+    }
+    let receiver = Receiver { clock, ..receiver(secrets(), store(), Silent::default()) };
+    let bodies = ["a x 1", "b x 1", "c x 1", "d x 1", "e x 1"];
+    for (delivery, body) in bodies.into_iter().enumerate() {
+        let (reply, report) = deliver(&receiver, request(body), body).await;
+        assert_eq!(reply.status, 200, "the reply does not depend on it");
+        let item = receiver.store.get(&body[..1]).expect("recorded");
+        let due_at = item.due_at.expect("pending");
+        if delivery < 3 {
+            assert!(matches!(report.forwarding, Some(Forwarding::Failed(_))), "{report:?}");
+            assert_eq!(due_at, clock() + DUE_AFTER);
+        } else {
+            assert!(matches!(report.forwarding, Some(Forwarding::LeftToReconciler)), "{report:?}");
+            assert_eq!(due_at, clock(), "due in the reconciler's next run");
+        }
+    }
+    assert_eq!(receiver.sink.0.load(Ordering::Relaxed), 3, "the queue is not asked any more");
+    // after half a minute one delivery tries
+    NOW.fetch_add(31, Ordering::Relaxed);
+    for body in ["f x 1", "g x 1"] {
+        deliver(&receiver, request(body), body).await;
+    }
+    assert_eq!(receiver.sink.0.load(Ordering::Relaxed), 4);
+}
+
+#[tokio::test]
+async fn the_body_counts_whatever_its_encoding_is_called() {
+    for (encoding, body, expected, drift) in [
+        (None, "w a 1", (200, "accepted"), 0),
+        (Some("identity"), "w a 1", (200, "accepted"), 0),
+        (Some(""), "w a 1", (200, "accepted"), 1),
+        (Some("UTF-8"), "w a 1", (200, "accepted"), 1),
+        (Some("gzip"), "w a 1", (200, "accepted"), 1),
+        (Some("gzip"), "", (415, "unsupported_encoding"), 0),
+        (Some("identity, BR"), "", (415, "unsupported_encoding"), 0),
+        (Some("utf-8"), "", (400, "unidentified"), 0),
+        (None, "", (400, "unidentified"), 0),
+    ] {
+        let receiver = receiver(secrets(), store(), MemorySink::default());
+        let mut request = request(body);
+        if let Some(encoding) = encoding {
+            request.headers.insert("content-encoding", encoding.parse().expect("a header"));
+        }
+        let (reply, report) = deliver(&receiver, request, "d").await;
+        assert_eq!((reply.status, report.outcome.name()), expected, "{encoding:?} {body:?}");
+        assert_eq!(report.drift.len(), drift, "{encoding:?} {body:?}");
+        // the signature comes first
+        let mut forged = Request { headers: HeaderMap::new(), ..self::request(body) };
+        forged.headers.insert("content-encoding", "gzip".parse().expect("a header"));
+        assert_eq!(deliver(&receiver, forged, "d").await.0.status, 401);
+    }
 }

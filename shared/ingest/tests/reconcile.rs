@@ -39,6 +39,7 @@ fn record(key: &str) -> Record {
         content_sha256: String::new(),
         conflict_of: None,
         held: false,
+        left_to_reconciler: false,
         decision: None,
         reply: 200,
         delivery_id: "d".into(),

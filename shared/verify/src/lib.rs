@@ -26,4 +26,4 @@ mod secret;
 pub use delivery::Delivery;
 pub use freshness::{FUTURE_SKEW, Stale, Tolerance};
 pub use scheme::{Encoding, Part, Refusal, Scheme, Verified, Verifier};
-pub use secret::{NoSecret, Secret, Secrets};
+pub use secret::{NoSecret, Secret, Secrets, is_invisible};

@@ -7,11 +7,11 @@ use std::fmt;
 pub struct Secret(String);
 
 impl Secret {
-    /// A secret from its text, white space at the ends removed (editors and consoles add it).
-    /// `None` when nothing is left.
+    /// A secret from its text, without what editors and consoles add at its ends: white space, and invisible
+    /// characters such as a byte order mark. `None` when nothing is left.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
-        let text = text.trim();
+        let text = text.trim_matches(is_invisible);
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
@@ -19,6 +19,20 @@ impl Secret {
     pub(crate) fn key(&self) -> &[u8] {
         self.0.as_bytes()
     }
+}
+
+/// White space, control characters, and the marks that have no width: U+00AD, U+200B to U+200F, U+202A to
+/// U+202E, U+2060 to U+2064, U+FEFF.
+#[must_use]
+pub fn is_invisible(c: char) -> bool {
+    const MARKS: [std::ops::RangeInclusive<char>; 5] = [
+        '\u{ad}'..='\u{ad}',
+        '\u{200b}'..='\u{200f}',
+        '\u{202a}'..='\u{202e}',
+        '\u{2060}'..='\u{2064}',
+        '\u{feff}'..='\u{feff}',
+    ];
+    c.is_whitespace() || c.is_control() || MARKS.iter().any(|marks| marks.contains(&c))
 }
 
 impl fmt::Debug for Secret {
@@ -77,7 +91,10 @@ mod tests {
     fn lists() {
         let both = Secrets::parse_list(" new , old\n").unwrap();
         assert_eq!(both.iter().map(Secret::key).collect::<Vec<_>>(), [b"new".as_slice(), b"old"]);
-        for empty in ["", " ", ",", "a,", ",a", "a,,b"] {
+        for marked in ["\u{feff}new,old", "\u{200b}new\u{feff} ,\u{2060} old\u{ad}", "new\0,\told"] {
+            assert_eq!(Secrets::parse_list(marked).as_ref(), Ok(&both), "{marked:?}");
+        }
+        for empty in ["", " ", "\u{feff}", "a,\u{200b}", ",", "a,", ",a", "a,,b"] {
             assert_eq!(Secrets::parse_list(empty), Err(NoSecret), "{empty:?}");
         }
     }
