@@ -7,9 +7,9 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use ingest::{Event, Provider};
+use ingest::{Arrival, Provider};
 use jiff::Timestamp;
-use umaaas::{Policy, SIGNATURE, Umaaas};
+use umaaas::{Asking, Policy, SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets};
 
 fn policy(criterion: &mut Criterion) {
@@ -18,8 +18,8 @@ fn policy(criterion: &mut Criterion) {
     let policy = Policy::sample().unwrap();
     println!("parse and validate the sample, the first time: {:?}", start.elapsed());
     let umaaas = Umaaas::new(None, Some(policy));
-    let payment = event(&umaaas, include_str!("../../../events/umaaas/incoming_payment.json"));
-    assert_eq!(umaaas.decide(&payment).unwrap().name(), "approve");
+    let payment = payment(&umaaas, include_str!("../../../events/umaaas/incoming_payment.json"));
+    assert_eq!(umaaas.decide(&payment).name(), "approve");
 
     criterion.bench_function("decide about a payment by the sample", |bench| {
         bench.iter(|| umaaas.decide(black_box(&payment)));
@@ -27,13 +27,13 @@ fn policy(criterion: &mut Criterion) {
     criterion.bench_function("parse and validate the sample", |bench| bench.iter(Policy::sample));
 }
 
-fn event(umaaas: &Umaaas, body: &'static str) -> Event {
+fn payment(umaaas: &Umaaas, body: &'static str) -> Asking {
     let mut delivery = Delivery::new("/umaaas", body.as_bytes());
     let secrets = Secrets::parse_list("key").unwrap();
     let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
     delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
     let delivery = umaaas.verify(delivery, &secrets).unwrap();
-    umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap()
+    umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap().payment.unwrap()
 }
 
 criterion_group!(benches, policy);

@@ -6,18 +6,24 @@
 //! | `kinds` | which webhooks there are, and what their bodies hold |
 //! | `identify` | which event a body is about |
 //! | `decide` | whether an event asks for a decision, and what to answer |
-//! | `policy`, `policy_request` | the rules for that answer, and what they see of a payment |
+//! | `policy`, `policy_literals` | the rules for that answer, and what they cannot say |
+//! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
 //! | `replies` | what UMAaaS is answered |
 //!
 //! The path that calls them is [`ingest::Receiver`].
 
+mod body;
+mod countries;
 mod decide;
+mod forms;
 mod identify;
 mod kinds;
 mod policy;
+mod policy_literals;
 mod policy_request;
 mod replies;
 mod signature;
+mod spelling;
 
 use aws::{Environment, SecretVariables, SettingsError};
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};

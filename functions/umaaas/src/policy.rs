@@ -10,6 +10,7 @@ use cedar_policy::{
 use ingest::{Decision, POLICY_ERROR, Verdict, sha256_hex};
 use miette::Diagnostic;
 
+use crate::policy_literals;
 use crate::policy_request::{Model, Payment};
 
 /// The sample, which decides nothing unless `APPROVAL_POLICY` says so.
@@ -49,6 +50,10 @@ const MAX_MESSAGE_BYTES: usize = 500;
 /// How many deciding rules are kept with a decision; the first is the one that answered.
 const MAX_DECIDING: usize = 20;
 
+/// Several times what the deepest rule needs that Cedar evaluates on a function's own stack of 8 MiB. Only what
+/// is used of it is ever there.
+const READER_STACK_BYTES: usize = 64 << 20;
+
 /// How many problems of a file are told at once.
 const MAX_PROBLEMS: usize = 5;
 
@@ -60,6 +65,7 @@ pub struct Policy {
     rules: Vec<Rule>,
     set: PolicySet,
     model: Model,
+    warnings: Vec<String>,
 }
 
 /// One `permit` or `forbid`, and the answer when it decides.
@@ -93,7 +99,8 @@ impl Policy {
     pub fn load(file: &str) -> Result<Self, PolicyError> {
         let text = std::fs::read_to_string(file)
             .map_err(|error| PolicyError { file: file.to_owned(), problems: vec![error.to_string()] })?;
-        Self::parse(file, &text)
+        // Some editors put a byte order mark before a text, which is no part of it.
+        Self::parse(file, text.strip_prefix('\u{feff}').unwrap_or(&text))
     }
 
     /// Checks a policy file's text. What it says has to fit the schema, and an annotation that would
@@ -145,18 +152,52 @@ impl Policy {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let policy = Self { hash: sha256_hex(text.as_bytes()), rules, set, model };
+        let mut policy = Self { hash: sha256_hex(text.as_bytes()), rules, set, model, warnings: Vec::new() };
         // No rule may fail for the barest payment, because of its depth, say, which Cedar bounds by the stack.
         if let Some(response) = policy.evaluate(&Payment::bare()) {
             problems.extend(response.diagnostics().errors().map(|error| problem(text, error)));
         }
+        if problems.is_empty() {
+            (problems, policy.warnings) = policy.read_as_json();
+        }
         if problems.is_empty() { Ok(policy) } else { Err(problems) }
+    }
+
+    /// What is wrong with the literals in the rules, and what is worth a warning. A rule that is nested as deep
+    /// as Cedar allows is read on a stack of its own size.
+    fn read_as_json(&self) -> (Vec<String>, Vec<String>) {
+        let read = || {
+            let (mut problems, mut names) = (Vec::new(), BTreeSet::new());
+            for rule in &self.rules {
+                let policy = self.set.policy(&PolicyId::new(&rule.id));
+                let Some(json) = policy.and_then(|policy| policy.to_json().ok()) else {
+                    problems.push(format!("rule `{}`: it cannot be read as JSON", rule.id));
+                    continue;
+                };
+                let wrong = policy_literals::problems(&json);
+                problems.extend(wrong.iter().map(|wrong| format!("rule `{}`: {wrong}", rule.id)));
+                let attributes = ["countries", "countriesUnread"];
+                names.extend(attributes.into_iter().filter(|name| policy_literals::reads(&json, name)));
+            }
+            (problems, warnings(&names))
+        };
+        std::thread::scope(|scope| {
+            let reader = std::thread::Builder::new().stack_size(READER_STACK_BYTES).spawn_scoped(scope, read);
+            let failed = || (vec!["the rules cannot be read as JSON".to_owned()], Vec::new());
+            reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_else(failed)
+        })
     }
 
     /// Hex SHA-256 of the file.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
+    }
+
+    /// What its author should think about, although the policy can be used.
+    #[must_use]
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
     }
 
     /// A rule as it stands in the file.
@@ -208,6 +249,14 @@ impl Policy {
         let ids: BTreeSet<&str> = ids.map(AsRef::as_ref).collect();
         self.rules.iter().filter(|rule| ids.contains(rule.id.as_str())).collect()
     }
+}
+
+/// What is worth a warning about a policy that reads these attributes.
+fn warnings(read: &BTreeSet<&str>) -> Vec<String> {
+    let unread = "the policy reads `principal.countries` and never `principal.countriesUnread`: a country that is \
+                  not sent as a code of two letters is not among `countries`";
+    let warned = read.contains("countries") && !read.contains("countriesUnread");
+    warned.then(|| unread.to_owned()).into_iter().collect()
 }
 
 /// The fields to ask for: of each rule those that are missing; or all of them, when none is and the

@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema,
 };
-use ingest::{Object, RequestedFacts};
+use ingest::{Object, RequestedFacts, RequestedField};
 use jiff::Timestamp;
 
-/// How many fields one object of counterparty information may have. Far above any vocabulary; more
-/// would take their time from the provider's deadline.
-const MAX_FIELDS: usize = 256;
+use crate::body::{Content, Value};
+use crate::countries::Countries;
+use crate::forms::{self, Address, trimmed};
+use crate::spelling::canonical;
 
 /// A payment that waits for approval.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub(crate) struct Payment {
     /// Counterparty information under its name in the schema.
     named: BTreeMap<&'static str, String>,
     /// Every country in it.
-    countries: BTreeSet<String>,
+    countries: Countries,
     /// Counterparty information that the schema does not name.
     tags: BTreeMap<String, String>,
     receiver: Address,
@@ -34,14 +35,9 @@ pub(crate) struct Payment {
     currency: String,
     decimals: Option<i64>,
     description: Option<String>,
-    time: Timestamp,
-}
-
-/// A UMA address, and the domain in it.
-#[derive(Debug)]
-struct Address {
-    whole: String,
-    domain: String,
+    time: Option<Timestamp>,
+    received_at: Timestamp,
+    requested: Option<RequestedFacts>,
 }
 
 /// Why a payment cannot be shown to a policy: a field, and what is wrong with it. Never its value.
@@ -52,45 +48,53 @@ pub(crate) struct Undecidable {
     problem: &'static str,
 }
 
+pub(crate) fn undecidable(field: impl Into<String>, problem: &'static str) -> Undecidable {
+    Undecidable { field: field.into(), problem }
+}
+
+/// Where counterparty information is.
+const INFORMATION: &str = "transaction.counterpartyInformation";
+
+/// Where the provider asks for facts about the receiver.
+const REQUESTED: &str = "requestedReceiverUserInfoFields";
+
 impl Payment {
-    /// Reads the payment that an event is about.
+    /// Reads the payment that a body is about.
     pub(crate) fn read(
         body: &Object<'_>,
         occurred_at: Option<Timestamp>,
-        _received_at: Timestamp,
+        received_at: Timestamp,
     ) -> Result<Self, Undecidable> {
-        let time = occurred_at.filter(|time| *time >= Timestamp::UNIX_EPOCH);
-        let transaction = required(object(body, "transaction", "transaction"), "transaction")?;
+        let body = Value::read(body)?;
+        let transaction = required(object(&body, "transaction", "transaction"), "transaction")?;
         let received = "transaction.receivedAmount";
-        let received_amount = required(object(&transaction, "receivedAmount", received), received)?;
+        let received_amount = required(object(transaction, "receivedAmount", received), received)?;
         let amount = "transaction.receivedAmount.amount";
         let unit = "transaction.receivedAmount.currency";
-        let currency = required(object(&received_amount, "currency", unit), unit)?;
+        let currency = required(object(received_amount, "currency", unit), unit)?;
         let code = "transaction.receivedAmount.currency.code";
         let decimals = "transaction.receivedAmount.currency.decimals";
+        let user = text(transaction, "platformUserId", "transaction.platformUserId")?;
         let mut payment = Self {
-            sender: address(&transaction, "senderUmaAddress", "transaction.senderUmaAddress")?,
+            sender: address(transaction, "senderUmaAddress", "transaction.senderUmaAddress")?,
             named: BTreeMap::new(),
-            countries: BTreeSet::new(),
+            countries: Countries::default(),
             tags: BTreeMap::new(),
-            receiver: address(&transaction, "receiverUmaAddress", "transaction.receiverUmaAddress")?,
-            user_id: text(&transaction, "userId", "transaction.userId")?,
-            platform_user_id: text(&transaction, "platformUserId", "transaction.platformUserId")?,
-            amount: required(natural(&received_amount, "amount", amount), amount)?,
-            currency: currency_code(&currency, "code", code)?,
-            decimals: natural(&currency, "decimals", decimals)?,
-            description: text(&transaction, "description", "transaction.description")?,
-            time: time.ok_or_else(|| undecidable("timestamp", "is not an RFC 3339 time since 1970"))?,
+            receiver: address(transaction, "receiverUmaAddress", "transaction.receiverUmaAddress")?,
+            user_id: text(transaction, "userId", "transaction.userId")?,
+            amount: required(natural(received_amount, "amount", amount), amount)?,
+            currency: currency_code(currency, "code", code)?,
+            decimals: natural(currency, "decimals", decimals)?,
+            description: text(transaction, "description", "transaction.description")?,
+            time: occurred_at.filter(|time| *time >= Timestamp::UNIX_EPOCH),
+            received_at: received_at.max(Timestamp::UNIX_EPOCH),
+            requested: requested(&body, user.clone())?,
+            platform_user_id: user,
         };
-        let information = "transaction.counterpartyInformation";
-        if let Some(information) = object(&transaction, "counterpartyInformation", information)? {
-            payment.inform(&information)?;
+        if let Some(information) = object(transaction, "counterpartyInformation", INFORMATION)? {
+            payment.inform(information)?;
         }
         Ok(payment)
-    }
-
-    pub(crate) fn requested(&self) -> Option<&RequestedFacts> {
-        None
     }
 
     /// A payment with nothing that may be missing.
@@ -99,7 +103,7 @@ impl Payment {
         Self {
             sender: nobody(),
             named: BTreeMap::new(),
-            countries: BTreeSet::new(),
+            countries: Countries::default(),
             tags: BTreeMap::new(),
             receiver: nobody(),
             user_id: None,
@@ -108,34 +112,41 @@ impl Payment {
             currency: String::new(),
             decimals: None,
             description: None,
-            time: Timestamp::UNIX_EPOCH,
+            time: None,
+            received_at: Timestamp::UNIX_EPOCH,
+            requested: None,
         }
     }
 
     /// Whether a piece of counterparty information is there, under any of its names.
     pub(crate) fn has(&self, name: &str) -> bool {
-        match canonical(name) {
-            Some(field) => self.named.contains_key(field),
-            None => self.tags.contains_key(name),
-        }
+        canonical(name).is_some_and(|field| self.named.contains_key(field))
     }
 
-    fn inform(&mut self, information: &Object<'_>) -> Result<(), Undecidable> {
-        let path = "transaction.counterpartyInformation";
-        for name in names(information, path)? {
+    /// What the provider wants to be told about the receiver with an approval.
+    pub(crate) fn requested(&self) -> Option<&RequestedFacts> {
+        self.requested.as_ref()
+    }
+
+    fn inform(&mut self, information: &Value<'_>) -> Result<(), Undecidable> {
+        for (name, value) in information.fields() {
+            if value.is_null() {
+                continue;
+            }
+            self.countries.search(name, value);
             let Some(field) = canonical(name) else {
-                if let Some(text) = any_text(information, name, path)? {
+                if let Some(text) = any_text(value, INFORMATION)? {
                     self.tags.insert(name.to_owned(), text);
                 }
                 continue;
             };
-            let path = format!("{path}.{field}");
+            let path = format!("{INFORMATION}.{field}");
             let value = match field {
-                "address" => self.address(information, name, &path)?,
+                "address" | "fiAddress" => postal_address(value, &path)?,
                 "country" | "nationality" | "countryOfResidence" | "ultimateInstitutionCountry" => {
-                    self.country(information, name, &path)?
+                    country(value, &path)?
                 }
-                _ => text(information, name, &path)?,
+                _ => read_text(value, &path)?,
             };
             let Some(value) = value else { continue };
             let earlier = self.named.insert(field, value);
@@ -145,136 +156,96 @@ impl Payment {
         }
         Ok(())
     }
-
-    /// A country, which counts whatever it is the country of.
-    fn country(
-        &mut self,
-        object: &Object<'_>,
-        name: &str,
-        path: &str,
-    ) -> Result<Option<String>, Undecidable> {
-        let Some(country) = text(object, name, path)? else { return Ok(None) };
-        if country.len() != 2 || !country.bytes().all(|letter| letter.is_ascii_alphabetic()) {
-            return Err(undecidable(path, "is not a country code of two letters"));
-        }
-        let country = country.to_ascii_uppercase();
-        self.countries.insert(country.clone());
-        Ok(Some(country))
-    }
-
-    /// A postal address: a text, or the API's `Address`, whose parts are put on one line.
-    fn address(
-        &mut self,
-        object: &Object<'_>,
-        name: &str,
-        path: &str,
-    ) -> Result<Option<String>, Undecidable> {
-        let Some(address) = object.object(name) else { return text(object, name, path) };
-        let mut line = Vec::new();
-        for part in names(&address, path)? {
-            line.extend(match canonical(part) {
-                Some("country") => self.country(&address, part, &format!("{path}.country"))?,
-                _ => text(&address, part, path)?,
-            });
-        }
-        Ok((!line.is_empty()).then(|| line.join(", ")))
-    }
 }
 
-/// The name in the schema of a field of counterparty information. Versions of the API differ in how
-/// they spell names (`fullName`, `FULL_NAME`) and have changed some.
-fn canonical(name: &str) -> Option<&'static str> {
-    let letters: String = name.chars().filter(|c| !matches!(c, '_' | '-' | ' ')).collect();
-    Some(match letters.to_ascii_lowercase().as_str() {
-        "fullname" => "fullName",
-        "dateofbirth" | "birthdate" => "dateOfBirth",
-        "address" | "postaladdress" => "address",
-        "taxid" => "taxId",
-        "registrationnumber" => "registrationNumber",
-        "accountnumber" | "accountidentifier" => "accountNumber",
-        "country" => "country",
-        "nationality" => "nationality",
-        "countryofresidence" => "countryOfResidence",
-        "ultimateinstitutioncountry" => "ultimateInstitutionCountry",
-        _ => return None,
-    })
+/// A country under a name that the schema knows. It counts, with all others, in [`Countries`].
+fn country(value: &Value<'_>, path: &str) -> Result<Option<String>, Undecidable> {
+    let Some(text) = read_text(value, path)? else { return Ok(None) };
+    let problem = "is not a country code of two letters";
+    forms::country(&text).map(Some).ok_or_else(|| undecidable(path, problem))
 }
 
-fn undecidable(field: impl Into<String>, problem: &'static str) -> Undecidable {
-    Undecidable { field: field.into(), problem }
+/// A postal address: a text, or the API's `Address`, whose parts are put on one line.
+fn postal_address(value: &Value<'_>, path: &str) -> Result<Option<String>, Undecidable> {
+    let Content::Object(parts) = &value.content else { return read_text(value, path) };
+    let mut line = Vec::new();
+    for (part, value) in parts.iter().filter(|(_, value)| !value.is_null()) {
+        line.extend(match canonical(part) {
+            Some("country") => country(value, &format!("{path}.country"))?,
+            _ => read_text(value, path)?,
+        });
+    }
+    Ok((!line.is_empty()).then(|| line.join(", ")))
+}
+
+/// The facts about the receiver that a body asks for. What cannot be read cannot be supplied.
+fn requested(body: &Value<'_>, user: Option<String>) -> Result<Option<RequestedFacts>, Undecidable> {
+    let Some(value) = body.get(REQUESTED) else { return Ok(None) };
+    let Content::List(entries) = &value.content else { return Err(undecidable(REQUESTED, "is not a list")) };
+    let mut fields: Vec<RequestedField> = Vec::new();
+    for entry in entries {
+        let name = required(text(entry, "name", REQUESTED), REQUESTED)?;
+        // Only what is surely optional may be left out of an approval.
+        let mandatory = entry.get("mandatory").is_none_or(|value| value.json != "false");
+        match fields.iter_mut().find(|field| field.name == name) {
+            Some(known) => known.mandatory |= mandatory,
+            None => fields.push(RequestedField { name, mandatory }),
+        }
+    }
+    Ok((!fields.is_empty()).then_some(RequestedFacts { user, fields }))
 }
 
 fn required<T>(value: Result<Option<T>, Undecidable>, path: &str) -> Result<T, Undecidable> {
     value?.ok_or_else(|| undecidable(path, "is missing"))
 }
 
-fn object<'a>(outer: &Object<'a>, name: &str, path: &str) -> Result<Option<Object<'a>>, Undecidable> {
+fn object<'v, 'a>(
+    outer: &'v Value<'a>,
+    name: &str,
+    path: &str,
+) -> Result<Option<&'v Value<'a>>, Undecidable> {
     match outer.get(name) {
+        Some(value) if matches!(value.content, Content::Object(_)) => Ok(Some(value)),
+        Some(_) => Err(undecidable(path, "is not an object")),
         None => Ok(None),
-        Some(_) => outer.object(name).map(Some).ok_or_else(|| undecidable(path, "is not an object")),
     }
-}
-
-/// The names in an object of counterparty information.
-fn names<'a>(object: &'a Object<'_>, path: &str) -> Result<Vec<&'a str>, Undecidable> {
-    let names: Vec<&str> = object.names().take(MAX_FIELDS + 1).collect();
-    if names.len() > MAX_FIELDS { Err(undecidable(path, "has too many fields")) } else { Ok(names) }
 }
 
 /// A string without what surrounds its visible part; a blank one counts as missing.
-fn text(object: &Object<'_>, name: &str, path: &str) -> Result<Option<String>, Undecidable> {
-    let invisible = |c: char| {
-        c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2060}' | '\u{feff}')
-    };
-    if object.get(name).is_none() {
-        return Ok(None);
-    }
-    let text = object.text(name).ok_or_else(|| undecidable(path, "is not a string"))?;
-    let visible = text.trim_matches(invisible);
+fn read_text(value: &Value<'_>, path: &str) -> Result<Option<String>, Undecidable> {
+    let text: String = serde_json::from_str(value.json).map_err(|_| undecidable(path, "is not a string"))?;
+    let visible = trimmed(&text);
     Ok((!visible.is_empty()).then(|| visible.to_owned()))
 }
 
-/// A string as [`text`]; any other value as it stands in the body.
-fn any_text(object: &Object<'_>, name: &str, path: &str) -> Result<Option<String>, Undecidable> {
-    match object.get(name).map(|value| value.get()) {
-        Some(json) if !json.starts_with('"') => Ok(Some(json.to_owned())),
-        _ => text(object, name, path),
-    }
+fn text(object: &Value<'_>, name: &str, path: &str) -> Result<Option<String>, Undecidable> {
+    object.get(name).map_or(Ok(None), |value| read_text(value, path))
+}
+
+/// A string as [`read_text`]; any other value as it stands in the body.
+fn any_text(value: &Value<'_>, path: &str) -> Result<Option<String>, Undecidable> {
+    if value.json.starts_with('"') { read_text(value, path) } else { Ok(Some(value.json.to_owned())) }
 }
 
 /// An integer that is not negative and fits a policy's numbers.
-fn natural(object: &Object<'_>, name: &str, path: &str) -> Result<Option<i64>, Undecidable> {
+fn natural(object: &Value<'_>, name: &str, path: &str) -> Result<Option<i64>, Undecidable> {
     let Some(value) = object.get(name) else { return Ok(None) };
-    match value.get().parse() {
-        Ok(number) if number >= 0 => Ok(Some(number)),
-        _ => Err(undecidable(path, "is not an integer from 0 to 9223372036854775807")),
-    }
+    let problem = "is not an integer from 0 to 9223372036854775807";
+    forms::natural(value.json).map(Some).ok_or_else(|| undecidable(path, problem))
 }
 
 /// A currency's code, in upper case: letters and digits, or a rule could be escaped by what looks like it.
-fn currency_code(object: &Object<'_>, name: &str, path: &str) -> Result<String, Undecidable> {
-    let code = required(text(object, name, path), path)?.to_ascii_uppercase();
-    let plain = code.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    if plain { Ok(code) } else { Err(undecidable(path, "is not a currency code")) }
+fn currency_code(object: &Value<'_>, name: &str, path: &str) -> Result<String, Undecidable> {
+    let code = required(text(object, name, path), path)?;
+    forms::currency(&code).ok_or_else(|| undecidable(path, "is not a currency code"))
 }
 
 /// A UMA address, `$user@domain`, in lower case: its user and its domain have no other. What could be
 /// written in two ways (without the `$`, with characters that an address does not have) would be two
 /// senders to a rule that names one.
-fn address(object: &Object<'_>, name: &str, path: &str) -> Result<Address, Undecidable> {
-    let whole = required(text(object, name, path), path)?.to_ascii_lowercase();
-    let name = |user: &str| {
-        !user.is_empty() && user.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.+".contains(&byte))
-    };
-    let host = |label: &str| {
-        !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-    };
-    match whole.strip_prefix('$').and_then(|address| address.split_once('@')) {
-        Some((user, domain)) if name(user) && domain.split('.').all(host) => {
-            Ok(Address { domain: domain.to_owned(), whole })
-        }
-        _ => Err(undecidable(path, "is not a UMA address")),
-    }
+fn address(object: &Value<'_>, name: &str, path: &str) -> Result<Address, Undecidable> {
+    let whole = required(text(object, name, path), path)?;
+    forms::address(&whole).ok_or_else(|| undecidable(path, "is not a UMA address"))
 }
 
 /// The schema, and the names in it that every request needs.
@@ -302,9 +273,10 @@ impl Model {
     /// A payment as the schema has it: the sender pays the receiver. `None` when it does not fit the
     /// schema, which would be a mistake in this file.
     pub(crate) fn request(&self, payment: &Payment) -> Option<(Request, Entities)> {
-        let countries = payment.countries.iter().map(|country| string(country));
         let mut about_sender = about(&payment.sender);
-        about_sender.push(("countries".to_owned(), RestrictedExpression::new_set(countries)));
+        about_sender.push(("countries".to_owned(), set(payment.countries.codes.iter().map(String::as_str))));
+        let unread = RestrictedExpression::new_bool(payment.countries.unread);
+        about_sender.push(("countriesUnread".to_owned(), unread));
         about_sender.extend(payment.named.iter().map(|(field, value)| text_of(field, value)));
         let tags = payment.tags.iter().map(|(name, value)| text_of(name, value));
 
@@ -312,12 +284,20 @@ impl Model {
         about_receiver.extend(payment.user_id.iter().map(|id| text_of("userId", id)));
         about_receiver.extend(payment.platform_user_id.iter().map(|id| text_of("platformUserId", id)));
 
-        let time = RestrictedExpression::new_datetime(format!("{:.3}", payment.time));
-        let mut about_payment = vec![text_of("currency", &payment.currency), ("time".to_owned(), time)];
+        let mut about_payment = vec![text_of("currency", &payment.currency)];
         about_payment.push(("amount".to_owned(), RestrictedExpression::new_long(payment.amount)));
+        about_payment.push(("receivedAt".to_owned(), datetime(payment.received_at)));
+        about_payment.extend(payment.time.map(|time| ("time".to_owned(), datetime(time))));
         let decimals = payment.decimals.map(RestrictedExpression::new_long);
         about_payment.extend(decimals.map(|decimals| ("decimals".to_owned(), decimals)));
         about_payment.extend(payment.description.iter().map(|text| text_of("description", text)));
+        let requested = payment.requested.iter().flat_map(|requested| &requested.fields);
+        let named = |mandatory_only: bool| {
+            let fields = requested.clone().filter(move |field| field.mandatory || !mandatory_only);
+            set(fields.map(|field| field.name.as_str()))
+        };
+        about_payment.push(("requestedFields".to_owned(), named(false)));
+        about_payment.push(("mandatoryFields".to_owned(), named(true)));
 
         let sender = uid(&self.sender, &payment.sender);
         let receiver = uid(&self.receiver, &payment.receiver);
@@ -345,4 +325,13 @@ fn text_of(name: &str, value: &str) -> (String, RestrictedExpression) {
 
 fn string(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
+}
+
+fn set<'t>(texts: impl Iterator<Item = &'t str>) -> RestrictedExpression {
+    RestrictedExpression::new_set(texts.collect::<BTreeSet<_>>().into_iter().map(string))
+}
+
+/// A time of the schema: milliseconds, UTC.
+fn datetime(time: Timestamp) -> RestrictedExpression {
+    RestrictedExpression::new_datetime(format!("{time:.3}"))
 }

@@ -15,6 +15,7 @@ const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions/umaaa
 /// Runs the cases in a folder.
 pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Result<()> {
     let umaaas = provider(file)?;
+    warn(&umaaas);
     let folder = cases.unwrap_or_else(|| file.unwrap_or(Path::new(SAMPLE)).with_file_name("cases"));
     let cases = cases::read(&folder)?;
 
@@ -42,6 +43,7 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
     serde_json::from_slice::<IgnoredAny>(&bytes).with_context(|| body.display().to_string())?;
     let (decision, reply) = answer(&umaaas, bytes).with_context(|| body.display().to_string())?;
 
+    warn(&umaaas);
     println!("policy    {}", named(file, &umaaas));
     match &decision {
         None => println!("decision  none: this webhook does not wait for approval"),
@@ -63,6 +65,12 @@ fn provider(file: Option<&Path>) -> anyhow::Result<Umaaas> {
         Some(file) => Policy::load(&file.to_string_lossy()),
     };
     Ok(umaaas(policy?))
+}
+
+fn warn(umaaas: &Umaaas) {
+    for warning in umaaas.policy().map_or(&[][..], Policy::warnings) {
+        eprintln!("warning: {warning}");
+    }
 }
 
 /// A policy's file and hash, as records and messages have it.

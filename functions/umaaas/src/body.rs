@@ -1,0 +1,153 @@
+//! A body as a tree, with what makes it unfit for a decision refused: a name that is there twice, a name
+//! that can be mistaken for another one, and more nesting or fields than a payment has. Two readers of
+//! such a body could see two payments.
+
+use std::collections::BTreeSet;
+
+use ingest::Object;
+use serde_json::value::RawValue;
+
+use crate::policy_request::{Undecidable, undecidable};
+use crate::spelling::is_deceptive;
+
+/// How deep objects and lists may be nested, the body itself included. A payment has 4 levels.
+const MAX_LEVELS: usize = 64;
+
+/// How many fields and list entries a body may have in all. The documented ones are about 40. The time
+/// for more would be taken from the provider's deadline.
+const MAX_FIELDS: usize = 1024;
+
+/// A value in a body, and everything in it.
+#[derive(Debug)]
+pub(crate) struct Value<'a> {
+    /// As it stands in the body.
+    pub json: &'a str,
+    pub content: Content<'a>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Content<'a> {
+    /// A string, a number, true, false or null.
+    Scalar,
+    List(Vec<Value<'a>>),
+    Object(Vec<(String, Value<'a>)>),
+}
+
+impl<'a> Value<'a> {
+    /// Reads a whole body.
+    pub(crate) fn read(body: &Object<'a>) -> Result<Self, Undecidable> {
+        let content = Reader { left: MAX_FIELDS }.fields(body, 1, Place::Body)?;
+        Ok(Self { json: "", content })
+    }
+
+    /// The field of an object. One that is `null` counts as absent.
+    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+        let Content::Object(fields) = &self.content else { return None };
+        let (_, value) = fields.iter().find(|(field, _)| field == name)?;
+        (!value.is_null()).then_some(value)
+    }
+
+    /// The fields of an object, in order of appearance, `null`s included.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &Self)> {
+        let fields: &[_] = if let Content::Object(fields) = &self.content { fields } else { &[] };
+        fields.iter().map(|(name, value)| (name.as_str(), value))
+    }
+
+    pub(crate) fn is_null(&self) -> bool {
+        self.json == "null"
+    }
+}
+
+/// Where a fault is, for the person who reads of it. Names that the sender chose are not repeated.
+#[derive(Clone, Copy)]
+enum Place {
+    Body,
+    Transaction,
+    Information,
+}
+
+impl Place {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Body => "the body",
+            Self::Transaction => "transaction",
+            Self::Information => "transaction.counterpartyInformation",
+        }
+    }
+
+    fn within(self, field: &str) -> Self {
+        match (self, field) {
+            (Self::Body, "transaction") => Self::Transaction,
+            (Self::Transaction, "counterpartyInformation") => Self::Information,
+            _ => self,
+        }
+    }
+}
+
+struct Reader {
+    /// How many more fields and list entries there may be.
+    left: usize,
+}
+
+impl Reader {
+    /// Reads the value that a JSON text holds. `level` is that of the object or list around it.
+    fn value<'a>(
+        &mut self,
+        json: &'a RawValue,
+        level: usize,
+        place: Place,
+    ) -> Result<Value<'a>, Undecidable> {
+        let json = json.get();
+        let level = level + 1;
+        let nested = json.starts_with(['{', '[']);
+        if nested && level > MAX_LEVELS {
+            return Err(undecidable(place.name(), "is nested too deep"));
+        }
+        let content = match json.as_bytes().first() {
+            Some(b'{') => match Object::parse(json.as_bytes()) {
+                Some(object) => self.fields(&object, level, place)?,
+                None => return Err(undecidable(place.name(), "cannot be read")),
+            },
+            Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(json) {
+                Ok(entries) => {
+                    self.count(entries.len(), place)?;
+                    let entries = entries.into_iter().map(|entry| self.value(entry, level, place));
+                    Content::List(entries.collect::<Result<_, _>>()?)
+                }
+                Err(_) => return Err(undecidable(place.name(), "cannot be read")),
+            },
+            _ => Content::Scalar,
+        };
+        Ok(Value { json, content })
+    }
+
+    fn fields<'a>(
+        &mut self,
+        object: &Object<'a>,
+        level: usize,
+        place: Place,
+    ) -> Result<Content<'a>, Undecidable> {
+        self.count(object.names().count(), place)?;
+        let mut seen = BTreeSet::new();
+        let mut fields = Vec::new();
+        for name in object.names() {
+            if is_deceptive(name) {
+                return Err(undecidable(place.name(), "has a name with invisible or mixed letters"));
+            }
+            if !seen.insert(name) {
+                return Err(undecidable(place.name(), "has a name twice"));
+            }
+            let value = match object.get(name) {
+                Some(value) => self.value(value, level, place.within(name))?,
+                None => Value { json: "null", content: Content::Scalar },
+            };
+            fields.push((name.to_owned(), value));
+        }
+        Ok(Content::Object(fields))
+    }
+
+    fn count(&mut self, fields: usize, place: Place) -> Result<(), Undecidable> {
+        self.left = self.left.checked_sub(fields).ok_or(undecidable(place.name(), "has too many fields"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! The countries in counterparty information. A restricted country has to be found under whatever name
+//! and however deep it is, so a field counts by what its name speaks of.
+
+use std::collections::BTreeSet;
+use std::sync::LazyLock;
+
+use crate::body::{Content, Value};
+use crate::forms::{country, trimmed};
+use crate::spelling::{look, looks};
+
+/// What a name contains that speaks of a country, compared without case, separators and accents, and
+/// with letters that look alike taken for each other.
+const OF_A_COUNTRY: [&str; 13] = [
+    "country",
+    "countries",
+    "ctry", // ISO 20022, as in CtryOfRes
+    "nationalit",
+    "national of",
+    "citizen",
+    "reside",
+    "residing",
+    "residen",
+    "domicil",
+    "jurisdiction",
+    "homeland",
+    "nationhood",
+];
+
+/// Words with one of the above in them that speak of something else.
+const OF_SOMETHING_ELSE: [&str; 5] = ["president", "presidents", "presidential", "presidency", "presiding"];
+
+/// Names of the fields that are left out: with all their words in one of these tables, and at least one
+/// in the table's first column. A name with any other word counts, so that no country hides behind
+/// `statedCountry`.
+const LEFT_OUT: [(&[&str], &[&str]); 2] = [
+    // countrySubdivision, country_sub_division_code
+    (&["subdivision", "subdivisions", "sub division", "subentity"], &["country", "iso"]),
+    // residenceLine1, residential_address, stateOfResidence, and the lines in residence: {"line1": …}
+    (
+        &[
+            "address",
+            "addr",
+            "line",
+            "lines",
+            "street",
+            "road",
+            "building",
+            "house",
+            "apartment",
+            "flat",
+            "floor",
+            "unit",
+            "city",
+            "town",
+            "village",
+            "district",
+            "county",
+            "region",
+            "state",
+            "province",
+            "post",
+            "postal",
+            "postcode",
+            "zip",
+            "zipcode",
+            "po box",
+        ],
+        &["residence", "residential", "resident", "residency", "domicile", "domiciled"],
+    ),
+];
+
+/// Words that say nothing else about a field.
+const FILLERS: [&str; 22] = [
+    "of",
+    "the",
+    "in",
+    "and",
+    "code",
+    "codes",
+    "name",
+    "number",
+    "no",
+    "full",
+    "sender",
+    "user",
+    "customer",
+    "payer",
+    "originator",
+    "home",
+    "current",
+    "permanent",
+    "primary",
+    "registered",
+    "legal",
+    "tax",
+];
+
+/// What a name contains that speaks of a telephone: its country code is a calling code where it is one.
+const OF_A_TELEPHONE: [&str; 7] = ["calling", "dial", "phone", "mobile", "fax", "landline", "msisdn"];
+
+/// What counterparty information says about countries.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Countries {
+    /// All of them, as alpha-2 codes in upper case.
+    pub codes: BTreeSet<String>,
+    /// Whether a field that speaks of a country has a value that is no alpha-2 code.
+    pub unread: bool,
+}
+
+impl Countries {
+    /// Counts every country in a field, at any depth.
+    pub(crate) fn search(&mut self, name: &str, value: &Value<'_>) {
+        self.field(name, value, Subject::default());
+    }
+
+    fn field(&mut self, name: &str, value: &Value<'_>, around: Subject) {
+        self.value(value, around.of(name));
+    }
+
+    fn value(&mut self, value: &Value<'_>, subject: Subject) {
+        match &value.content {
+            Content::Object(fields) => {
+                for (name, value) in fields {
+                    self.field(name, value, subject);
+                }
+            }
+            Content::List(entries) => {
+                for entry in entries {
+                    self.value(entry, subject);
+                }
+            }
+            Content::Scalar if subject.country && !value.is_null() => self.scalar(value.json, subject),
+            Content::Scalar => {}
+        }
+    }
+
+    fn scalar(&mut self, json: &str, subject: Subject) {
+        let text = serde_json::from_str::<String>(json);
+        let text = text.as_deref().unwrap_or(json);
+        if let Some(code) = country(text) {
+            self.codes.insert(code);
+        } else if !(trimmed(text).is_empty() || subject.telephone && is_calling_code(text)) {
+            self.unread = true;
+        }
+    }
+}
+
+/// What a value is about, from the names of the fields around it.
+#[derive(Clone, Copy, Default)]
+struct Subject {
+    country: bool,
+    telephone: bool,
+}
+
+impl Subject {
+    /// The subject of a field of this name in an object with this subject.
+    fn of(self, name: &str) -> Self {
+        static COUNTRY: LazyLock<Vec<String>> = LazyLock::new(|| OF_A_COUNTRY.map(look).into());
+        static TELEPHONE: LazyLock<Vec<String>> = LazyLock::new(|| OF_A_TELEPHONE.map(look).into());
+        let name = without_other_words(name);
+        let speaks = |stems: &[String]| looks(&name).any(|name| stems.iter().any(|stem| name.contains(stem)));
+        let country = (self.country || speaks(&COUNTRY)) && !is_left_out(&name);
+        Self { country, telephone: self.telephone || speaks(&TELEPHONE) }
+    }
+}
+
+/// A name without the words that speak of something else.
+fn without_other_words(name: &str) -> String {
+    let mut words = String::new();
+    let mut before = ' ';
+    for c in name.chars() {
+        if c.is_uppercase() && !before.is_uppercase() {
+            words.push(' ');
+        }
+        words.push(if c.is_alphanumeric() { c } else { ' ' });
+        before = c;
+    }
+    words.split(' ').filter(|word| !OF_SOMETHING_ELSE.contains(&word.to_lowercase().as_str())).collect()
+}
+
+/// Whether a name is one of [`LEFT_OUT`].
+fn is_left_out(name: &str) -> bool {
+    struct Words {
+        required: Vec<String>,
+        allowed: Vec<String>,
+    }
+    static TABLES: LazyLock<Vec<Words>> = LazyLock::new(|| {
+        let words = |table: &[&[&str]]| table.concat().into_iter().map(look).collect::<Vec<_>>();
+        let tables = LEFT_OUT.iter();
+        tables
+            .map(|(required, allowed)| Words {
+                required: words(&[required]),
+                allowed: words(&[allowed, &FILLERS]),
+            })
+            .collect()
+    });
+    let name = look(name.trim_end_matches(|c: char| c.is_ascii_digit()));
+    TABLES.iter().any(|words| is_made_of(&name, &words.required, &words.allowed))
+}
+
+/// The longest name that is looked up in [`LEFT_OUT`].
+const MAX_NAME_BYTES: usize = 128;
+
+/// Whether a name is a row of these words, at least one of them a required one.
+fn is_made_of(name: &str, required: &[String], allowed: &[String]) -> bool {
+    if name.len() > MAX_NAME_BYTES {
+        return false;
+    }
+    // For each length: whether the name's first bytes are such a row, and whether one with a required word.
+    let mut rows = vec![(false, false); name.len() + 1];
+    rows[0] = (true, false);
+    for start in 0..name.len() {
+        let (row, complete) = rows[start];
+        let Some(rest) = name.get(start..).filter(|_| row) else { continue };
+        for (words, is_required) in [(required, true), (allowed, false)] {
+            for word in words.iter().filter(|word| rest.starts_with(word.as_str())) {
+                let (row, with_required) = &mut rows[start + word.len()];
+                *row = true;
+                *with_required |= complete || is_required;
+            }
+        }
+    }
+    rows[name.len()].1
+}
+
+/// Whether a text is a calling code or another row of digits, as in `+49` or `1-268`.
+fn is_calling_code(text: &str) -> bool {
+    let text = trimmed(text);
+    let digits = text.strip_prefix('+').unwrap_or(text);
+    digits.contains(|c: char| c.is_ascii_digit())
+        && digits.chars().all(|c| c.is_ascii_digit() || " -()".contains(c))
+}
+
+#[cfg(test)]
+mod tests {
+    use ingest::Object;
+
+    use super::*;
+
+    /// The countries in counterparty information, and whether there are some that cannot be read.
+    fn search(information: &str) -> (String, bool) {
+        let body = Object::parse(information.as_bytes()).unwrap();
+        let body = Value::read(&body).unwrap();
+        let Content::Object(fields) = &body.content else { panic!("{information}") };
+        let mut countries = Countries::default();
+        for (name, value) in fields {
+            countries.search(name, value);
+        }
+        (countries.codes.into_iter().collect::<Vec<_>>().join(" "), countries.unread)
+    }
+
+    #[test]
+    fn countries_are_found_under_every_name_that_speaks_of_one() {
+        for name in [
+            "country",
+            "countryCode",
+            "country_code",
+            "COUNTRY-CODE",
+            "countrycode",
+            "c0untry",
+            "cóuntry",
+            "billingCountry",
+            "countryOfBirth",
+            "issuingCountry",
+            "Country/Region",
+            "statedCountry",
+            "realEstateCountry",
+            "CtryOfRes",
+            "countries",
+            "nationality",
+            "nationalities",
+            "nationalité",
+            "secondNationality",
+            "stateOfNationality",
+            "nationalOf",
+            "citizenship",
+            "citizenships",
+            "citizenOf",
+            "residence",
+            "placeOfResidence",
+            "taxResidency",
+            "residentIn",
+            "residing_in",
+            "resides",
+            "RESIDENT",
+            "groupResidence",
+            "groupResidency",
+            "presidentResidence",
+            "domicile",
+            "domiciled",
+            "jurisdiction",
+            "taxJurisdictions",
+            "phoneCountry",
+            "phoneCountryCode",
+            "jurisdictionState",
+            "СОUNТRY",
+        ] {
+            for information in [
+                format!(r#"{{"{name}":" ir "}}"#),
+                format!(r#"{{"{name}":["IR"]}}"#),
+                format!(r#"{{"{name}":{{"code":"IR"}}}}"#),
+                format!(r#"{{"{name}":[[{{"value":{{"of":["Ir"]}}}}]]}}"#),
+                format!(r#"{{"passport":{{"{name}":"IR"}}}}"#),
+                format!(r#"{{"list":[1,{{"a":[{{"{name}":"IR"}}]}}]}}"#),
+                format!(r#"{{"residentialAddress":{{"{name}":"IR"}}}}"#),
+                format!(r#"{{"phone":{{"{name}":"IR"}}}}"#),
+            ] {
+                let body = information.replace("СОUNТRY", "COUNTRY");
+                assert_eq!(search(&body), ("IR".to_owned(), false), "{information}");
+            }
+            for odd in ["\"Iran\"", "\"IRN\"", "364", "\"364x\"", "true", "1.5", "\"ＩＲ\"", r#""\ud800""#]
+            {
+                if odd == "364" && name.starts_with("phone") {
+                    continue; // a calling code
+                }
+                let information =
+                    format!(r#"{{"a":{{"{name}":[{odd},"DE"]}}}}"#).replace("СОUNТRY", "COUNTRY");
+                assert_eq!(search(&information), ("DE".to_owned(), true), "{information}");
+            }
+            for absent in ["null", "\"\"", "\" \\u200b\"", "[]", "{}", "[null]", "{\"a\":null}"] {
+                let information = format!(r#"{{"a":{{"{name}":{absent}}}}}"#).replace("СОUNТRY", "COUNTRY");
+                assert_eq!(search(&information), (String::new(), false), "{information}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_fields_are_no_countries() {
+        for name in [
+            "fullName",
+            "county",
+            "state",
+            "province",
+            "city",
+            "region",
+            "nationalId",
+            "national_insurance_number",
+            "internationalBankAccount",
+            "destination",
+            "president",
+            "vicePresident",
+            "PRESIDENT",
+            "presidentialTitle",
+            "countrySubdivision",
+            "COUNTRY_SUBDIVISION",
+            "countrysubdivisioncode",
+            "country_sub_division_name",
+            "isoCountrySubdivision",
+            "residenceLine1",
+            "residence_line_2",
+            "RESIDENCELINE3",
+            "residential_address",
+            "residentialAddress",
+            "residentialAddressLine1",
+            "residenceStreet",
+            "residence_city",
+            "residencePostalCode",
+            "residenceZip",
+            "stateOfResidence",
+            "residenceProvince",
+            "currentResidenceCity",
+        ] {
+            for value in ["\"CA\"", "\"California\"", "7", "[\"CA\", \"x\"]"] {
+                let information = format!(r#"{{"{name}":{value}}}"#);
+                assert_eq!(search(&information), (String::new(), false), "{information}");
+            }
+        }
+        let residence = r#"{"residence":{"line1":"1 High Street","city":"Leeds","postal_code":"LS1","state":"XY","country":"gb"}}"#;
+        assert_eq!(search(residence), ("GB".to_owned(), false));
+    }
+
+    #[test]
+    fn calling_codes_are_no_countries() {
+        for code in ["\"+98\"", "98", "\"98\"", "\"+1-268\"", "\"+1 (268)\"", "\" +98\\u200e\""] {
+            for information in [
+                format!(r#"{{"countryCallingCode":{code}}}"#),
+                format!(r#"{{"country_dial_code":{code}}}"#),
+                format!(r#"{{"COUNTRY-DIALING-CODE":{code}}}"#),
+                format!(r#"{{"phoneCountryCode":{code}}}"#),
+                format!(r#"{{"mobile_country_code":{code}}}"#),
+                format!(r#"{{"phone":{{"countryCode":{code}}}}}"#),
+                format!(r#"{{"phones":[{{"countryCode":{code}}}]}}"#),
+            ] {
+                assert_eq!(search(&information), (String::new(), false), "{information}");
+            }
+            let information = format!(r#"{{"countryCode":{code}}}"#);
+            assert_eq!(search(&information), (String::new(), true), "{information}");
+        }
+        for code in ["\"Iran\"", "\"+\"", "\"IRN\"", "\"+98 IR\"", "true"] {
+            let information = format!(r#"{{"phoneCountryCode":{code}}}"#);
+            assert_eq!(search(&information), (String::new(), true), "{information}");
+        }
+    }
+}
