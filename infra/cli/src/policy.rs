@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use serde::de::IgnoredAny;
 use umaaas::{Policy, Umaaas};
 
-use crate::answer::{answer, umaaas};
+use crate::answer::{Answer, answer, umaaas};
 use crate::cases::{self, summary};
 
 /// Where the sample is.
@@ -21,9 +21,8 @@ pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Resul
 
     let mut rows = vec![["".to_owned(), "case".to_owned(), "expected".to_owned(), "decided".to_owned()]];
     for case in &cases {
-        let answer = answer(&umaaas, case.body()?);
-        let (decision, _) = answer.with_context(|| format!("case \"{}\"", case.case))?;
-        let (expected, got) = (case.expected(), case.got(decision.as_ref()));
+        let answer = answer(&umaaas, case.body()?).with_context(|| format!("case \"{}\"", case.case))?;
+        let (expected, got) = (case.expected(), case.got(answer.decision.as_ref()));
         let result = if expected == got { "ok" } else { "FAILED" };
         rows.push([result.to_owned(), case.case.clone(), expected, got]);
     }
@@ -41,7 +40,8 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
     let umaaas = provider(file)?;
     let bytes = std::fs::read(body).with_context(|| body.display().to_string())?;
     serde_json::from_slice::<IgnoredAny>(&bytes).with_context(|| body.display().to_string())?;
-    let (decision, reply) = answer(&umaaas, bytes).with_context(|| body.display().to_string())?;
+    let Answer { decision, reply, requested } =
+        answer(&umaaas, bytes).with_context(|| body.display().to_string())?;
 
     warn(&umaaas);
     println!("policy    {}", named(file, &umaaas));
@@ -54,6 +54,15 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
                 print!("rule      {id}\n{}", indented(&rule));
             }
         }
+    }
+    if let Some(requested) = requested {
+        let named = requested
+            .fields
+            .iter()
+            .map(|field| format!("{}{}", field.name, if field.mandatory { " (mandatory)" } else { "" }));
+        println!("requests  {}", named.collect::<Vec<_>>().join(", "));
+        println!("          an approval brings what the receiver directory has of these; a mandatory one");
+        println!("          that it does not have makes it HTTP 403, receiver_info_unavailable");
     }
     print!("reply     HTTP {}\n{}", reply.status, indented(&reply.body));
     Ok(())

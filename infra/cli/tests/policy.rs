@@ -132,7 +132,7 @@ fn explain_prints_the_decision_its_rules_and_the_exact_reply() {
         "rule      restricted-jurisdiction\n",
         "@reason(\"restricted_jurisdiction\")\n",
         "reply     HTTP 403\n",
-        r#"{"code":"payment_rejected","message":"The payment is rejected.","details":{"reason":"restricted_jurisdiction","rejectionReason":"Payments from this country are not accepted."}}"#,
+        r#"{"code":"payment_rejected","message":"The payment is rejected.","details":{"reason":"restricted_jurisdiction","rejectionReason":"Payments from this country are not accepted."},"reason":"restricted_jurisdiction"}"#,
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
