@@ -1,8 +1,6 @@
 //! The work after a reply when SQS or the settling write does not answer: instances stay free, and nothing is
 //! lost.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 

@@ -153,7 +153,10 @@ async fn final_decisions(store: &impl Store) {
     let now = Timestamp::now();
     let approve = || Some(Decision::new(Verdict::Approve));
     let ask = || Some(Decision::new(Verdict::RequestInformation { required_fields: vec!["TAX_ID".into()] }));
-    let not = |before, decided| RecordedDecision::Not { before, decided };
+    let not = |before: Option<Earlier>, decided: Option<Decision>| {
+        let (before, decided) = (before.map(Box::new), decided.map(Box::new));
+        RecordedDecision::Not { before, decided }
+    };
     for first_decision in [None, ask()] {
         let first = record(&unique(), "{}", first_decision, "a", now);
         assert_eq!(recorded(store, &first).await, Recorded::Now);
@@ -231,7 +234,7 @@ async fn many_at_once(store: &impl Store) {
     assert_eq!(winners.len(), 1);
     let decided = winners[0].decision.clone();
     for result in results.iter().filter(|result| **result != RecordedDecision::Now) {
-        assert_eq!(*result, RecordedDecision::Not { before: None, decided: decided.clone() });
+        assert_eq!(*result, RecordedDecision::Not { before: None, decided: decided.clone().map(Box::new) });
     }
     assert_eq!(earlier(recorded(store, &first).await), seen(&first, decided));
 }
@@ -405,7 +408,7 @@ async fn recorded(store: &impl Store, record: &Record) -> Recorded {
 
 fn earlier(recorded: Recorded) -> Earlier {
     let Recorded::Before(earlier) = recorded else { panic!("its key was free") };
-    earlier
+    *earlier
 }
 
 /// What a store has to say about a record that is there.

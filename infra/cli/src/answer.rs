@@ -39,6 +39,7 @@ pub(crate) fn answer(umaaas: &Umaaas, body: Vec<u8>) -> anyhow::Result<Answer> {
     let payment = umaaas.identify(&delivery, arrival).map_err(refused)?.payment;
     let requested = payment.as_ref().and_then(|payment| umaaas.requested(payment)).cloned();
     let decision = payment.map(|payment| umaaas.decide(&payment));
-    let reply = umaaas.reply(&Outcome::Accepted { decision: decision.clone(), facts: Facts::default() });
+    let reply = umaaas
+        .reply(&Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() });
     Ok(Answer { decision, reply, requested })
 }

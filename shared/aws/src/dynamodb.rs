@@ -120,7 +120,7 @@ impl DynamoStore {
                 let PutItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
                     return Err(PortError::new(Operation::Record, "the condition failed without saying so"));
                 };
-                earlier(refused.item.unwrap_or_default()).map(Recorded::Before)
+                earlier(refused.item.unwrap_or_default()).map(|earlier| Recorded::Before(Box::new(earlier)))
             }
             Err(error) => Err(failure(Operation::Record, &error)),
         }
@@ -219,7 +219,7 @@ fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>,
     } else {
         None
     };
-    Ok(Some(RecordedDecision::Not { before, decided }))
+    Ok(Some(RecordedDecision::Not { before: before.map(Box::new), decided: decided.map(Box::new) }))
 }
 
 /// The values in [`FREE`].

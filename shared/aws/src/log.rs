@@ -188,11 +188,11 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         _ => (None, failure.map(|error| error.operation)),
     };
     let decided = match &report.outcome {
-        Outcome::Accepted { decision, .. } => decision.as_ref(),
+        Outcome::Accepted { decision, .. } => decision.as_deref(),
         _ => None,
     };
     let decision = match &report.outcome {
-        Outcome::Duplicate { decision, .. } | Outcome::Conflict { decision } => decision.as_ref(),
+        Outcome::Duplicate { decision, .. } | Outcome::Conflict { decision } => decision.as_deref(),
         _ => decided,
     };
     // What failed about the secrets has been counted when it did.
@@ -364,14 +364,15 @@ mod tests {
         );
 
         let reject = Decision::new(Verdict::Reject { reason: "no_policy".into(), message: "…".into() });
-        let decided = report(Outcome::Accepted { decision: Some(reject.clone()), facts: Facts::default() });
+        let decided =
+            report(Outcome::Accepted { decision: Some(Box::new(reject.clone())), facts: Facts::default() });
         assert_eq!(
             counted(&decided),
             format!("{delivered}; Decisions [umaaas reject]; DecisionLatency [umaaas]")
         );
         assert_eq!(logged(&decided).0["DecisionLatency"], 420.0, "from the gateway to the reply");
         // a repeated decision is not another one
-        let again = report(Outcome::Duplicate { decision: Some(reject), restamped: None });
+        let again = report(Outcome::Duplicate { decision: Some(Box::new(reject)), restamped: None });
         assert_eq!(counted(&again), "Deliveries [umaaas duplicate, umaaas umaaas.test duplicate]");
 
         let nameless = |outcome| Report { kind: None, event_id: None, ..report(outcome) };

@@ -93,7 +93,7 @@ impl Store for MemoryStore {
         let now = record.received_at;
         match self.items().entry(record.key.clone()) {
             Entry::Occupied(taken) if !taken.get().is_over(now) => {
-                Ok(Recorded::Before(taken.get().earlier()))
+                Ok(Recorded::Before(Box::new(taken.get().earlier())))
             }
             free => {
                 free.insert_entry(Item::new(record));
@@ -110,7 +110,7 @@ impl Store for MemoryStore {
     ) -> Result<RecordedDecision, PortError> {
         let mut items = self.items();
         let taken = items.get(&conflict.key).filter(|item| !item.is_over(conflict.received_at));
-        let before = taken.map(Item::earlier);
+        let before = taken.map(|item| Box::new(item.earlier()));
         let seen = |item: &&mut Item| item.record.delivery_id == base.delivery_id;
         let Some(item) = items.get_mut(base.key).filter(seen) else {
             return Err(PortError::new(
@@ -118,7 +118,7 @@ impl Store for MemoryStore {
                 "the record it conflicts with is another now",
             ));
         };
-        let decided = item.decided_later.clone();
+        let decided = item.decided_later.clone().map(Box::new);
         if before.is_some() || decided.is_some() {
             return Ok(RecordedDecision::Not { before, decided });
         }

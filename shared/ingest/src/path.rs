@@ -244,7 +244,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         let decision: Option<Decision> = payment.as_ref().map(|payment| self.decide(payment));
         let (decision, facts) = self.supply(decision, payment.as_ref(), deadline).await;
 
-        let accepted = Outcome::Accepted { decision: decision.clone(), facts };
+        let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts };
         let status = self.provider.reply(&accepted).status;
         let record = Record::new(event, decision, status, delivery_id, arrival.received_at)
             .ok_or(Outcome::TooLarge)?
@@ -282,7 +282,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
     ) -> Result<Outcome, Outcome> {
         let conflict = Record { held: P::CONFLICTS == Conflicts::Hold, ..event.as_conflict() };
         received.report.conflicts(&conflict);
-        let mut decided = earlier.final_decision().cloned();
+        let mut decided = earlier.final_decision().cloned().map(Box::new);
         if conflict.decision.is_some() && decided.is_none() {
             let base = Base { key: &event.key, delivery_id: &earlier.delivery_id };
             let recorded = self.store.record_decision(&conflict, &base, self.left(deadline)?).await;
@@ -297,7 +297,9 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
                             received.recorded = Some(conflict);
                             accepted
                         }
-                        repetition => duplicate(&conflict, &before, repetition.restamped(), decided.as_ref()),
+                        repetition => {
+                            duplicate(&conflict, &before, repetition.restamped(), decided.as_deref())
+                        }
                     });
                 }
                 RecordedDecision::Not { before: None, decided: final_decision } => decided = final_decision,
@@ -312,7 +314,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         match recorded.map_err(Outcome::Unavailable)? {
             Recorded::Before(before) if conflict.repeats(&before) != Repetition::Ours => {
                 let restamped = conflict.repeats(&before).restamped();
-                Ok(duplicate(&event, &before, restamped, decided.as_ref()))
+                Ok(duplicate(&event, &before, restamped, decided.as_deref()))
             }
             Recorded::Now | Recorded::Before(_) => {
                 received.recorded = Some(conflict).filter(|conflict| !conflict.held);
@@ -475,7 +477,7 @@ fn encodings(headers: &HeaderMap) -> Vec<String> {
 fn duplicate(record: &Record, earlier: &Earlier, restamped: bool, decided: Option<&Decision>) -> Outcome {
     let asks = record.decision.is_some();
     Outcome::Duplicate {
-        decision: decided.or(earlier.decision.as_ref()).filter(|_| asks).cloned(),
+        decision: decided.or(earlier.decision.as_ref()).filter(|_| asks).cloned().map(Box::new),
         restamped: restamped.then_some(Restamped { first: earlier.occurred_at, now: record.occurred_at }),
     }
 }

@@ -147,7 +147,7 @@ pub enum Recorded {
     /// It is written.
     Now,
     /// Its key is taken.
-    Before(Earlier),
+    Before(Box<Earlier>),
 }
 
 /// What recording a conflict together with its decision came to.
@@ -158,9 +158,9 @@ pub enum RecordedDecision {
     /// Nothing is written, for one of these reasons or both.
     Not {
         /// The conflict had been recorded before.
-        before: Option<Earlier>,
+        before: Option<Box<Earlier>>,
         /// The key that it conflicts with has this final decision.
-        decided: Option<Decision>,
+        decided: Option<Box<Decision>>,
     },
 }
 

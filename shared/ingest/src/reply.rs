@@ -12,14 +12,14 @@ pub enum Outcome {
     /// Recorded now; it is on the queue or will be.
     Accepted {
         /// What was decided, where the event asked for a decision.
-        decision: Option<Decision>,
+        decision: Option<Box<Decision>>,
         /// What the sender is told about the receiver with an approval.
         facts: Facts,
     },
     /// Recorded by an earlier delivery; nothing new goes to the queue.
     Duplicate {
         /// The final decision about this payment, or else the first one.
-        decision: Option<Decision>,
+        decision: Option<Box<Decision>>,
         /// When the earlier and this delivery say that they were sent, where that is all that differs.
         restamped: Option<Restamped>,
     },
@@ -27,7 +27,7 @@ pub enum Outcome {
     /// any other, or is held for a person ([`Conflicts`](crate::Conflicts)).
     Conflict {
         /// The final decision about the payment under that identity, where this one asks for another.
-        decision: Option<Decision>,
+        decision: Option<Box<Decision>>,
     },
     /// No webhook lives at this path.
     NotFound,

@@ -412,7 +412,7 @@ async fn a_repeated_payment_hears_the_final_decision() {
     }
     let decisions: Vec<_> = decisions
         .iter()
-        .map(|(outcome, decision)| (*outcome, decision.as_ref().map(Decision::name)))
+        .map(|(outcome, decision)| (*outcome, decision.as_deref().map(Decision::name)))
         .collect();
     assert_eq!(
         decisions,
