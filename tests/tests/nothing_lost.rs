@@ -3,8 +3,6 @@
 //! provider would, the reconciler runs, and then the events acknowledged are compared with the
 //! events on the queue.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
