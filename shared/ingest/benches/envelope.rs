@@ -22,7 +22,7 @@ fn envelope(criterion: &mut Criterion) {
         });
         let record = record(event.clone());
         group.bench_function(BenchmarkId::new("Message::new", bytes), |bench| {
-            bench.iter(|| Message::new(black_box(&record, true)));
+            bench.iter(|| Message::new(black_box(&record), true));
         });
     }
 }
