@@ -51,7 +51,7 @@ async fn every_example_is_identified_and_as_documented() {
                 secrets: Arc::new(Secrets::parse_list("key").unwrap()),
                 store: MemoryStore::new(SignedDuration::from_hours(24)),
                 sink: MemorySink::default(),
-        directory: MemoryDirectory::default(),
+                directory: MemoryDirectory::default(),
                 clock: || "2023-08-15T14:32:01Z".parse().unwrap(),
             };
             let (reply, received) = receiver.receive(signed(path, body), "delivery".to_owned()).await;
