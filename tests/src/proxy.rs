@@ -25,6 +25,8 @@ pub enum Fault {
     Drop,
     /// It never arrives; the service says that there are too many calls.
     Throttle,
+    /// It never arrives; the service refuses it with this error, as in `AccessDeniedException`.
+    Refuse(&'static str),
     /// It never arrives; the service fails.
     Fail,
     /// It never arrives; the service says that another transaction has one of two items. No emulator says so.
@@ -173,6 +175,7 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
         Some(Fault::Hang) => state.hold().await,
         Some(Fault::Drop) => anyhow::bail!("dropped"),
         Some(Fault::Throttle) => answer(StatusCode::BAD_REQUEST, "ThrottlingException"),
+        Some(Fault::Refuse(error)) => answer(StatusCode::BAD_REQUEST, error),
         Some(Fault::Contend) => contention(),
         Some(Fault::Fail) => answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
     }
