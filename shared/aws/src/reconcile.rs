@@ -145,13 +145,13 @@ mod tests {
 
     #[test]
     fn a_metric_whose_value_nobody_knows_is_left_out() {
-        let line = |oldest_age: Option<i64>, lag: Option<i64>| {
+        let line = |oldest_age: Option<u32>, lag: Option<u32>| {
             let summary = Summary {
                 due: 3,
                 failed: 2,
                 unfinished: true,
-                oldest_age: oldest_age.map(SignedDuration::from_millis),
-                lag: lag.map(SignedDuration::from_millis),
+                oldest_age: oldest_age.map(|age| SignedDuration::from_millis(age.into())),
+                lag: lag.map(|lag| SignedDuration::from_millis(lag.into())),
                 ..Summary::default()
             };
             serde_json::to_value(run_metrics(Timestamp::UNIX_EPOCH, &summary)).unwrap()
@@ -179,7 +179,7 @@ mod tests {
             let values: BTreeSet<&str> =
                 line.as_object().unwrap().keys().map(String::as_str).filter(|name| *name != "_aws").collect();
             assert_eq!(values, announced(&line).iter().map(String::as_str).collect());
-            assert_eq!(line["PendingOldestAge"].as_f64(), oldest_age.map(|age| age as f64 / 1000.0));
+            assert_eq!(line["PendingOldestAge"].as_f64(), oldest_age.map(|age| f64::from(age) / 1000.0));
             assert_eq!((&line["PendingOverdue"], &line["PendingFailed"]), (&json!(3), &json!(2)));
             assert_eq!(line["ReconcilerUnfinished"], 1);
         }
