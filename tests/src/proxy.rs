@@ -25,6 +25,14 @@ pub enum Fault {
     Drop,
     /// It never arrives; the service says that there are too many calls.
     Throttle,
+    /// It never arrives, if its body holds a text (and any does an empty one); the service refuses it with an
+    /// error, as in `AccessDeniedException`.
+    Refuse {
+        /// The error.
+        error: &'static str,
+        /// The text.
+        holding: &'static str,
+    },
     /// It never arrives; the service fails.
     Fail,
     /// It never arrives; the service says that another transaction has one of two items. No emulator says so.
@@ -173,6 +181,13 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
         Some(Fault::Hang) => state.hold().await,
         Some(Fault::Drop) => anyhow::bail!("dropped"),
         Some(Fault::Throttle) => answer(StatusCode::BAD_REQUEST, "ThrottlingException"),
+        Some(Fault::Refuse { error, holding }) => {
+            if String::from_utf8_lossy(request.body()).contains(holding) {
+                answer(StatusCode::BAD_REQUEST, error)
+            } else {
+                forward(&state.target, request).await
+            }
+        }
         Some(Fault::Contend) => contention(),
         Some(Fault::Fail) => answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
     }

@@ -94,7 +94,8 @@ fn bodies() -> Vec<(&'static str, String, bool)> {
         ("a megabyte of [", "[".repeat(1 << 20), false),
         ("a megabyte of {\"a\":", r#"{"a":"#.repeat(1 << 18), false),
         ("nothing", String::new(), false),
-        ("a byte order mark", "\u{feff}{}".to_owned(), false),
+        ("a byte order mark", format!("\u{feff}{}", event("mark", "")), true),
+        ("two byte order marks", "\u{feff}\u{feff}{}".to_owned(), false),
         ("a NUL, raw", "{\"a\":\"\0\"}".to_owned(), false),
     ]
 }

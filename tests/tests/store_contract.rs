@@ -13,8 +13,8 @@ use futures_util::future::join_all;
 use http::HeaderValue;
 use ingest::memory::MemoryStore;
 use ingest::{
-    Backlog, Base, DUE_AFTER, Decision, Due, Earlier, Event, Message, PENDING_SHARDS, Record, Recorded,
-    RecordedDecision, Repetition, Store, Verdict, sha256_hex,
+    Backlog, Base, Claim, DUE_AFTER, Decision, Due, Earlier, Event, Message, Operation, PENDING_SHARDS,
+    Record, Recorded, RecordedDecision, Repetition, Store, Verdict, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
 use tests::{LocalAws, LocalDynamo, unique};
@@ -51,7 +51,8 @@ async fn in_table(endpoint: &str, dynamodb: &Client, table: &str) {
     // first, on an empty table: it reads the whole index
     backlog(&store(true)).await;
     contract(&store(true)).await;
-    items(dynamodb, table, store).await;
+    items(dynamodb, table, &store).await;
+    unreadable(&store(true), dynamodb, table).await;
 }
 
 /// What every store promises.
@@ -245,7 +246,9 @@ async fn backlog(store: &(impl Store + Backlog)) {
     let due_by = |time| async move {
         let mut due = Vec::new();
         for shard in 0..PENDING_SHARDS {
-            due.extend(store.due(shard, time, None, 100).await.unwrap());
+            let page = store.due(shard, time, None, 100).await.unwrap();
+            assert!(page.unreadable.is_empty() && page.next.is_none(), "{:?}", page.unreadable);
+            due.extend(page.entries);
         }
         due
     };
@@ -273,20 +276,26 @@ async fn backlog(store: &(impl Store + Backlog)) {
     let shard: u8 = all[0].shard.parse().unwrap();
     let of_shard: Vec<Due> = all.iter().filter(|due| due.shard == all[0].shard).cloned().collect();
     assert!(of_shard.is_sorted_by_key(|due| due.due_at));
-    let mut paged = Vec::new();
-    while let Some(due) = store.due(shard, now, paged.last().cloned(), 1).await.unwrap().pop() {
-        paged.push(due);
+    let (mut paged, mut after) = (Vec::new(), None);
+    loop {
+        let page = store.due(shard, now, after, 1).await.unwrap();
+        assert!(page.entries.len() <= 1);
+        paged.extend(page.entries);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
     }
     assert_eq!(paged, of_shard);
 
     // one of two claims wins, gets the whole record, and has it to itself until the claim runs out
     let due = &all[0];
     let until = now + DUE_AFTER;
-    let claimed = store.claim(due, until).await.unwrap().unwrap();
+    let claimed = claimed(store.claim(due, until).await.unwrap());
     let original = records.iter().find(|record| record.key == due.key).unwrap();
     assert_eq!(Message::new(&claimed, true), Message::new(original, true), "the same message in every byte");
     assert_eq!((claimed.attempts, &claimed.payload), (2, &original.payload));
-    assert!(store.claim(due, until).await.unwrap().is_none());
+    assert!(matches!(store.claim(due, until).await.unwrap(), Claim::Taken));
     assert_eq!(due_by(now).await.len(), 29);
     assert_eq!(due_by(until).await.len(), 30, "a claimer that never comes back loses it");
 
@@ -302,7 +311,8 @@ async fn backlog(store: &(impl Store + Backlog)) {
     store.settle(original, true, now).await.unwrap();
     assert_eq!(due_by(later).await.len(), 29);
     let postponed = Due { due_at: later, ..due.clone() };
-    assert!(store.claim(&postponed, until).await.unwrap().is_none(), "nothing to claim any more");
+    let again = store.claim(&postponed, until).await.unwrap();
+    assert!(matches!(again, Claim::Taken), "nothing to claim any more: {again:?}");
     for record in &records {
         store.settle(record, true, now).await.unwrap();
     }
@@ -310,7 +320,7 @@ async fn backlog(store: &(impl Store + Backlog)) {
 }
 
 /// What the items are made of, in each state.
-async fn items(dynamodb: &Client, table: &str, store: impl Fn(bool) -> DynamoStore) {
+async fn items(dynamodb: &Client, table: &str, store: &impl Fn(bool) -> DynamoStore) {
     let now = Timestamp::from_millisecond(1_793_610_901_234).unwrap();
     let read = async |key: &str| -> HashMap<String, AttributeValue> {
         let key = AttributeValue::S(key.to_owned());
@@ -385,7 +395,7 @@ async fn items(dynamodb: &Client, table: &str, store: impl Fn(bool) -> DynamoSto
     let other = Record { key: old.key.clone(), ..record_with(&record, "{}", "v2") };
     assert_eq!(other.repeats(&earlier(recorded(&store, &other).await)), Repetition::Conflict);
     let due = Due { key: old.key.clone(), due_at: old.due_at(), shard: old.pending_shard() };
-    let claimed = store.claim(&due, now + DUE_AFTER).await.unwrap().unwrap();
+    let claimed = claimed(store.claim(&due, now + DUE_AFTER).await.unwrap());
     assert_eq!(Message::new(&claimed, false), Message::new(&old, false));
 
     // a large body is stored compressed; without KEEP_PAYLOAD it goes when it is settled
@@ -400,6 +410,74 @@ async fn items(dynamodb: &Client, table: &str, store: impl Fn(bool) -> DynamoSto
     let settled = read(&large.key).await;
     assert!(!settled.contains_key("payload") && !settled.contains_key("encoding"));
     assert_eq!(settled["payload_sha256"], AttributeValue::S(large.stored.sha256));
+}
+
+/// What somebody has damaged in the table is named, and holds up nothing.
+async fn unreadable(store: &DynamoStore, dynamodb: &Client, table: &str) {
+    let now = Timestamp::now();
+    let update = async |key: &str, expression: &str, values: &[(&str, AttributeValue)]| {
+        let call = dynamodb.update_item().table_name(table).key("pk", AttributeValue::S(key.to_owned()));
+        let values = (!values.is_empty())
+            .then(|| values.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect());
+        let call = call.update_expression(expression).set_expression_attribute_values(values);
+        call.send().await.unwrap();
+    };
+
+    // more entries that cannot be read than fit a page, and one behind them that can
+    let mut damaged = Vec::new();
+    for n in 0..12 {
+        let broken = record(&unique(), "{}", None, "a", now);
+        store.record(&broken, WITHIN).await.unwrap();
+        let values = [
+            (":shard", AttributeValue::S("0".into())),
+            (":due", AttributeValue::N(format!("{}", f64::from(n) - 6.5))),
+        ];
+        update(&broken.key, "SET pending_shard = :shard, due_at = :due", &values).await;
+        damaged.push(broken.key);
+    }
+    let behind = record(&unique(), "{}", None, "a", now - SignedDuration::from_hours(9));
+    store.record(&behind, WITHIN).await.unwrap();
+    update(&behind.key, "SET pending_shard = :shard", &[(":shard", AttributeValue::S("0".into()))]).await;
+    let (mut entries, mut unreadable, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = store.due(0, now, after, 10).await.unwrap();
+        entries.extend(page.entries);
+        unreadable.extend(page.unreadable);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(
+        unreadable.iter().map(|entry| &entry.key).collect::<Vec<_>>(),
+        damaged.iter().collect::<Vec<_>>()
+    );
+    for entry in unreadable {
+        let text = "read a record failed: its due_at is missing or not readable";
+        assert_eq!((entry.error.operation, entry.error.chain().as_str()), (Operation::ReadRecord, text));
+    }
+    let mut due = entries.into_iter().find(|due| due.key == behind.key).unwrap();
+
+    // a record that cannot be read: claimed, and its age is known as long as its time can be read
+    let damages = [("payload", "REMOVE payload", true), ("received_at", "SET received_at = :x", false)];
+    for (attempts, (what, damage, dated)) in (2..).zip(damages) {
+        let value = [(":x", AttributeValue::S("yesterday".into()))];
+        update(&behind.key, damage, if dated { &[] } else { &value }).await;
+        let until = due.due_at + DUE_AFTER;
+        let claim = store.claim(&due, until).await.unwrap();
+        let Claim::Unreadable { error, received_at, attempts: counted } = claim else {
+            panic!("{what}: {claim:?}");
+        };
+        assert!(error.chain().contains("is missing or not readable"), "{}", error.chain());
+        assert_eq!((received_at, counted), (dated.then_some(behind.received_at), attempts), "{what}");
+        assert!(matches!(store.claim(&due, until).await.unwrap(), Claim::Taken), "it was claimed");
+        due.due_at = until;
+    }
+}
+
+fn claimed(claim: Claim) -> Record {
+    let Claim::Claimed(record) = claim else { panic!("not claimed: {claim:?}") };
+    *record
 }
 
 async fn recorded(store: &impl Store, record: &Record) -> Recorded {

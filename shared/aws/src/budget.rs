@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
-use ingest::{FOR_RECORD, Operation, PortError, REPLY_WITHIN};
+use ingest::{DUE_AFTER, FOR_RECORD, FORWARD_PAGE, Operation, PAGE_RECORDS, PortError, REPLY_WITHIN};
 
 /// UMAaaS cancels a PENDING payment that has no answer after this long (its integration guide).
 pub const PROVIDER_DEADLINE: Duration = Duration::from_secs(5);
@@ -39,12 +39,13 @@ pub const FORWARD: Budget = Budget { total: Duration::from_millis(600), attempt:
 pub const SETTLE: Budget =
     Budget { total: Duration::from_millis(1300), attempt: Duration::from_millis(1250) };
 
-/// Ten messages to SQS, by the reconciler, for whose reply nobody waits.
+/// One call of the reconciler to SQS, for whose reply nobody waits: ten messages together, or one of up to
+/// 1 MiB. All calls for one page have [`FORWARD_PAGE`] together.
 pub const FORWARD_BATCH: Budget =
     Budget { total: Duration::from_secs(3), attempt: Duration::from_millis(1500) };
 
-/// What the reconciler keeps of its function's time for the records that are under way when it stops:
-/// claimed, sent, settled and postponed by an AWS that barely answers.
+/// What the reconciler keeps of its function's time for the page that is under way when it stops: claimed,
+/// sent, settled and postponed by an AWS that barely answers, and one more look at the index.
 pub const TO_FINISH: Duration = Duration::from_secs(15);
 
 /// Opening a connection. An address that does not answer at all should leave time for another.
@@ -60,8 +61,21 @@ const _: () = {
     let rest = FORWARD.total.as_millis() + SETTLE.total.as_millis();
     assert!(rest < AFTER_REPLY.as_millis(), "the calls after a reply fit the time for them");
     assert!(SECRETS.total.as_millis() < AFTER_REPLY.as_millis());
-    let page = 3 * SETTLE.total.as_millis() + FORWARD_BATCH.total.as_millis();
+    // One page of the reconciler. Its records are claimed at the same time, and so settled and postponed.
+    let page = 4 * SETTLE.total.as_millis() + FORWARD_PAGE.as_millis();
     assert!(page < TO_FINISH.as_millis(), "what the reconciler has begun fits the time it keeps for it");
+    assert!(page < DUE_AFTER.as_millis().unsigned_abs(), "a page is done while its claims hold");
+    assert!(
+        FORWARD_BATCH.total.as_millis() < FORWARD_PAGE.as_millis(),
+        "a silent queue leaves time for another"
+    );
+    // The most calls for one page: each message too large for another beside it, refused as a batch and sent
+    // again alone. (u128 holds any usize.)
+    let calls = 2 * PAGE_RECORDS as u128;
+    assert!(
+        calls * FORWARD.attempt.as_millis() <= FORWARD_PAGE.as_millis(),
+        "they fit where SQS answers as soon as a first attempt needs it"
+    );
     assert!(REPLY_WITHIN.as_millis().unsigned_abs() < PROVIDER_DEADLINE.as_millis());
 };
 

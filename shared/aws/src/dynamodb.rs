@@ -19,8 +19,8 @@ use aws_sdk_dynamodb::types::{
 };
 use bytes::Bytes;
 use ingest::{
-    Backlog, Base, Decision, Due, Earlier, Operation, PortError, Record, Recorded, RecordedDecision, State,
-    Store, StoredPayload, VERSION,
+    Backlog, Base, Claim, Decision, Due, DuePage, Earlier, Operation, PortError, Record, Recorded,
+    RecordedDecision, State, Store, StoredPayload, UnreadableEntry, VERSION,
 };
 use jiff::{SignedDuration, Timestamp};
 
@@ -279,13 +279,15 @@ impl Store for DynamoStore {
 }
 
 impl Backlog for DynamoStore {
+    type Cursor = Item;
+
     async fn due(
         &self,
         shard: u8,
         now: Timestamp,
-        after: Option<Due>,
+        after: Option<Item>,
         limit: usize,
-    ) -> Result<Vec<Due>, PortError> {
+    ) -> Result<DuePage<Item>, PortError> {
         let page = self
             .settling
             .query()
@@ -294,26 +296,27 @@ impl Backlog for DynamoStore {
             .key_condition_expression("pending_shard = :shard AND due_at <= :now")
             .expression_attribute_values(":shard", text(&shard.to_string()))
             .expression_attribute_values(":now", millis(now))
-            .set_exclusive_start_key(after.map(|due| {
-                Item::from([
-                    ("pk".into(), text(&due.key)),
-                    ("pending_shard".into(), text(&due.shard)),
-                    ("due_at".into(), millis(due.due_at)),
-                ])
-            }))
+            .set_exclusive_start_key(after)
             .limit(i32::try_from(limit).unwrap_or(i32::MAX))
             .send()
             .await
             .map_err(|error| failure(Operation::ReadIndex, &error))?;
-        // One entry that nobody can read does not hold up those behind it.
-        let readable =
-            |entry| due(entry).inspect_err(|error| tracing::error!(error = error.chain(), "skipped")).ok();
-        Ok(page.items.unwrap_or_default().into_iter().filter_map(readable).collect())
+        // Entries that cannot be read do not hold up those behind them, not even a whole page of them: the
+        // next page begins where the table says, not at an entry that was read.
+        let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
+        for entry in page.items.unwrap_or_default() {
+            let key = entry.get("pk").and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
+            match due(entry) {
+                Ok(due) => entries.push(due),
+                Err(error) => unreadable.push(UnreadableEntry { key, error }),
+            }
+        }
+        Ok(DuePage { entries, unreadable, next: page.last_evaluated_key })
     }
 
     /// One write that also reads: the condition is checked, and the item returned, by the table
     /// itself, not by the index.
-    async fn claim(&self, due: &Due, until: Timestamp) -> Result<Option<Record>, PortError> {
+    async fn claim(&self, due: &Due, until: Timestamp) -> Result<Claim, PortError> {
         let claimed = self
             .settling
             .update_item()
@@ -330,8 +333,8 @@ impl Backlog for DynamoStore {
             .send()
             .await;
         match claimed {
-            Ok(claimed) => record_of(claimed.attributes.unwrap_or_default()).map(Some),
-            Err(error) if is_refused(&error) => Ok(None),
+            Ok(claimed) => Ok(claim_of(claimed.attributes.unwrap_or_default())),
+            Err(error) if is_refused(&error) => Ok(Claim::Taken),
             Err(error) => Err(failure(Operation::Claim, &error)),
         }
     }
@@ -429,6 +432,21 @@ fn earlier(item: Item) -> Result<Earlier, PortError> {
         decision: fields.decision("decision"),
         decided_later: fields.decision("decided_later"),
     })
+}
+
+/// What a claimed item holds: a record, or as much as can be read of one.
+fn claim_of(item: Item) -> Claim {
+    let of_claim = ["received_at", "attempts"].map(|name| item.get_key_value(name));
+    let known = of_claim.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
+    let mut known = Fields(known.collect());
+    match record_of(item) {
+        Ok(record) => Claim::Claimed(Box::new(record)),
+        Err(error) => Claim::Unreadable {
+            error,
+            received_at: known.time("received_at").ok(),
+            attempts: known.number("attempts").unwrap_or_default(),
+        },
+    }
 }
 
 /// The record that an item holds.

@@ -79,14 +79,23 @@ pub(crate) fn failure(now: Timestamp, provider: &str, operation: Operation) {
 
 /// Writes metrics, whose values and dimensions are in `fields`.
 pub(crate) fn emit(now: Timestamp, directive: Directive, fields: Map<String, Value>) {
-    #[derive(Serialize)]
-    struct Line {
-        #[serde(rename = "_aws")]
-        aws: Embedded,
-        #[serde(flatten)]
-        fields: Map<String, Value>,
+    write(&Line::new(now, vec![directive], fields));
+}
+
+/// A line that is nothing but metrics.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    #[serde(rename = "_aws")]
+    aws: Embedded,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
+}
+
+impl Line {
+    /// Metrics, whose values and dimensions are in `fields`.
+    pub(crate) fn new(now: Timestamp, directives: Vec<Directive>, fields: Map<String, Value>) -> Self {
+        Self { aws: Embedded::new(now, directives), fields }
     }
-    write(&Line { aws: Embedded::new(now, vec![directive]), fields });
 }
 
 /// Writes one line, whatever the log level: a metric is never left out.

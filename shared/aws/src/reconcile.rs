@@ -9,7 +9,7 @@ use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
 
 use crate::budget::TO_FINISH;
-use crate::metrics::{Directive, Metric, Unit};
+use crate::metrics::{Directive, Line, Metric, Unit};
 use crate::start::{sdk_config, serve};
 use crate::{DynamoStore, Environment, SettingsError, SqsSink, budget, metrics};
 
@@ -24,11 +24,15 @@ const RUN: Directive = Directive::new(
         Metric::new("PendingForwarded", Unit::Count),
         Metric::new("PendingFailed", Unit::Count),
         Metric::new("PendingKeepsFailing", Unit::Count),
-        Metric::new("PendingOldestAge", Unit::Seconds),
-        Metric::new("ReconcilerLag", Unit::Seconds),
         Metric::new("ReconcilerUnfinished", Unit::Count),
     ],
 );
+
+/// What a run knows only where the index answers.
+const OLDEST_AGE: Directive = Directive::new(&[&[]], &[Metric::new("PendingOldestAge", Unit::Seconds)]);
+
+/// The same.
+const LAG: Directive = Directive::new(&[&[]], &[Metric::new("ReconcilerLag", Unit::Seconds)]);
 
 /// Runs the reconciler's function until Lambda ends it. `queues` has each provider's name and the
 /// variable that holds its queue's URL.
@@ -70,43 +74,65 @@ fn stop_at(deadline: SystemTime) -> Timestamp {
 
 /// Logs a run and writes its metrics; also what the invocation returns.
 fn report(summary: &Summary) -> Value {
-    let Summary { due, forwarded, taken, failed, keeps_failing, oldest_age, lag, unfinished, errors } =
-        summary;
-    let (oldest_age, lag) = (oldest_age.as_secs_f64(), lag.as_secs_f64());
-    if *failed > 0 || *unfinished {
+    let Summary { due, forwarded, taken, failed, keeps_failing, untried, unfinished, .. } = summary;
+    let oldest_age = summary.oldest_age.map(|age| age.as_secs_f64());
+    let lag = summary.lag.map(|lag| lag.as_secs_f64());
+    if *failed > 0 || *untried > 0 || *unfinished {
         tracing::error!(
             due,
             forwarded,
             taken,
             failed,
             keeps_failing,
+            untried,
             oldest_age,
             lag,
             unfinished,
-            errors = errors.join("; "),
+            errors = summary.errors.join("; "),
             "records are still pending"
         );
     } else {
         tracing::info!(due, forwarded, taken, oldest_age, lag, "reconciled");
     }
-    let values = json!({
-        "PendingOverdue": due,
-        "PendingForwarded": forwarded,
-        "PendingFailed": failed,
-        "PendingKeepsFailing": keeps_failing,
-        "PendingOldestAge": oldest_age,
-        "ReconcilerLag": lag,
-        "ReconcilerUnfinished": u8::from(*unfinished),
-    });
-    metrics::emit(Timestamp::now(), RUN, values.as_object().cloned().unwrap_or_default());
+    let now = Timestamp::now();
+    metrics::write(&run_metrics(now, summary));
+    for (provider, operation) in &summary.failures {
+        metrics::failure(now, provider, *operation);
+    }
     json!({
         "due": due, "forwarded": forwarded, "taken": taken, "failed": failed, "keepsFailing": keeps_failing,
-        "oldestAgeSeconds": oldest_age, "lagSeconds": lag, "unfinished": unfinished,
+        "untried": untried, "oldestAgeSeconds": oldest_age, "lagSeconds": lag, "unfinished": unfinished,
     })
+}
+
+/// The metrics of a run. One whose value nobody knows is left out, so that an alarm on it has no data.
+fn run_metrics(now: Timestamp, summary: &Summary) -> Line {
+    let counts = json!({
+        "PendingOverdue": summary.due,
+        "PendingForwarded": summary.forwarded,
+        "PendingFailed": summary.failed,
+        "PendingKeepsFailing": summary.keeps_failing,
+        "ReconcilerUnfinished": u8::from(summary.unfinished),
+    });
+    let mut fields = counts.as_object().cloned().unwrap_or_default();
+    let mut directives = vec![RUN];
+    for (directive, name, value) in
+        [(OLDEST_AGE, "PendingOldestAge", summary.oldest_age), (LAG, "ReconcilerLag", summary.lag)]
+    {
+        if let Some(value) = value {
+            fields.insert(name.to_owned(), value.as_secs_f64().into());
+            directives.push(directive);
+        }
+    }
+    Line::new(now, directives, fields)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use jiff::SignedDuration;
+
     use super::*;
 
     #[test]
@@ -115,5 +141,47 @@ mod tests {
         let stop = stop_at(now + Duration::from_secs(60));
         assert_eq!(stop, Timestamp::try_from(now + Duration::from_secs(45)).unwrap());
         assert!(stop_at(SystemTime::UNIX_EPOCH) > Timestamp::now());
+    }
+
+    #[test]
+    fn a_metric_whose_value_nobody_knows_is_left_out() {
+        let line = |oldest_age: Option<u32>, lag: Option<u32>| {
+            let summary = Summary {
+                due: 3,
+                failed: 2,
+                unfinished: true,
+                oldest_age: oldest_age.map(|age| SignedDuration::from_millis(age.into())),
+                lag: lag.map(|lag| SignedDuration::from_millis(lag.into())),
+                ..Summary::default()
+            };
+            serde_json::to_value(run_metrics(Timestamp::UNIX_EPOCH, &summary)).unwrap()
+        };
+        let announced = |line: &Value| {
+            let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
+            let metrics = directives.iter().flat_map(|directive| directive["Metrics"].as_array().unwrap());
+            metrics.map(|metric| metric["Name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let always = [
+            "PendingOverdue",
+            "PendingForwarded",
+            "PendingFailed",
+            "PendingKeepsFailing",
+            "ReconcilerUnfinished",
+        ];
+        for (oldest_age, lag, known) in [
+            (Some(0), Some(0), vec!["PendingOldestAge", "ReconcilerLag"]),
+            (Some(301_500), None, vec!["PendingOldestAge"]),
+            (None, None, vec![]),
+        ] {
+            let line = line(oldest_age, lag);
+            assert_eq!(announced(&line), [always.to_vec(), known].concat());
+            // every metric has a value, and nothing else does
+            let values: BTreeSet<&str> =
+                line.as_object().unwrap().keys().map(String::as_str).filter(|name| *name != "_aws").collect();
+            assert_eq!(values, announced(&line).iter().map(String::as_str).collect());
+            assert_eq!(line["PendingOldestAge"].as_f64(), oldest_age.map(|age| f64::from(age) / 1000.0));
+            assert_eq!((&line["PendingOverdue"], &line["PendingFailed"]), (&json!(3), &json!(2)));
+            assert_eq!(line["ReconcilerUnfinished"], 1);
+        }
     }
 }

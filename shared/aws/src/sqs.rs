@@ -1,13 +1,17 @@
 //! The sink in SQS.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::Builder;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sqs::operation::RequestId;
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
-use ingest::{BatchSink, MAX_MESSAGE_BYTES, Message, Operation, PortError, Sink};
+use ingest::{BatchSink, MAX_MESSAGE_BYTES, Message, Operation, PortError, Sink, Unsent};
+use tokio::time::Instant;
 
 use crate::budget::Budget;
 use crate::connect;
@@ -61,47 +65,113 @@ impl Sink for SqsSink {
 }
 
 impl BatchSink for SqsSink {
-    async fn forward_batch(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
+    async fn forward_batch(&self, messages: &[Message], within: Duration) -> Vec<Result<(), Unsent>> {
+        let ends = Instant::now() + within;
         let mut results = Vec::with_capacity(messages.len());
         for batch in batches(messages) {
-            match self.send_batch(batch).await {
-                Ok(sent) => results.extend(sent),
-                Err(error) => {
-                    // A queue that does not answer is not asked again: the caller has other work and a deadline.
-                    let reason = error.chain();
-                    let rest = messages.len() - results.len();
-                    results
-                        .extend((0..rest).map(|_| Err(PortError::new(Operation::Forward, reason.clone()))));
-                    break;
-                }
+            results.extend(self.send(batch, ends).await);
+            if let Some(Err(Unsent::Queue(error))) = results.last() {
+                // A queue that does not answer is not asked again: the caller has other work and a deadline.
+                let reason = error.source.to_string();
+                let unsent = || Err(Unsent::Queue(PortError::new(Operation::Forward, reason.clone())));
+                results.resize_with(messages.len(), unsent);
+                break;
             }
         }
         results
     }
 }
 
+/// Why a whole call took nothing.
+#[derive(Debug)]
+enum CallError {
+    /// The queue refused what was asked of it.
+    Refused(PortError),
+    /// The queue does not answer, fails, or throttles.
+    Queue(PortError),
+    /// There was no time for it, or not enough.
+    OutOfTime,
+}
+
+impl From<CallError> for Unsent {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Refused(error) => Self::Message(error),
+            CallError::Queue(error) => Self::Queue(error),
+            CallError::OutOfTime => Self::Message(PortError::new(
+                Operation::Forward,
+                "the time for its page was over: it was not sent, or had no answer yet",
+            )),
+        }
+    }
+}
+
 impl SqsSink {
-    /// Sends what fits one call; the results are in the order of the messages.
-    async fn send_batch(&self, messages: &[Message]) -> Result<Vec<Result<(), PortError>>, PortError> {
+    /// Sends what fits one call. The results are in the order of the messages; there are fewer when the last
+    /// one is [`Unsent::Queue`].
+    ///
+    /// A call that is refused as a whole can be refused because of one message. Its messages are then sent
+    /// one by one, so that this one fails alone.
+    async fn send(&self, batch: &[Message], ends: Instant) -> Vec<Result<(), Unsent>> {
+        let refused = match self.send_batch(batch, ends).await {
+            Ok(results) => return results,
+            Err(CallError::Refused(error)) => error,
+            Err(CallError::Queue(error)) => return vec![Err(Unsent::Queue(error))],
+            Err(CallError::OutOfTime) => {
+                return batch.iter().map(|_| Err(CallError::OutOfTime.into())).collect();
+            }
+        };
+        let error = refused.chain();
+        tracing::warn!(error, messages = batch.len(), "a batch was refused as a whole: sent one by one");
+        let mut results = Vec::with_capacity(batch.len());
+        for message in batch {
+            let result = self.send_one(message, ends).await.map_err(Unsent::from);
+            let silent = matches!(result, Err(Unsent::Queue(_)));
+            results.push(result);
+            if silent {
+                break;
+            }
+        }
+        results
+    }
+
+    async fn send_one(&self, message: &Message, ends: Instant) -> Result<(), CallError> {
+        let (group_id, deduplication_id) = self.fifo_ids(message);
+        let call = self
+            .client
+            .send_message()
+            .queue_url(&self.queue_url)
+            .message_body(&message.body)
+            .set_message_attributes(Some(attributes(message).map_err(CallError::Refused)?))
+            .set_message_group_id(group_id)
+            .set_message_deduplication_id(deduplication_id);
+        before(ends, call.send()).await.map(|_| ())
+    }
+
+    /// Sends messages in one call; the results are in their order.
+    async fn send_batch(
+        &self,
+        messages: &[Message],
+        ends: Instant,
+    ) -> Result<Vec<Result<(), Unsent>>, CallError> {
         let mut call = self.client.send_message_batch().queue_url(&self.queue_url);
         for (index, message) in messages.iter().enumerate() {
             let (group_id, deduplication_id) = self.fifo_ids(message);
             let entry = SendMessageBatchRequestEntry::builder()
                 .id(index.to_string())
                 .message_body(&message.body)
-                .set_message_attributes(Some(attributes(message)?))
+                .set_message_attributes(Some(attributes(message).map_err(CallError::Refused)?))
                 .set_message_group_id(group_id)
                 .set_message_deduplication_id(deduplication_id)
                 .build()
-                .map_err(|error| PortError::new(Operation::Forward, error))?;
+                .map_err(|error| CallError::Refused(PortError::new(Operation::Forward, error)))?;
             call = call.entries(entry);
         }
-        let answer = call.send().await.map_err(|error| failure(Operation::Forward, &error))?;
+        let answer = before(ends, call.send()).await?;
         // Only what the answer names as sent was sent.
-        let mut results: Vec<_> = messages
-            .iter()
-            .map(|_| Err(PortError::new(Operation::Forward, "the queue did not confirm it")))
-            .collect();
+        let unsent = |reason: String| Err(Unsent::Message(PortError::new(Operation::Forward, reason)));
+        let mut results: Vec<_> =
+            messages.iter().map(|_| unsent("the queue did not confirm it".to_owned())).collect();
         for sent in answer.successful() {
             if let Some(result) = sent.id().parse().ok().and_then(|index: usize| results.get_mut(index)) {
                 *result = Ok(());
@@ -109,10 +179,7 @@ impl SqsSink {
         }
         for failed in answer.failed() {
             if let Some(result) = failed.id().parse().ok().and_then(|index: usize| results.get_mut(index)) {
-                *result = Err(PortError::new(
-                    Operation::Forward,
-                    format!("the queue refused it: {}", failed.code()),
-                ));
+                *result = unsent(format!("the queue refused it: {}", failed.code()));
             }
         }
         Ok(results)
@@ -123,6 +190,43 @@ impl SqsSink {
         let ids = self.fifo.then(|| (message.group_id.clone(), message.deduplication_id.clone()));
         ids.unzip()
     }
+}
+
+/// A call to the queue that has to end before a time. It is not begun after it.
+async fn before<T, E>(
+    ends: Instant,
+    call: impl Future<Output = Result<T, SdkError<E>>>,
+) -> Result<T, CallError>
+where
+    E: ProvideErrorMetadata + RequestId,
+{
+    if Instant::now() >= ends {
+        return Err(CallError::OutOfTime);
+    }
+    let answer = tokio::time::timeout_at(ends, call).await.map_err(|_| CallError::OutOfTime)?;
+    answer.map_err(|error| {
+        let reason = failure(Operation::Forward, &error);
+        let is_refused = match &error {
+            SdkError::ConstructionFailure(_) => true,
+            SdkError::ServiceError(answer) => {
+                is_refusal(answer.raw().status().as_u16(), answer.err().code().unwrap_or_default())
+            }
+            _ => false,
+        };
+        if is_refused { CallError::Refused(reason) } else { CallError::Queue(reason) }
+    })
+}
+
+/// Whether an answer without success says that something is wrong with what was asked. Otherwise the queue
+/// fails, or throttles, and would say the same to anything else.
+fn is_refusal(status: u16, code: &str) -> bool {
+    // SQS throttles with 400 or 403 as well as with 429. Names: the SDK's `THROTTLING_ERRORS`, "Common
+    // errors" and "SendMessageBatch" in the SQS API reference.
+    let throttled = status == 429
+        || code.contains("Throttl")
+        || ["TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown"]
+            .contains(&code);
+    (400..500).contains(&status) && status != 408 && !throttled
 }
 
 /// Splits messages by what one call takes: ten, and together no more than one message may have.
@@ -162,6 +266,33 @@ mod tests {
             deduplication_id: "d".into(),
         };
         Message { body: "x".repeat(size - empty.size()), ..empty }
+    }
+
+    #[test]
+    fn what_the_queue_refuses_and_what_it_cannot_do_now() {
+        for code in [
+            "BatchRequestTooLong",
+            "InvalidMessageContents",
+            "InvalidParameterValue",
+            "AccessDenied",
+            "KmsAccessDenied",
+            "QueueDoesNotExist",
+            "",
+        ] {
+            assert!(is_refusal(400, code) && is_refusal(403, code), "{code}");
+            assert!(!is_refusal(500, code) && !is_refusal(503, code) && !is_refusal(429, code), "{code}");
+        }
+        for code in [
+            "ThrottlingException",
+            "Throttling",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "KmsThrottled",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+        ] {
+            assert!(!is_refusal(400, code) && !is_refusal(403, code), "{code}");
+        }
     }
 
     #[test]

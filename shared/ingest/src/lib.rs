@@ -44,12 +44,12 @@ pub use path::{
     Request,
 };
 pub use ports::{
-    Backlog, Base, BatchSink, NoSecrets, Operation, PortError, Reread, SecretSource, Sink, Store,
+    Backlog, Base, BatchSink, NoSecrets, Operation, PortError, Reread, SecretSource, Sink, Store, Unsent,
 };
-pub use reconcile::{Reconciler, Summary};
+pub use reconcile::{FORWARD_PAGE, PAGE_RECORDS, PENDING_TOO_OLD, Reconciler, Summary};
 pub use record::{
-    Conflicts, DUE_AFTER, Due, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded,
-    RecordedDecision, Repetition, State, StoredPayload, VERSION,
+    Claim, Conflicts, DUE_AFTER, Due, DuePage, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded,
+    RecordedDecision, Repetition, State, StoredPayload, UnreadableEntry, VERSION,
 };
 pub use reply::{Outcome, RETRY_AFTER_SECONDS, Reply, Restamped};
 pub use schema::Drift;

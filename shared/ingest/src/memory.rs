@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Backlog, Base, BatchSink, Decision, Directory, Due, Earlier, Facts, Message, Operation, PortError,
-    Record, Recorded, RecordedDecision, Sink, State, Store,
+    Backlog, Base, BatchSink, Claim, Decision, Directory, Due, DuePage, Earlier, Facts, Message, Operation,
+    PortError, Record, Recorded, RecordedDecision, Sink, State, Store, Unsent,
 };
 
 /// A store in memory.
@@ -143,13 +143,15 @@ impl Store for MemoryStore {
 }
 
 impl Backlog for MemoryStore {
+    type Cursor = Due;
+
     async fn due(
         &self,
         shard: u8,
         now: Timestamp,
         after: Option<Due>,
         limit: usize,
-    ) -> Result<Vec<Due>, PortError> {
+    ) -> Result<DuePage<Due>, PortError> {
         let items = self.items();
         let mut due: Vec<Due> = items
             .values()
@@ -163,16 +165,20 @@ impl Backlog for MemoryStore {
             })
             .collect();
         due.sort_by_key(|due| (due.due_at, due.key.clone()));
+        let more = due.len() > limit;
         due.truncate(limit);
-        Ok(due)
+        let next = due.last().filter(|_| more).cloned();
+        Ok(DuePage { entries: due, unreadable: Vec::new(), next })
     }
 
-    async fn claim(&self, due: &Due, until: Timestamp) -> Result<Option<Record>, PortError> {
-        Ok(self.items().get_mut(&due.key).filter(|item| item.due_at == Some(due.due_at)).map(|item| {
-            item.due_at = Some(until);
-            item.record.attempts += 1;
-            item.record.clone()
-        }))
+    async fn claim(&self, due: &Due, until: Timestamp) -> Result<Claim, PortError> {
+        let mut items = self.items();
+        let Some(item) = items.get_mut(&due.key).filter(|item| item.due_at == Some(due.due_at)) else {
+            return Ok(Claim::Taken);
+        };
+        item.due_at = Some(until);
+        item.record.attempts += 1;
+        Ok(Claim::Claimed(Box::new(item.record.clone())))
     }
 
     async fn postpone(
@@ -224,7 +230,7 @@ impl Sink for MemorySink {
 }
 
 impl BatchSink for MemorySink {
-    async fn forward_batch(&self, messages: &[Message]) -> Vec<Result<(), PortError>> {
+    async fn forward_batch(&self, messages: &[Message], _within: Duration) -> Vec<Result<(), Unsent>> {
         self.messages.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(messages);
         messages.iter().map(|_| Ok(())).collect()
     }

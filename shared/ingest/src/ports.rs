@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use verify::Secrets;
 
-use crate::{Due, Message, Record, Recorded, RecordedDecision};
+use crate::{Claim, Due, DuePage, Message, Record, Recorded, RecordedDecision};
 
 /// Something that knows the secrets a sender may have signed with. They can change while a function
 /// runs: a rotation needs no deployment.
@@ -110,6 +110,9 @@ pub struct Base<'a> {
 
 /// What is pending in a store, for whoever forwards what was left behind.
 pub trait Backlog: Send + Sync {
+    /// Where one page of the index ends and the next one begins.
+    type Cursor: Send + Sync;
+
     /// The records of one shard of the index that are due at `now`, the one that has been due for
     /// longest first, at most `limit`, and only those behind `after`. The index may lag behind the
     /// records.
@@ -120,20 +123,16 @@ pub trait Backlog: Send + Sync {
         &self,
         shard: u8,
         now: Timestamp,
-        after: Option<Due>,
+        after: Option<Self::Cursor>,
         limit: usize,
-    ) -> impl Future<Output = Result<Vec<Due>, PortError>> + Send;
+    ) -> impl Future<Output = Result<DuePage<Self::Cursor>, PortError>> + Send;
 
     /// Takes a record, provided that it is still pending and due as it was read: nobody else gets it
-    /// before `until`. `None` when it is not. Counts as an attempt to forward it.
+    /// before `until`. Counts as an attempt to forward it.
     ///
     /// # Errors
-    /// [`PortError`] when nobody knows whether it was claimed, or when it cannot be read.
-    fn claim(
-        &self,
-        due: &Due,
-        until: Timestamp,
-    ) -> impl Future<Output = Result<Option<Record>, PortError>> + Send;
+    /// [`PortError`] when nobody knows whether it was claimed.
+    fn claim(&self, due: &Due, until: Timestamp) -> impl Future<Output = Result<Claim, PortError>> + Send;
 
     /// Moves the next attempt at a record that was claimed until `claimed_until`, provided that the
     /// claim still holds.
@@ -159,8 +158,30 @@ pub trait Sink: Send + Sync {
 
 /// Something that takes many messages at once.
 pub trait BatchSink: Send + Sync {
-    /// Hands messages over; each has a result of its own, in the same order.
-    fn forward_batch(&self, messages: &[Message]) -> impl Future<Output = Vec<Result<(), PortError>>> + Send;
+    /// Hands messages over `within` this time; each has a result of its own, in the same order. When the
+    /// time is over, what is left is not handed over any more.
+    fn forward_batch(
+        &self,
+        messages: &[Message],
+        within: Duration,
+    ) -> impl Future<Output = Vec<Result<(), Unsent>>> + Send;
+}
+
+/// Why a message of several was not handed over, as far as anybody knows.
+#[derive(Debug)]
+pub enum Unsent {
+    /// The queue refused this message, or time was over before its turn. The queue may take another.
+    Message(PortError),
+    /// The queue does not answer, fails, or throttles: it would take no other message either.
+    Queue(PortError),
+}
+
+impl From<Unsent> for PortError {
+    fn from(unsent: Unsent) -> Self {
+        match unsent {
+            Unsent::Message(error) | Unsent::Queue(error) => error,
+        }
+    }
 }
 
 /// What a port does. The metric `Failures` counts by it, and the template's alarms are checked against

@@ -17,7 +17,7 @@ use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::event::sha256_hex;
-use crate::{Decision, Event};
+use crate::{Decision, Event, PortError};
 
 /// The version that this code writes. It reads version 1 too, which has no `content_sha256`.
 pub const VERSION: u32 = 2;
@@ -139,6 +139,44 @@ pub struct Due {
     pub due_at: Timestamp,
     /// Its shard of the index.
     pub shard: String,
+}
+
+/// What one look at the index of pending records found.
+#[derive(Debug)]
+pub struct DuePage<C> {
+    /// The entries, the one that has been due for longest first.
+    pub entries: Vec<Due>,
+    /// The entries among them that could not be read.
+    pub unreadable: Vec<UnreadableEntry>,
+    /// Where to look for more. `None` when there are no more.
+    pub next: Option<C>,
+}
+
+/// An entry of the index that no version of this code has written.
+#[derive(Debug)]
+pub struct UnreadableEntry {
+    /// The record's key; empty where that cannot be read either.
+    pub key: String,
+    /// What is wrong with it.
+    pub error: PortError,
+}
+
+/// What claiming a record came to.
+#[derive(Debug)]
+pub enum Claim {
+    /// Nobody else gets it before the claim ends.
+    Claimed(Box<Record>),
+    /// The same, but the record cannot be read. No later attempt will find it readable by itself.
+    Unreadable {
+        /// What is wrong with it.
+        error: PortError,
+        /// When its delivery arrived, where that can be read.
+        received_at: Option<Timestamp>,
+        /// How often forwarding was begun, this time included.
+        attempts: u32,
+    },
+    /// Somebody else has claimed or settled it.
+    Taken,
 }
 
 /// What recording an event came to.
