@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::budget::{self, Budget};
 use crate::failure::failure;
+use crate::time_refusal::TimeRefusal;
 use crate::{Environment, metrics};
 
 /// The key of the table.
@@ -33,7 +34,8 @@ impl DynamoDirectory {
     pub fn new(config: &SdkConfig, provider: &'static str, table: Option<String>) -> Self {
         let config = Builder::from(config)
             .timeout_config(budget::DIRECTORY.timeouts())
-            .retry_config(Budget::retries());
+            .retry_config(Budget::retries())
+            .retry_classifier(TimeRefusal);
         Self { provider, table, client: Client::from_conf(config.build()) }
     }
 

@@ -27,6 +27,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::budget::{self, Budget};
 use crate::connect;
 use crate::failure::failure;
+use crate::time_refusal::TimeRefusal;
 use crate::{Environment, SettingsError};
 
 /// A free key, or one whose record is over. DynamoDB deletes expired items late, so a settled
@@ -63,8 +64,10 @@ impl DynamoStore {
     #[must_use]
     pub fn new(config: &SdkConfig, table: String, retention: SignedDuration, keep_payload: bool) -> Self {
         let client = |budget: Budget| {
-            let config =
-                Builder::from(config).timeout_config(budget.timeouts()).retry_config(Budget::retries());
+            let config = Builder::from(config)
+                .timeout_config(budget.timeouts())
+                .retry_config(Budget::retries())
+                .retry_classifier(TimeRefusal);
             Client::from_conf(config.build())
         };
         Self {

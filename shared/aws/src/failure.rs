@@ -2,10 +2,14 @@
 //! sent. (A service's own message can quote what it refused.)
 
 use std::error::Error;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId;
 use ingest::{Operation, PortError};
+
+/// Whether a call has been refused because our credentials have expired. Lambda gives a new process new ones.
+pub(crate) static CREDENTIALS_EXPIRED: AtomicBool = AtomicBool::new(false);
 
 /// The failure of one operation.
 pub(crate) fn failure<E>(operation: Operation, error: &SdkError<E>) -> PortError
@@ -21,6 +25,9 @@ where
         SdkError::ResponseError(_) => "the answer cannot be read".to_owned(),
         SdkError::ServiceError(error) => {
             let (code, request) = (error.err().code(), error.err().request_id());
+            if code.is_some_and(|code| code.starts_with("ExpiredToken")) {
+                CREDENTIALS_EXPIRED.store(true, Ordering::Relaxed);
+            }
             format!("{} (request {})", code.unwrap_or("no error code"), request.unwrap_or("without id"))
         }
         _ => "the request could not be built".to_owned(),

@@ -26,6 +26,7 @@ pub mod secrets;
 mod settings;
 mod sqs;
 mod start;
+mod time_refusal;
 
 pub use directory::DynamoDirectory;
 pub use dynamodb::DynamoStore;

@@ -19,6 +19,7 @@ use verify::{Secret, Secrets, is_invisible};
 
 use crate::budget::{self, Budget, SECRETS};
 use crate::failure::failure;
+use crate::time_refusal::TimeRefusal;
 use crate::{Environment, SettingsError, metrics};
 
 /// What the template puts in a secret's place. It is no secret: everybody can read it there.
@@ -128,7 +129,10 @@ impl ManagedSecrets {
     /// The secrets of a provider, under an ARN in Secrets Manager. Nothing is read yet.
     #[must_use]
     pub fn new(config: &SdkConfig, provider: &'static str, arn: String) -> Self {
-        let config = Builder::from(config).timeout_config(SECRETS.timeouts()).retry_config(Budget::retries());
+        let config = Builder::from(config)
+            .timeout_config(SECRETS.timeouts())
+            .retry_config(Budget::retries())
+            .retry_classifier(TimeRefusal);
         Self { provider, arn, client: Client::from_conf(config.build()), state: Mutex::default() }
     }
 

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use crate::budget::Budget;
 use crate::connect;
 use crate::failure::failure;
+use crate::time_refusal::TimeRefusal;
 
 /// How many messages one call takes.
 const MAX_BATCH: usize = 10;
@@ -33,7 +34,10 @@ impl SqsSink {
     /// may take as long as `budget` says.
     #[must_use]
     pub fn new(config: &SdkConfig, queue_url: String, budget: Budget) -> Self {
-        let config = Builder::from(config).timeout_config(budget.timeouts()).retry_config(Budget::retries());
+        let config = Builder::from(config)
+            .timeout_config(budget.timeouts())
+            .retry_config(Budget::retries())
+            .retry_classifier(TimeRefusal);
         Self { fifo: queue_url.ends_with(".fifo"), queue_url, client: Client::from_conf(config.build()) }
     }
 }

@@ -17,6 +17,7 @@ use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::failure::CREDENTIALS_EXPIRED;
 use crate::gateway::{GatewayEvent, GatewayResponse};
 use crate::secrets::{ProviderSecrets, SecretVariables};
 use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, log};
@@ -179,13 +180,22 @@ impl AfterAnswer {
     }
 
     /// Waits until the answer is posted, then does the rest.
-    async fn run_after<T, E>(self, posting: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    ///
+    /// # Errors
+    /// Those of posting; and when our credentials have expired: then the process has to end.
+    async fn run_after<T>(
+        self,
+        posting: impl Future<Output = Result<T, lambda_runtime::Error>>,
+    ) -> Result<T, lambda_runtime::Error> {
         log::REJECTED.store(false, Ordering::Relaxed);
         let result = posting.await;
         let taken = result.is_ok() && !log::REJECTED.load(Ordering::Relaxed);
         let rest = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(rest) = rest {
             rest(Posted { taken, at: Timestamp::now() }).await;
+        }
+        if CREDENTIALS_EXPIRED.load(Ordering::Relaxed) {
+            return Err("the credentials have expired; Lambda starts another process with new ones".into());
         }
         result
     }
