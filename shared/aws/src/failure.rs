@@ -42,19 +42,31 @@ where
 /// Whether nobody answered, or only to say that they cannot.
 fn is_unavailable<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     match error {
-        SdkError::ServiceError(error) => {
-            let status = error.raw().status().as_u16();
-            let throttled = |code: &str| THROTTLED.iter().any(|known| code.contains(known));
-            status >= 500 || status == 429 || error.err().code().is_some_and(throttled)
+        SdkError::ServiceError(answer) => {
+            !is_refusal(answer.raw().status().as_u16(), answer.err().code().unwrap_or_default())
         }
         SdkError::ConstructionFailure(_) => false,
         _ => true,
     }
 }
 
-/// What the codes of throttling have in common: `ThrottlingException`, `RequestThrottled`,
-/// `ProvisionedThroughputExceededException`, `RequestLimitExceeded`, `SlowDown`.
-const THROTTLED: [&str; 4] = ["Throttl", "ThroughputExceeded", "LimitExceeded", "SlowDown"];
+/// Whether an answer without success says that something is wrong with what was asked. Otherwise the
+/// service fails, or throttles, and would say the same to anything else.
+fn is_refusal(status: u16, code: &str) -> bool {
+    // DynamoDB throttles with 400, SQS with 400 or 403 as well as with 429. Names: the SDK's `THROTTLING_ERRORS`, "Common
+    // errors" and "SendMessageBatch" in the SQS API reference.
+    let throttled = status == 429
+        || code.contains("Throttl")
+        || [
+            "ProvisionedThroughputExceededException",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+            "BandwidthLimitExceeded",
+            "SlowDown",
+        ]
+        .contains(&code);
+    (400..500).contains(&status) && status != 408 && !throttled
+}
 
 fn causes(error: &dyn Error) -> String {
     let mut text = error.to_string();
@@ -64,4 +76,37 @@ fn causes(error: &dyn Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_service_refuses_and_what_it_cannot_do_now() {
+        for code in [
+            "BatchRequestTooLong",
+            "InvalidMessageContents",
+            "InvalidParameterValue",
+            "AccessDenied",
+            "KmsAccessDenied",
+            "QueueDoesNotExist",
+            "",
+        ] {
+            assert!(is_refusal(400, code) && is_refusal(403, code), "{code}");
+            assert!(!is_refusal(500, code) && !is_refusal(503, code) && !is_refusal(429, code), "{code}");
+        }
+        for code in [
+            "ThrottlingException",
+            "Throttling",
+            "RequestThrottled",
+            "RequestThrottledException",
+            "KmsThrottled",
+            "TooManyRequestsException",
+            "RequestLimitExceeded",
+            "ProvisionedThroughputExceededException",
+        ] {
+            assert!(!is_refusal(400, code) && !is_refusal(403, code), "{code}");
+        }
+    }
 }

@@ -210,27 +210,8 @@ where
     let answer = tokio::time::timeout_at(ends, call).await.map_err(|_| CallError::OutOfTime)?;
     answer.map_err(|error| {
         let reason = failure(Operation::Forward, &error);
-        let is_refused = match &error {
-            SdkError::ConstructionFailure(_) => true,
-            SdkError::ServiceError(answer) => {
-                is_refusal(answer.raw().status().as_u16(), answer.err().code().unwrap_or_default())
-            }
-            _ => false,
-        };
-        if is_refused { CallError::Refused(reason) } else { CallError::Queue(reason) }
+        if reason.unavailable { CallError::Queue(reason) } else { CallError::Refused(reason) }
     })
-}
-
-/// Whether an answer without success says that something is wrong with what was asked. Otherwise the queue
-/// fails, or throttles, and would say the same to anything else.
-fn is_refusal(status: u16, code: &str) -> bool {
-    // SQS throttles with 400 or 403 as well as with 429. Names: the SDK's `THROTTLING_ERRORS`, "Common
-    // errors" and "SendMessageBatch" in the SQS API reference.
-    let throttled = status == 429
-        || code.contains("Throttl")
-        || ["TooManyRequestsException", "RequestLimitExceeded", "BandwidthLimitExceeded", "SlowDown"]
-            .contains(&code);
-    (400..500).contains(&status) && status != 408 && !throttled
 }
 
 /// Splits messages by what one call takes: ten, and together no more than one message may have.
@@ -270,33 +251,6 @@ mod tests {
             deduplication_id: "d".into(),
         };
         Message { body: "x".repeat(size - empty.size()), ..empty }
-    }
-
-    #[test]
-    fn what_the_queue_refuses_and_what_it_cannot_do_now() {
-        for code in [
-            "BatchRequestTooLong",
-            "InvalidMessageContents",
-            "InvalidParameterValue",
-            "AccessDenied",
-            "KmsAccessDenied",
-            "QueueDoesNotExist",
-            "",
-        ] {
-            assert!(is_refusal(400, code) && is_refusal(403, code), "{code}");
-            assert!(!is_refusal(500, code) && !is_refusal(503, code) && !is_refusal(429, code), "{code}");
-        }
-        for code in [
-            "ThrottlingException",
-            "Throttling",
-            "RequestThrottled",
-            "RequestThrottledException",
-            "KmsThrottled",
-            "TooManyRequestsException",
-            "RequestLimitExceeded",
-        ] {
-            assert!(!is_refusal(400, code) && !is_refusal(403, code), "{code}");
-        }
     }
 
     #[test]
