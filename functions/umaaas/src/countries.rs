@@ -110,14 +110,14 @@ pub(crate) struct Countries {
 impl Countries {
     /// Counts every country in a field, at any depth.
     pub(crate) fn search(&mut self, name: &str, value: &Value<'_>) {
-        self.field(name, value, Subject::default());
+        self.field(name, value, &Subject::default());
     }
 
-    fn field(&mut self, name: &str, value: &Value<'_>, around: Subject) {
-        self.value(value, around.of(name));
+    fn field(&mut self, name: &str, value: &Value<'_>, around: &Subject) {
+        self.value(value, &around.of(name));
     }
 
-    fn value(&mut self, value: &Value<'_>, subject: Subject) {
+    fn value(&mut self, value: &Value<'_>, subject: &Subject) {
         match &value.content {
             Content::Object(fields) => {
                 for (name, value) in fields {
@@ -134,7 +134,7 @@ impl Countries {
         }
     }
 
-    fn scalar(&mut self, json: &str, subject: Subject) {
+    fn scalar(&mut self, json: &str, subject: &Subject) {
         let text = serde_json::from_str::<String>(json);
         let text = text.as_deref().unwrap_or(json);
         if let Some(code) = country(text) {
@@ -146,26 +146,36 @@ impl Countries {
 }
 
 /// What a value is about, from the names of the fields around it.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Subject {
     country: bool,
     telephone: bool,
+    /// The names around that speak of a country: `state` is left out in a residence, and not in a citizenship.
+    around: String,
 }
 
 impl Subject {
     /// The subject of a field of this name in an object with this subject.
-    fn of(self, name: &str) -> Self {
+    fn of(&self, name: &str) -> Self {
         static COUNTRY: LazyLock<Vec<String>> = LazyLock::new(|| OF_A_COUNTRY.map(look).into());
         static TELEPHONE: LazyLock<Vec<String>> = LazyLock::new(|| OF_A_TELEPHONE.map(look).into());
         let name = without_other_words(name);
         let speaks = |stems: &[String]| looks(&name).any(|name| stems.iter().any(|stem| name.contains(stem)));
-        let country = (self.country || speaks(&COUNTRY)) && !is_left_out(&name);
-        Self { country, telephone: self.telephone || speaks(&TELEPHONE) }
+        let telephone = self.telephone || speaks(&TELEPHONE);
+        if speaks(&COUNTRY) {
+            let around = format!("{} {name}", self.around);
+            return Self { country: !is_left_out(&name), telephone, around };
+        }
+        let country = self.country && !is_left_out(&format!("{} {name}", self.around));
+        Self { country, telephone, around: self.around.clone() }
     }
 }
 
 /// A name without the words that speak of something else.
 fn without_other_words(name: &str) -> String {
+    if !name.to_lowercase().contains("presid") {
+        return name.to_owned();
+    }
     let mut words = String::new();
     let mut before = ' ';
     for c in name.chars() {
@@ -247,6 +257,28 @@ mod tests {
             countries.search(name, value);
         }
         (countries.codes.into_iter().collect::<Vec<_>>().join(" "), countries.unread)
+    }
+
+    #[test]
+    fn no_word_inside_a_country_hides_it() {
+        for information in [
+            r#"{"citizenship":{"state":"IR"}}"#,
+            r#"{"jurisdiction":{"state":"IR"}}"#,
+            r#"{"citizenship":[{"region":"IR"}]}"#,
+            r#"{"nationality":{"a":{"province":"ir"}}}"#,
+            r#"{"country":{"address":{"line1":"IR"}}}"#,
+            r#"{"c|tizenship":"IR"}"#,
+            r#"{"resident|al country":"IR"}"#,
+        ] {
+            assert_eq!(search(information), ("IR".to_owned(), false), "{information}");
+        }
+        for information in [
+            r#"{"residence":{"state":"IR"}}"#,
+            r#"{"residentialAddress":{"line1":"IR","address":{"city":"KP"}}}"#,
+            r#"{"stateOfResidence":"IR"}"#,
+        ] {
+            assert_eq!(search(information), (String::new(), false), "{information}");
+        }
     }
 
     #[test]

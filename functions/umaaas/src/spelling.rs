@@ -51,10 +51,10 @@ pub(crate) fn is_deceptive(name: &str) -> bool {
 }
 
 /// What a name looks like. Case can change what a letter looks like (Cyrillic Т looks like T, but т not
-/// like t), so a name with letters beyond ASCII has two looks: as it is, and in lower case.
+/// like t), so a name with letters beyond ASCII has three looks: as it is, in lower and in upper case.
 pub(crate) fn looks(name: &str) -> impl Iterator<Item = String> {
-    let lower = (!name.is_ascii()).then(|| look(&name.to_lowercase()));
-    [look(name)].into_iter().chain(lower)
+    let others = if name.is_ascii() { vec![] } else { vec![name.to_lowercase(), name.to_uppercase()] };
+    [look(name)].into_iter().chain(others.into_iter().map(|name| look(&name)))
 }
 
 /// Letters and digits only, without accents and case, each replaced by a representative of those that
@@ -102,6 +102,7 @@ mod tests {
             // wholly in letters of another script: Cherokee, Cyrillic, Greek with a Latin sibling left out
             ("ᎢᎪᏙ", ""),
             ("ТАХ_ІD", "taxId"),
+            ("тах-іd", "taxId"),
             ("COUΝTRY", "country"),
             ("names", ""),
             ("fullNames", ""),
