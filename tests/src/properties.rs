@@ -6,7 +6,7 @@
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
-use aws::gateway::{GatewayEvent, GatewayResponse};
+use aws::gateway::{GatewayEvent, GatewayRequest, GatewayResponse};
 use futures_util::FutureExt;
 use http::{HeaderName, HeaderValue, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
@@ -16,6 +16,7 @@ use ingest::{
 };
 use jiff::{SignedDuration, Timestamp};
 use local::providers::PROVIDERS;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use umaaas::{Policy, SIGNATURE, Umaaas};
 use verify::{Delivery, Scheme, Secrets};
@@ -212,10 +213,12 @@ pub fn weavr(body: &[u8]) {
     }
 }
 
-/// An event of API Gateway, in the hands of both providers. What is no event is an error.
+/// An event of a gateway, in the hands of both providers. Every JSON is read; what is not HTTP is no request.
 pub fn gateway(event: &[u8]) {
-    let Ok(event) = serde_json::from_slice::<GatewayEvent>(event) else { return };
-    let GatewayEvent { request, format } = event;
+    let is_json = serde_json::from_slice::<&RawValue>(event).is_ok();
+    let event = serde_json::from_slice::<GatewayEvent>(event);
+    assert_eq!(event.is_ok(), is_json);
+    let Ok(GatewayEvent { http: Some(GatewayRequest { request, format }) }) = event else { return };
     let delivery = Delivery {
         path: request.path.clone(),
         headers: request.headers.clone(),

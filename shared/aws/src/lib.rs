@@ -5,7 +5,7 @@
 //! | `start` | [`run`]: from the environment to the event loop |
 //! | `settings` | reading the environment, and refusing what is wrong in it |
 //! | `secrets` | the provider's secrets, from the environment or Secrets Manager |
-//! | `gateway` | API Gateway's events (payload formats 1.0 and 2.0) in, responses out |
+//! | `gateway` | the events of API Gateway, function URLs and load balancers in, responses out |
 //! | `dynamodb`, `sqs` | the ports [`DynamoStore`] and [`SqsSink`] |
 //! | `connect` | opening connections at the start |
 //! | `failure` | what a failed call says in our log |

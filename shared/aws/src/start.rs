@@ -18,7 +18,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::failure::CREDENTIALS_EXPIRED;
-use crate::gateway::{GatewayEvent, GatewayResponse};
+use crate::gateway::{GatewayEvent, GatewayRequest, GatewayResponse};
 use crate::secrets::{ProviderSecrets, SecretVariables};
 use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, log};
 
@@ -32,16 +32,26 @@ pub async fn run<P: Provider + 'static>(
         async |environment| receiver(environment, secrets, provider).await,
         |receiver, event: LambdaEvent<GatewayEvent>| async move {
             let delivery_id = event.context.request_id;
-            let GatewayEvent { mut request, format } = event.payload;
-            request.trace_id = event.context.xray_trace_id.as_deref().and_then(trace_root);
-            let (reply, received) = receiver.receive(request, delivery_id.clone()).await;
+            let delivery = match event.payload.http {
+                Some(GatewayRequest { mut request, format }) => {
+                    request.trace_id = event.context.xray_trace_id.as_deref().and_then(trace_root);
+                    let (reply, received) = receiver.receive(request, delivery_id.clone()).await;
+                    Some((GatewayResponse { reply, format }, received))
+                }
+                None => {
+                    tracing::info!(delivery_id, "the event is not an HTTP request; answered with null");
+                    None
+                }
+            };
+            let (response, received) = delivery.unzip();
             let rest = move |answer: Posted| async move {
+                let Some(received) = received else { return };
                 let confirmed = answer.is_in_time(received.report());
                 let renewed = receiver.secrets.renew(Timestamp::now());
                 let (report, ()) = tokio::join!(receiver.finish(received, confirmed), renewed);
                 log::delivery(P::NAME, &delivery_id, &report);
             };
-            (GatewayResponse { reply, format }, rest)
+            (response, rest)
         },
     )
     .await
