@@ -1,9 +1,16 @@
-//! What reaches a function in the field, on the built functions: clocks and credentials that AWS refuses.
+//! What reaches a function in the field, on the built functions: events of every gateway and of none, clocks and
+//! credentials that AWS refuses.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tests::{Deployment, Fault, Host, Rule, umaaas_event, unique, wait_for};
+use tests::{Deployment, Fault, Function, Host, Rule, provider_bytes, umaaas_event, unique, wait_for};
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -67,4 +74,373 @@ async fn expired_credentials_end_the_process_after_the_reply() {
         let _function = deployment.function(&host, "umaaas");
         assert_eq!(host.invoke(delivery()).await.unwrap().status, 200, "{operation}");
     }
+}
+
+/// The events in `events/umaaas/gateway`: AWS's documented ones with a webhook in them. All hold the same body.
+const GATEWAYS: [(&str, &str); 6] = [
+    ("HTTP API, 2.0", include_str!("../../events/umaaas/gateway/test.format-2.0.json")),
+    ("HTTP API, 1.0", include_str!("../../events/umaaas/gateway/test.format-1.0.json")),
+    ("function URL", include_str!("../../events/umaaas/gateway/test.function-url.json")),
+    ("REST API", include_str!("../../events/umaaas/gateway/test.rest-api.json")),
+    ("load balancer", include_str!("../../events/umaaas/gateway/test.load-balancer.json")),
+    (
+        "load balancer, multi-value",
+        include_str!("../../events/umaaas/gateway/test.load-balancer-multi-value.json"),
+    ),
+];
+
+/// A gateway's event with a new webhook in it; also that webhook's body.
+fn new_event(gateway: &str) -> (Value, String) {
+    let (_, event) = GATEWAYS.iter().find(|(name, _)| *name == gateway).unwrap();
+    let mut event: Value = serde_json::from_str(event).unwrap();
+    let body =
+        json!({"webhookId": unique(), "type": "TEST", "timestamp": "2026-11-02T09:15:00Z"}).to_string();
+    event["body"] =
+        if event["isBase64Encoded"] == true { BASE64.encode(&body).into() } else { body.clone().into() };
+    let signature = umaaas_event("/umaaas", &body)["headers"]["x-umaaas-signature"].clone();
+    for (field, signature) in [("headers", signature.clone()), ("multiValueHeaders", json!([signature]))] {
+        let Some(headers) = event.get_mut(field).and_then(Value::as_object_mut) else { continue };
+        for (_, value) in
+            headers.iter_mut().filter(|(name, _)| name.eq_ignore_ascii_case("x-umaaas-signature"))
+        {
+            *value = signature.clone();
+        }
+    }
+    (event, body)
+}
+
+fn names(value: &Value) -> BTreeSet<&str> {
+    value.as_object().unwrap().keys().map(String::as_str).collect()
+}
+
+/// Whether a response has the form that its gateway reads, with these headers.
+fn assert_form(gateway: &str, response: &Value, headers: &[(&str, &str)]) {
+    let mut fields = vec!["body", "headers", "isBase64Encoded", "multiValueHeaders", "statusCode"];
+    match gateway {
+        "HTTP API, 2.0" | "function URL" => fields.push("cookies"),
+        "load balancer" | "load balancer, multi-value" => fields.push("statusDescription"),
+        _ => {}
+    }
+    assert_eq!(names(response), fields.into_iter().collect(), "{gateway}: {response}");
+    let multi_value = gateway == "load balancer, multi-value";
+    let written: serde_json::Map<String, Value> = headers
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), if multi_value { json!([value]) } else { json!(value) }))
+        .collect();
+    let (used, other) =
+        if multi_value { ("multiValueHeaders", "headers") } else { ("headers", "multiValueHeaders") };
+    assert_eq!(response[used], Value::Object(written), "{gateway}");
+    assert_eq!(response[other], json!({}), "{gateway}");
+    if gateway.starts_with("load balancer") {
+        let status = response["statusCode"].to_string();
+        assert!(
+            response["statusDescription"].as_str().unwrap().starts_with(&status),
+            "{gateway}: {response}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn every_gateway() {
+    let deployment = Deployment::start().await;
+    let host = Host::start().await;
+    let function = deployment.function(&host, "umaaas");
+    let json_body = [("content-type", "application/json")];
+
+    // the files as they are: one webhook, which comes six times
+    let mut statuses = Vec::new();
+    for (_, event) in GATEWAYS {
+        statuses.push(host.invoke(serde_json::from_str(event).unwrap()).await.unwrap().status);
+    }
+    assert_eq!(statuses, [200, 409, 409, 409, 409, 409]);
+    host.idle(1).await;
+    assert_eq!(deployment.messages("umaaas", 1).await.len(), 1);
+
+    for (gateway, _) in GATEWAYS {
+        let (event, body) = new_event(gateway);
+        let response = host.invoke_raw(event.clone()).await.unwrap();
+        assert_eq!(response["statusCode"], 200, "{gateway}: {response}");
+        assert_form(gateway, &response, &[]);
+        host.idle(1).await;
+        let messages = deployment.messages("umaaas", 1).await;
+        assert_eq!(messages.len(), 1, "{gateway}");
+        assert_eq!(provider_bytes(&messages[0]), body.as_bytes(), "{gateway}: byte for byte");
+
+        let again = host.invoke_raw(event.clone()).await.unwrap();
+        assert_eq!(again["statusCode"], 409, "{gateway}");
+        assert_form(gateway, &again, &json_body);
+
+        // what is refused has the same form
+        let mut forged = event.clone();
+        forged["body"] = if event["isBase64Encoded"] == true { json!("e30=") } else { json!("{}") };
+        let mut undecodable = event.clone();
+        undecodable["isBase64Encoded"] = json!(true);
+        undecodable["body"] = json!("not base64!");
+        for (event, status) in [(forged, 401), (undecodable, 400)] {
+            let response = host.invoke_raw(event).await.unwrap();
+            assert_eq!(response["statusCode"], status, "{gateway}");
+            assert_form(gateway, &response, &json_body);
+            let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+            assert!(body["code"].is_string() && body["message"].is_string(), "{gateway}: {body}");
+        }
+        // two values of a signature, where the gateway tells them apart
+        if let Some(lines) = event.get("multiValueHeaders").and_then(Value::as_object) {
+            let name =
+                lines.keys().find(|name| name.eq_ignore_ascii_case("x-umaaas-signature")).unwrap().clone();
+            let (mut twice, _) = new_event(gateway);
+            let value = twice["multiValueHeaders"][&name][0].clone();
+            twice["multiValueHeaders"][&name] = json!([value, value]);
+            assert_eq!(host.invoke_raw(twice).await.unwrap()["statusCode"], 401, "{gateway}");
+        }
+        host.idle(1).await;
+        assert!(deployment.messages("umaaas", 0).await.is_empty(), "{gateway}");
+    }
+    assert_quiet(&function);
+}
+
+/// What becomes of one field of an event.
+#[derive(Debug)]
+enum Change {
+    To(Value),
+    /// To the time so many seconds before the event is sent, in epoch milliseconds.
+    ToTime(i64),
+    ToTimeAsText(i64),
+    Removed,
+}
+
+impl Change {
+    fn apply(&self, event: &mut Value, field: &str) {
+        let millis = |ago: &i64| (Timestamp::now() - SignedDuration::from_secs(*ago)).as_millisecond();
+        let (parent, name) = field.rsplit_once('/').unwrap();
+        if event.pointer(parent).is_none() {
+            event[parent.trim_start_matches('/')] = json!({});
+        }
+        let parent = event.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        let value = match self {
+            Self::To(value) => value.clone(),
+            Self::ToTime(ago) => millis(ago).into(),
+            Self::ToTimeAsText(ago) => millis(ago).to_string().into(),
+            Self::Removed => {
+                parent.remove(name);
+                return;
+            }
+        };
+        parent.insert(name.to_owned(), value);
+    }
+}
+
+/// What gateways add and what other senders of events do to them: the webhook is accepted all the same.
+#[tokio::test]
+async fn genuine_webhooks_in_odd_events() {
+    let deployment = Deployment::start().await;
+    let host = Host::start().await;
+    let function = deployment.function(&host, "umaaas");
+    // The last field: whether the message says that the reply left in time, by the gateway's clock, or by ours
+    // where the gateway tells no time. The files' own time is long ago.
+    let mut cases: Vec<(&str, &str, Change, bool)> = Vec::new();
+    for (gateway, _) in &GATEWAYS[..4] {
+        let time = match *gateway {
+            "HTTP API, 2.0" | "function URL" => "/requestContext/timeEpoch",
+            _ => "/requestContext/requestTimeEpoch",
+        };
+        cases.extend([
+            (*gateway, "/headers/x-null", Change::To(Value::Null), false),
+            (*gateway, "/headers/x-number", Change::To(json!(1)), false),
+            (*gateway, time, Change::ToTime(0), true),
+            (*gateway, time, Change::ToTimeAsText(0), true),
+            (*gateway, time, Change::ToTime(60), false),
+            (*gateway, time, Change::ToTimeAsText(60), false),
+            (*gateway, time, Change::To(json!("just now")), true),
+            (*gateway, time, Change::To(Value::Null), true),
+            (*gateway, time, Change::Removed, true),
+        ]);
+    }
+    for (gateway, _) in &GATEWAYS[4..] {
+        cases.push((*gateway, "/headers/x-null", Change::To(Value::Null), true));
+        cases.push((*gateway, "/isBase64Encoded", Change::To(Value::Null), true));
+    }
+    for (gateway, field, value) in [
+        // paths with a stage or a base path
+        ("HTTP API, 2.0", "/rawPath", json!("/prod/umaaas/test-webhook")),
+        ("HTTP API, 2.0", "/rawPath", json!("/umaaas/umaaas/test-webhook")),
+        ("HTTP API, 2.0", "/rawPath", json!("/hooks/v1//umaaas/")),
+        ("HTTP API, 1.0", "/path", json!("/prod/umaaas/test-webhook")),
+        ("REST API", "/path", json!("/umaaas/umaaas")),
+        // what the documented event has besides
+        ("HTTP API, 2.0", "/cookies", json!(["cookie1", "cookie2"])),
+        (
+            "HTTP API, 2.0",
+            "/queryStringParameters",
+            json!({"parameter1": "value1,value2", "parameter2": "value"}),
+        ),
+        ("HTTP API, 2.0", "/stageVariables", json!({"stageVariable1": "value1", "stageVariable2": "value2"})),
+        ("HTTP API, 2.0", "/pathParameters", json!({"proxy": "test-webhook"})),
+        (
+            "HTTP API, 2.0",
+            "/requestContext/authorizer",
+            json!({"jwt": {"claims": {"claim1": "value1"}, "scopes": ["scope1"]}}),
+        ),
+        (
+            "HTTP API, 2.0",
+            "/requestContext/authentication",
+            json!({"clientCert": {
+                "clientCertPem": "CERT_CONTENT", "subjectDN": "www.example.com", "issuerDN": "Example issuer",
+                "serialNumber": "a1:a1:a1:a1:a1:a1:a1:a1",
+                "validity": {"notBefore": "May 28 12:30:02 2019 GMT", "notAfter": "Aug  5 09:36:04 2021 GMT"}
+            }}),
+        ),
+        (
+            "function URL",
+            "/requestContext/authorizer",
+            json!({"iam": {
+                "accessKey": "AKIA...", "accountId": "111122223333", "callerId": "AIDA...",
+                "cognitoIdentity": null, "principalOrgId": null,
+                "userArn": "arn:aws:iam::111122223333:user/example-user", "userId": "AIDA..."
+            }}),
+        ),
+        // what nobody documents
+        ("HTTP API, 2.0", "/headers/host", json!("a host with spaces")),
+        ("HTTP API, 2.0", "/headers/bad name", json!("a")),
+        ("HTTP API, 2.0", "/headers/x-bell", json!("\u{7}")),
+        ("HTTP API, 2.0", "/rawQueryString", json!("%&=&&%zz")),
+        ("HTTP API, 2.0", "/queryStringParameters", json!([1])),
+        ("REST API", "/queryStringParameters", json!({"a": null})),
+        ("REST API", "/pathParameters", json!({"proxy": 1})),
+        ("REST API", "/multiValueHeaders", Value::Null),
+        ("REST API", "/multiValueHeaders", json!({})),
+    ] {
+        cases.push((gateway, field, Change::To(value), false));
+    }
+    println!("{} odd events", cases.len());
+    for (gateway, field, change, in_time) in cases {
+        let what = format!("{gateway} {field} {change:?}");
+        let (mut event, _) = new_event(gateway);
+        change.apply(&mut event, field);
+        assert_eq!(host.invoke(event).await.unwrap().status, 200, "{what}");
+        host.idle(1).await;
+        let messages = deployment.messages("umaaas", 1).await;
+        let message: Value = serde_json::from_str(&messages[0]).unwrap();
+        assert_eq!(message["replyconfirmed"], in_time, "{what}");
+        assert!(message["path"].as_str().unwrap().starts_with("/umaaas"), "{what}: {}", message["path"]);
+    }
+
+    // no context at all
+    let (mut event, _) = new_event("REST API");
+    event.as_object_mut().unwrap().remove("requestContext");
+    assert_eq!(host.invoke(event).await.unwrap().status, 200);
+    assert_quiet(&function);
+}
+
+/// Nothing about these events is an error of the function.
+fn assert_quiet(function: &Function) {
+    let log = function.log();
+    assert!(!log.contains(r#""level":"ERROR""#) && !log.contains("panicked"), "{log}");
+}
+
+#[tokio::test]
+async fn what_no_gateway_sent_is_answered_with_null() {
+    let deployment = Deployment::start().await;
+    let host = Host::start().await;
+    let function = deployment.function(&host, "umaaas");
+    host.idle(1).await;
+    deployment.proxy.take_calls();
+    let secret = "nobody-may-read-this-in-a-log";
+    let events = [
+        json!({}),
+        json!(null),
+        json!([]),
+        json!([{"path": "/umaaas"}]),
+        json!(secret),
+        json!("ping"),
+        json!(0),
+        json!(true),
+        json!({"source": "serverless-plugin-warmup"}),
+        json!({"key1": "value1", "key2": secret, "key3": "value3"}),
+        json!({"warmer": true, "concurrency": 3}),
+        json!({
+            "version": "0", "id": "53dc4d37-cffa-4f76-80c9-8b7d4a4d2eaa", "detail-type": "Scheduled Event",
+            "source": "aws.events", "account": "123456789012", "time": "2026-11-02T09:15:00Z",
+            "region": "eu-west-1", "resources": ["arn:aws:events:eu-west-1:123456789012:rule/warm"], "detail": {}
+        }),
+        json!({"Records": [{
+            "messageId": "059f36b4-87a3-44ab-83d2-661975830a7d", "receiptHandle": "AQEB", "body": secret,
+            "attributes": {"ApproximateReceiveCount": "1"}, "messageAttributes": {}, "eventSource": "aws:sqs",
+            "eventSourceARN": "arn:aws:sqs:eu-west-1:123456789012:queue", "awsRegion": "eu-west-1"
+        }]}),
+        json!({
+            "version": "1.0", "timestamp": "2026-11-02T09:15:00Z",
+            "requestContext": {"requestId": "e4b46cbf", "functionArn": "arn", "condition": "RetriesExhausted"},
+            "requestPayload": secret, "responseContext": {"statusCode": 200}, "responsePayload": null
+        }),
+    ];
+    for (count, event) in events.iter().enumerate() {
+        assert_eq!(host.invoke_raw(event.clone()).await, Ok(Value::Null), "{event}");
+        host.idle(1).await;
+        let log = function.log();
+        let lines: Vec<Value> = log.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let lines: Vec<&Value> =
+            lines.iter().filter(|line| line.to_string().contains("not an HTTP request")).collect();
+        assert_eq!(lines.len(), count + 1, "{event}: {log}");
+        assert!(lines.iter().all(|line| line["level"] == "INFO" && line["delivery_id"].is_string()), "{log}");
+    }
+    let log = function.log();
+    assert!(!log.contains(secret) && !log.contains("Deliveries"), "{log}");
+    assert_eq!(deployment.proxy.take_calls(), [""; 0], "no call to AWS");
+
+    assert_eq!(host.invoke(delivery()).await.unwrap().status, 200);
+    host.idle(1).await;
+    assert_eq!(deployment.messages("umaaas", 1).await.len(), 1);
+    assert_eq!(function.log().matches(r#""outcome":"accepted""#).count(), 1);
+    assert_quiet(&function);
+}
+
+#[tokio::test]
+async fn what_only_looks_like_http_is_400() {
+    let deployment = Deployment::start().await;
+    let host = Host::start().await;
+    let function = deployment.function(&host, "umaaas");
+    let mut count = 0;
+    for (gateway, _) in GATEWAYS {
+        let method = match gateway {
+            "HTTP API, 2.0" | "function URL" => "/requestContext/http",
+            _ => "/httpMethod",
+        };
+        let headers = if gateway.ends_with("multi-value") { "/multiValueHeaders" } else { "/headers" };
+        for (field, value) in [
+            (method, Value::Null),
+            (method, json!(1)),
+            ("/body", json!(1)),
+            ("/body", json!({"webhookId": "1"})),
+            ("/body", json!([])),
+            (headers, json!([])),
+            (headers, json!("x-umaaas-signature: ab")),
+            (headers, json!([["x-umaaas-signature", "ab"]])),
+            ("/isBase64Encoded", json!("perhaps")),
+        ] {
+            let (mut event, _) = new_event(gateway);
+            *event.pointer_mut(field).unwrap() = value.clone();
+            let response = host.invoke_raw(event).await.unwrap();
+            assert_eq!(response["statusCode"], 400, "{gateway} {field} {value}: {response}");
+            let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
+            assert!(body["code"].is_string() && body["message"].is_string(), "{body}");
+            count += 1;
+        }
+    }
+    // no method, no context
+    let response = host.invoke_raw(json!({"path": "/umaaas", "headers": {}, "body": "{}"})).await.unwrap();
+    assert_eq!(response["statusCode"], 400, "{response}");
+    // an odd method is another method
+    let (mut event, _) = new_event("REST API");
+    event["httpMethod"] = json!("PO ST");
+    assert_eq!(host.invoke(event).await.unwrap().status, 405);
+    // nothing is served at no path
+    let (mut event, _) = new_event("REST API");
+    event["path"] = json!(null);
+    assert_eq!(host.invoke(event).await.unwrap().status, 404);
+
+    host.idle(1).await;
+    assert_eq!(function.log().matches(r#""outcome":"unreadable""#).count(), count + 1, "each is counted");
+    assert!(deployment.messages("umaaas", 0).await.is_empty());
+    assert_eq!(host.invoke(delivery()).await.unwrap().status, 200);
+    assert_quiet(&function);
 }
