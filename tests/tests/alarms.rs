@@ -96,6 +96,30 @@ async fn every_alarm_says_what_to_do_first_and_fits_what_cloudwatch_takes() {
     assert!(readme.contains(&row), "README.md does not say {row}");
 }
 
+/// Messages wait on a queue for a consumer that has stopped, and on its dead-letter queue for one that fails.
+#[tokio::test]
+async fn a_consumer_that_stops_or_fails_is_noticed_before_messages_expire() {
+    let template = transformed(&[]).await.unwrap();
+    let mut watched = BTreeSet::new();
+    for (name, alarm) in alarms(&template).filter(|(_, alarm)| alarm["Namespace"] == "AWS/SQS") {
+        let queue = alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0].as_str().unwrap();
+        let kept = template["Resources"][queue]["Properties"]["MessageRetentionPeriod"].as_u64().unwrap();
+        if alarm["MetricName"] == "ApproximateAgeOfOldestMessage" {
+            let threshold = alarm["Threshold"].as_u64().unwrap();
+            assert!(threshold >= 86_400 && threshold * 7 <= kept, "{name}: {threshold} of {kept} seconds");
+        }
+        watched.insert((queue.to_owned(), alarm["MetricName"].as_str().unwrap().to_owned()));
+    }
+    let expected = PROVIDERS.iter().flat_map(|provider| {
+        let prefix = prefix(provider);
+        [
+            (format!("{prefix}Queue"), "ApproximateAgeOfOldestMessage".to_owned()),
+            (format!("{prefix}DeadLetters"), "ApproximateNumberOfMessagesVisible".to_owned()),
+        ]
+    });
+    assert_eq!(watched, expected.collect());
+}
+
 /// What is counted in one period, and which of the alarms that weigh several metrics go off.
 #[tokio::test]
 async fn alarms_that_weigh_outcomes_against_each_other() {
