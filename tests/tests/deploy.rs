@@ -218,6 +218,16 @@ async fn a_changed_parameter_publishes_a_version() {
     assert_eq!(versions, 1);
 }
 
+/// The events outlive the stack, and mistakes.
+#[tokio::test]
+async fn the_table_is_kept() {
+    let template = transformed(&[]).await.unwrap();
+    let table = &template["Resources"]["Events"];
+    assert_eq!([&table["DeletionPolicy"], &table["UpdateReplacePolicy"]], ["Retain", "Retain"]);
+    assert_eq!(table["Properties"]["DeletionProtectionEnabled"], true);
+    assert_eq!(table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
+}
+
 /// Every documented path, and the function that has it.
 #[tokio::test]
 async fn every_documented_webhook_has_its_route() {
