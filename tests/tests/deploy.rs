@@ -133,7 +133,7 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
     const NO_POLICY: (&str, &str) = ("ApprovalPolicy", "");
     const DIRECTORY_KEY: (&str, &str) =
         ("ReceiverDirectoryKeyArn", "arn:aws:kms:eu-central-1:000000000000:key/2");
-    let cases: [(&[(&str, &str)], &str); 8] = [
+    let cases: [(&[(&str, &str)], &str); 9] = [
         (&[], "ApprovalPolicy"),
         (&[("ApprovalPolicy", "smaple")], "the path of a file below /opt/"),
         (&[("ApprovalPolicy", "/opt/policy.cedar")], "has to name the layer"),
@@ -142,7 +142,8 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
         (&[NO_POLICY, ("ReceiverDirectoryTable", "arn:aws:dynamodb:x")], "the name (not the ARN) of a table"),
         (&[NO_POLICY, DIRECTORY_KEY], "ReceiverDirectoryTable, which is not given"),
         // longer than the shortest retention
-        (&[NO_POLICY, ("WeavrToleranceSeconds", "2592001")], "WeavrToleranceSeconds"),
+        (&[NO_POLICY, ("WeavrToleranceSeconds", "2592001")], "is a whole number from 0 to 2592000"),
+        (&[NO_POLICY, ("RetentionDays", "90.5")], "is a whole number from 31 to 3650"),
     ];
     let tools = Tools::install().await.unwrap();
     watch::build().await.unwrap();
@@ -171,6 +172,58 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
     assert!(!deployment.queue(&PROVIDERS[0]).unwrap().url.ends_with(".fifo"));
 }
 
+/// A number that is not whole, or not in digits alone, would stop the functions or turn a condition over ("0" is
+/// off, "0.0" would not be). The limits are those in the parameter's own words.
+#[tokio::test]
+async fn whole_numbers_are_whole_and_within_their_limits() {
+    let template = transformed(&[]).await.unwrap();
+    let mut limits = BTreeMap::new();
+    for (name, parameter) in template["Parameters"].as_object().unwrap() {
+        // CloudFormation takes decimals for a Number, and no pattern.
+        assert_eq!(parameter["Type"], "String", "{name}");
+        let Some(default) = parameter["Default"].as_str() else { continue };
+        if default.is_empty() || !default.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let taken = constraint(parameter);
+        assert!(taken(default), "{name}");
+        let odd = ["90.5", "90.0", "0.0", "1e3", "+5", "-5", " 5", "5 ", "090", "00", "5\n", "٩٠", "", "x"];
+        for odd in odd {
+            assert!(!taken(odd), "{name} takes {odd:?}");
+        }
+        let Some(says) = parameter["ConstraintDescription"].as_str() else { continue };
+        let (from, to) = says.strip_prefix("is a whole number from ").unwrap().split_once(" to ").unwrap();
+        let (from, to): (u64, u64) = (from.parse().unwrap(), to.parse().unwrap());
+        // every number with as many digits, or one in some
+        let beyond = 10_u64.pow(u32::try_from(to.to_string().len()).unwrap());
+        let near = |edge: u64| edge.saturating_sub(3)..edge + 4;
+        let some = (0..=beyond).step_by(if beyond > 100_000 { 97 } else { 1 });
+        for number in some.chain(near(from)).chain(near(to)) {
+            assert_eq!(taken(&number.to_string()), (from..=to).contains(&number), "{name}: {number}");
+        }
+        limits.insert(name.as_str(), (from, to));
+    }
+    assert_eq!(limits["RetentionDays"], (31, 3650));
+    assert!(limits["WeavrToleranceSeconds"].1 < limits["RetentionDays"].0 * 86_400);
+    assert!(limits["UmaaasToleranceSeconds"].1 < limits["RetentionDays"].0 * 86_400);
+    assert_eq!(limits.len(), 8, "{limits:?}");
+}
+
+/// Whether CloudFormation takes a value for a parameter of type String.
+fn constraint(parameter: &Value) -> impl Fn(&str) -> bool {
+    let pattern = parameter["AllowedPattern"].as_str().unwrap_or("^.*$");
+    // It compares the whole value.
+    assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{pattern}");
+    let mut schema = json!({ "pattern": pattern });
+    for (ours, theirs) in [("MaxLength", "maxLength"), ("AllowedValues", "enum")] {
+        if let Some(limit) = parameter.get(ours) {
+            schema[theirs] = limit.clone();
+        }
+    }
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    move |value| schema.is_valid(&value.into())
+}
+
 /// An alias stays at its version, and a version at the parameters that it was published with, unless its
 /// description changes.
 #[tokio::test]
@@ -191,8 +244,7 @@ async fn a_changed_parameter_publishes_a_version() {
         let parameter = &template["Parameters"][name];
         let values = parameter["AllowedValues"].as_array().into_iter().flatten();
         let values = values.map(|value| value.as_str().unwrap().len() as u64);
-        let digits = parameter["MaxValue"].as_u64().map(|value| value.to_string().len() as u64);
-        values.chain(parameter["MaxLength"].as_u64()).chain(digits).max().unwrap()
+        values.chain(parameter["MaxLength"].as_u64()).max().unwrap()
     };
     let mut versions = 0;
     for version in template["Resources"].as_object().unwrap().values() {
