@@ -58,7 +58,29 @@ async fn signed_webhooks_go_through_the_deployed_template() {
             valid_envelope(message).unwrap();
         }
     }
+    other_spellings_of_a_path_reach_a_function(&deployment.url).await;
     alarms_watch_what_functions_write(&ministack.endpoint()).await;
+}
+
+/// The gateway tells paths apart that are one path to the functions.
+async fn other_spellings_of_a_path_reach_a_function(url: &str) {
+    for provider in PROVIDERS {
+        let sample = &provider.samples[0];
+        let (first, rest) = sample.path[1..].split_once('/').unwrap();
+        let (path, again) = (&sample.path, format!("{first}/{first}/{rest}"));
+        for spelling in [format!("{path}/"), format!("/{first}//{rest}"), format!("/{first}//{rest}//")] {
+            let delivery =
+                provider.delivery(&spelling, provider.body(sample).unwrap(), &provider.signing_secret());
+            let mut request = Request::post(format!("{url}{spelling}")).body(delivery.body).unwrap();
+            *request.headers_mut() = delivery.headers;
+            assert_eq!(client::send(request, WITHIN).await.unwrap().status(), 200, "{spelling}");
+        }
+        // a stage or base path below the provider's name reaches a function, one before it has no route
+        let unsigned = Request::post(format!("{url}/{again}")).body(Bytes::new()).unwrap();
+        assert_eq!(client::send(unsigned, WITHIN).await.unwrap().status(), 401, "{again}");
+        let nobodys = Request::post(format!("{url}/x/{first}")).body(Bytes::new()).unwrap();
+        assert_eq!(client::send(nobodys, WITHIN).await.unwrap().status(), 404);
+    }
 }
 
 /// A dimension's name that is spelled differently makes another metric, one without data. So the alarms are
@@ -291,6 +313,7 @@ async fn every_documented_webhook_has_its_route() {
         .collect();
     documented
         .extend(weavr::KINDS.iter().map(|kind| (kind.path.to_owned(), kind.family.binary().to_owned())));
+    documented.insert("/umaaas/{proxy+}".to_owned(), "umaaas".to_owned());
     documented.insert("/weavr/{proxy+}".to_owned(), "weavr-other".to_owned());
 
     let template = transformed(&[]).await.unwrap();
@@ -304,6 +327,31 @@ async fn every_documented_webhook_has_its_route() {
         routes.insert(path.clone(), binary(&template, function));
     }
     assert_eq!(routes, documented);
+
+    // `cargo lambda watch` sends every path to the same function. What it has for a family of paths at once is
+    // checked by that family's greedy route.
+    let manifest = std::fs::read_to_string(local::root().join("Cargo.toml")).unwrap();
+    let (_, router) = manifest.split_once("[workspace.metadata.lambda.watch.router]\n").unwrap();
+    let router = router.split("\n[").next().unwrap().lines().filter_map(|line| line.split_once(" = "));
+    let local: BTreeMap<String, String> = router
+        .map(|(path, binary)| (path, binary.trim_matches('"').to_owned()))
+        .map(|(path, binary)| (path.trim_matches('"').replace("{*path}", "{proxy+}"), binary))
+        .collect();
+    for (path, binary) in &routes {
+        let family = format!("/{}/{{proxy+}}", path.split('/').nth(1).unwrap());
+        let found = local.get(path).or_else(|| local.get(&family));
+        assert_eq!(found, Some(binary), "cargo lambda watch: {path}");
+    }
+    for path in local.keys() {
+        assert!(routes.contains_key(path), "API Gateway has no route {path}");
+    }
+
+    // README.md and the parameter say what metrics per route cost
+    let count = routes.len();
+    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
+    assert!(readme.contains(&format!("| {count} routes × 6 × 0.30 |")), "{count} routes");
+    let parameter = template["Parameters"]["DetailedApiMetrics"]["Description"].as_str().unwrap();
+    assert!(parameter.contains(&format!("{count} routes")), "{count} routes");
 }
 
 /// For the emulator the transformation changes what it says, and nothing else.
