@@ -241,9 +241,9 @@ async fn alarms_that_weigh_outcomes_against_each_other() {
             let (_, alarm) = of_suffix.next().unwrap();
             assert!(of_suffix.next().is_none(), "two alarms {suffix}");
             // A threshold that is a parameter has its default.
-            let threshold = alarm["Threshold"]
-                .as_f64()
-                .or_else(|| template["Parameters"][alarm["Threshold"]["Ref"].as_str()?]["Default"].as_f64());
+            let threshold = alarm["Threshold"].as_f64().or_else(|| {
+                template["Parameters"][alarm["Threshold"]["Ref"].as_str()?]["Default"].as_str()?.parse().ok()
+            });
             let (value, threshold) = (value(alarm), threshold.unwrap());
             if match alarm["ComparisonOperator"].as_str().unwrap() {
                 "GreaterThanThreshold" => value > threshold,
@@ -282,6 +282,77 @@ async fn alarms_that_weigh_outcomes_against_each_other() {
     }
 }
 
+#[tokio::test]
+async fn a_wrong_url_is_told_from_strangers_while_webhooks_arrive() {
+    let template = transformed(&[]).await.unwrap();
+    let (_, alarm) = alarms(&template).find(|(name, _)| *name == "GatewayUnknownPathsAlarm").unwrap();
+    assert_eq!(
+        (&alarm["ComparisonOperator"], &alarm["Threshold"]),
+        (&json!("GreaterThanThreshold"), &json!(0))
+    );
+    let value = |unknown: f64, umaaas: f64, weavr: f64| {
+        weigh(alarm, |metric| match metric["Dimensions"][0]["Value"].as_str() {
+            None => unknown,
+            Some("umaaas") => umaaas,
+            Some(_) => weavr,
+        })
+    };
+    for (unknown, umaaas, weavr, on) in [
+        (4.0, 0.0, 0.0, 0.0),
+        (5.0, 0.0, 0.0, 1.0),
+        (5.0, 1.0, 0.0, 1.0),
+        (5.0, 0.0, 7.0, 1.0),
+        (500.0, 1.0, 1.0, 0.0),
+    ] {
+        assert_eq!(value(unknown, umaaas, weavr), on, "{unknown} {umaaas} {weavr}");
+    }
+}
+
+/// The filters that count what the gateway answers by itself, against lines of its access log.
+#[tokio::test]
+async fn what_the_gateway_answers_by_itself_is_counted_once() {
+    let template = transformed(&[]).await.unwrap();
+    let filters: Vec<(&str, Vec<&str>)> = of_type(&template, "AWS::Logs::MetricFilter")
+        .map(|(_, filter)| {
+            let pattern = filter["FilterPattern"].as_str().unwrap();
+            let terms = pattern.strip_prefix("{ (").unwrap().strip_suffix(") }").unwrap();
+            let name = filter["MetricTransformations"][0]["MetricName"].as_str().unwrap();
+            (name, terms.split(") && (").collect())
+        })
+        .collect();
+    let counted = |status: u64, integration: &str| -> Vec<&str> {
+        let holds = |term: &&str| match term.split(' ').collect::<Vec<_>>()[..] {
+            ["$.integrationStatus", "!=", "\"200\""] => integration != "200",
+            ["$.status", "=", value] => status == value.parse::<u64>().unwrap(),
+            ["$.status", "!=", value] => status != value.parse::<u64>().unwrap(),
+            ["$.status", ">=", value] => status >= value.parse().unwrap(),
+            ["$.status", "<", value] => status < value.parse().unwrap(),
+            _ => panic!("{term}"),
+        };
+        filters
+            .iter()
+            .filter(|(_, terms)| terms.iter().all(|term| holds(&term)))
+            .map(|(name, _)| *name)
+            .collect()
+    };
+    for (status, integration, metrics) in [
+        (429, "-", vec!["GatewayThrottled"]),
+        (404, "-", vec!["GatewayUnknownPaths"]),
+        (413, "-", vec!["GatewayRefusals"]),
+        (413, "413", vec!["GatewayRefusals"]),
+        (431, "-", vec!["GatewayRefusals"]),
+        // replies of functions, and failures, which are counted elsewhere
+        (200, "200", vec![]),
+        (401, "200", vec![]),
+        (404, "200", vec![]),
+        (413, "200", vec![]),
+        (500, "-", vec![]),
+        (503, "429", vec![]),
+    ] {
+        assert_eq!(counted(status, integration), metrics, "{status} {integration}");
+    }
+}
+
 /// What an alarm's expression comes to, with a value for each of its metrics.
 fn weigh(alarm: &Value, value: impl Fn(&Value) -> f64) -> f64 {
     let queries = alarm["Metrics"].as_array().unwrap();
@@ -302,7 +373,7 @@ fn weigh(alarm: &Value, value: impl Fn(&Value) -> f64) -> f64 {
     result.evaluate().unwrap_or_else(|| panic!("not an expression that this test knows: {text}"))
 }
 
-/// As much of CloudWatch's metric math as the template has: `AND`, comparisons, `+` and `-`, `FILL`, `IF`,
+/// As much of CloudWatch's metric math as the template has: `AND` or `OR`, comparisons, `+` and `-`, `FILL`, `IF`,
 /// and `SUM` over all metrics.
 struct Expression<'a> {
     metrics: &'a Map<String, Value>,
@@ -318,9 +389,14 @@ impl Expression<'_> {
 
     fn conjunction(&mut self) -> Option<f64> {
         let mut value = self.comparison()?;
+        // Never both without parentheses.
         while self.take("AND") {
             let right = self.comparison()?;
             value = f64::from(value != 0.0 && right != 0.0);
+        }
+        while self.take("OR") {
+            let right = self.comparison()?;
+            value = f64::from(value != 0.0 || right != 0.0);
         }
         Some(value)
     }

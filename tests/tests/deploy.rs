@@ -292,6 +292,42 @@ async fn a_changed_parameter_publishes_a_version() {
     assert_eq!(versions, 1);
 }
 
+/// A line of the access log costs as much as the gateway takes for some requests. So nothing is in it that a
+/// sender can make long, nor anything personal or secret.
+#[tokio::test]
+async fn the_access_log_has_nothing_that_a_sender_writes() {
+    // set by AWS, or one of a few values
+    const ALLOWED: [&str; 10] = [
+        "error.message",
+        "integrationErrorMessage",
+        "integrationLatency",
+        "integrationStatus",
+        "requestId",
+        "requestTime",
+        "responseLatency",
+        "routeKey",
+        "stage",
+        "status",
+    ];
+    let template = transformed(&[]).await.unwrap();
+    let mut stages = 0;
+    for stage in template["Resources"].as_object().unwrap().values() {
+        if stage["Type"] != "AWS::ApiGatewayV2::Stage" {
+            continue;
+        }
+        stages += 1;
+        let format = stage["Properties"]["AccessLogSettings"]["Format"].as_str().unwrap();
+        for field in format.split("$context.").skip(1) {
+            let field = field.split(['"', ',', '}']).next().unwrap();
+            assert!(ALLOWED.contains(&field), "{field}");
+        }
+        assert_eq!(format.matches('$').count(), format.matches("$context.").count(), "{format}");
+        let line = format.replace("$context.", "").replace(":status,", ":200,");
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
+    }
+    assert_eq!(stages, 1);
+}
+
 /// The events outlive the stack, and mistakes.
 #[tokio::test]
 async fn the_table_is_kept() {
