@@ -187,7 +187,7 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
         // one is turned off
         ("UmaaasSilenceAlarmHours", "0"),
         ("WeavrSilenceAlarmHours", "168"),
-        ("DetailedApiMetrics", "false"),
+        ("DetailedApiMetrics", "true"),
     ];
     let options = Options { binaries: &binaries(), parameters, functions_endpoint: None };
     let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
@@ -386,8 +386,10 @@ async fn every_documented_webhook_has_its_route() {
     let count = routes.len();
     let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
     assert!(readme.contains(&format!("| {count} routes × 6 × 0.30 |")), "{count} routes");
-    let parameter = template["Parameters"]["DetailedApiMetrics"]["Description"].as_str().unwrap();
-    assert!(parameter.contains(&format!("{count} routes")), "{count} routes");
+    let parameter = &template["Parameters"]["DetailedApiMetrics"];
+    let description = parameter["Description"].as_str().unwrap();
+    assert!(description.contains(&format!("{count} routes")), "{count} routes");
+    assert_eq!(parameter["Default"], "false", "they are most of what a stack costs that nobody uses");
 }
 
 /// For the emulator the transformation changes what it says, and nothing else.
