@@ -155,7 +155,7 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
     const NO_POLICY: (&str, &str) = ("ApprovalPolicy", "");
     const DIRECTORY_KEY: (&str, &str) =
         ("ReceiverDirectoryKeyArn", "arn:aws:kms:eu-central-1:000000000000:key/2");
-    let cases: [(&[(&str, &str)], &str); 9] = [
+    let cases: [(&[(&str, &str)], &str); 10] = [
         (&[], "ApprovalPolicy"),
         (&[("ApprovalPolicy", "smaple")], "the path of a file below /opt/"),
         (&[("ApprovalPolicy", "/opt/policy.cedar")], "has to name the layer"),
@@ -165,6 +165,7 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
         (&[NO_POLICY, DIRECTORY_KEY], "ReceiverDirectoryTable, which is not given"),
         // longer than the shortest retention
         (&[NO_POLICY, ("WeavrToleranceSeconds", "2592001")], "is a whole number from 0 to 2592000"),
+        (&[NO_POLICY, ("ThrottlingBurst", "10")], "limit together"),
         (&[NO_POLICY, ("RetentionDays", "90.5")], "is a whole number from 31 to 3650"),
     ];
     let tools = Tools::install().await.unwrap();
@@ -188,6 +189,8 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
         ("UmaaasSilenceAlarmHours", "0"),
         ("WeavrSilenceAlarmHours", "168"),
         ("DetailedApiMetrics", "true"),
+        ("ThrottlingRate", "100"),
+        ("ThrottlingBurst", "200"),
     ];
     let options = Options { binaries: &binaries(), parameters, functions_endpoint: None };
     let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
@@ -228,7 +231,7 @@ async fn whole_numbers_are_whole_and_within_their_limits() {
     assert_eq!(limits["RetentionDays"], (31, 3650));
     assert!(limits["WeavrToleranceSeconds"].1 < limits["RetentionDays"].0 * 86_400);
     assert!(limits["UmaaasToleranceSeconds"].1 < limits["RetentionDays"].0 * 86_400);
-    assert_eq!(limits.len(), 8, "{limits:?}");
+    assert_eq!(limits.len(), 10, "{limits:?}");
 }
 
 /// Whether CloudFormation takes a value for a parameter of type String.
@@ -326,6 +329,27 @@ async fn the_access_log_has_nothing_that_a_sender_writes() {
         assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
     }
     assert_eq!(stages, 1);
+}
+
+/// README.md, "What it costs": the figures follow from the table's.
+#[test]
+fn what_strangers_cost_follows_from_the_prices() {
+    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
+    let cents = |text: &str| text.replace('.', "").parse::<u64>().unwrap();
+    let price = |row: &str| {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| {row}"))).unwrap();
+        cents(row.trim_end_matches([' ', '|']).rsplit(' ').next().unwrap().trim_matches('*'))
+    };
+    let rows = ["HTTP API | 1 M", "Lambda requests", "Lambda time", "logs", "X-Ray"];
+    let a_million: u64 = rows.map(price).iter().sum();
+    let others: u64 = ["DynamoDB writes", "SQS FIFO, the", "storage and"].map(price).iter().sum();
+    assert_eq!(a_million + others, price("**together**"));
+    assert!(readme.contains(&format!("= {}.{:02} for a million", a_million / 100, a_million % 100)));
+    // cents per million, a day of 86,400 seconds
+    let a_day = |a_second: u64| a_million * a_second * 86_400 / 1_000_000;
+    assert_eq!((a_day(10_000) / 100, a_day(100)), (2272, 2272), "README.md: 2,272 dollars, and 22.72");
+    assert!(readme.contains("864 million a day and 2,272 dollars"));
+    assert!(readme.contains("8.64 million and 22.72"));
 }
 
 /// The events outlive the stack, and mistakes.
