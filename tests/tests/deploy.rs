@@ -124,11 +124,16 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
     assert_eq!(checked, BTreeSet::from(["DecisionLatency", "Deliveries"]), "of {:?}", written.keys());
 }
 
+/// What an emulated service is called with. Nobody checks the signature; the scope says which region and service
+/// are asked.
+fn authorization(service: &str) -> String {
+    let scope = format!("{}/20260101/{}/{service}/aws4_request", stack::ACCESS_KEY, stack::REGION);
+    format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none")
+}
+
 /// Every line that a function has logged.
 async fn functions_log(endpoint: &str) -> Vec<String> {
-    // Nobody checks the signature; the scope says which region is asked.
-    let scope = format!("{}/20260101/{}/logs/aws4_request", stack::ACCESS_KEY, stack::REGION);
-    let signature = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none");
+    let signature = authorization("logs");
     let logs = async |operation: &str, parameters: Value| {
         let request = Request::post(endpoint)
             .header("content-type", "application/x-amz-json-1.1")
@@ -191,10 +196,81 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
         ("DetailedApiMetrics", "true"),
         ("ThrottlingRate", "100"),
         ("ThrottlingBurst", "200"),
+        ("DomainName", DOMAIN),
+        ("CertificateArn", "arn:aws:acm:eu-central-1:000000000000:certificate/1"),
     ];
     let options = Options { binaries: &binaries(), parameters, functions_endpoint: None };
     let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
     assert!(!deployment.queue(&PROVIDERS[0]).unwrap().url.ends_with(".fifo"));
+    answers_at_its_domain_only(&ministack.endpoint(), &deployment).await;
+}
+
+/// The domain of a stack that has one.
+const DOMAIN: &str = "webhooks.example.com";
+
+async fn answers_at_its_domain_only(endpoint: &str, deployment: &Deployment) {
+    let api = client::send(
+        Request::get(format!("{endpoint}/v2/apis/{}", deployment.outputs["ApiId"]))
+            .header("authorization", authorization("apigateway"))
+            .body(Bytes::new())
+            .unwrap(),
+        WITHIN,
+    );
+    let api: Value = serde_json::from_slice(api.await.unwrap().body()).unwrap();
+    // CloudFormation's booleans are words.
+    assert!(api["disableExecuteApiEndpoint"] == true || api["disableExecuteApiEndpoint"] == "true", "{api}");
+    for provider in PROVIDERS {
+        let path = provider.samples[0].path;
+        let unsigned = Request::post(path).header("host", DOMAIN).body(Bytes::new()).unwrap();
+        let address = endpoint.strip_prefix("http://").unwrap();
+        assert_eq!(client::forward(address, unsigned).await.unwrap().status(), 401, "{path}");
+        let url = &deployment.outputs[if provider.name == "umaaas" { "UmaaasUrl" } else { "WeavrUrl" }];
+        assert_eq!(*url, format!("https://{DOMAIN}/{}", provider.name));
+    }
+}
+
+/// While the providers move to a domain, both addresses answer; without one there is no other address.
+#[tokio::test]
+async fn only_a_domain_turns_the_other_address_off() {
+    let template = transformed(&[]).await.unwrap();
+    let conditions = &template["Conditions"];
+    let of = |name: &str, domain: bool, default_address: &str| {
+        holds(&json!({ "Condition": name }), conditions, &|parameter| match parameter {
+            "CertificateArn" if domain => "arn".into(),
+            "CertificateArn" => String::new(),
+            "DefaultAddress" => default_address.into(),
+            other => panic!("{other}"),
+        })
+    };
+    let off = &template["Resources"]["Api"]["Properties"]["Body"]["servers"][0];
+    let off = off["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]["Fn::If"]
+        .as_array()
+        .unwrap();
+    assert_eq!(off[1..], [json!(true), json!(false)]);
+    let default = template["Parameters"]["DefaultAddress"]["Default"].as_str().unwrap();
+    let cases = [(false, "off", false), (false, "on", false), (true, "on", false), (true, default, true)];
+    for (domain, default_address, is_off) in cases {
+        let condition = off[0].as_str().unwrap();
+        assert_eq!(of(condition, domain, default_address), is_off, "{domain} {default_address}");
+    }
+}
+
+/// Whether a condition of the template holds, for values of its parameters.
+fn holds(condition: &Value, all: &Value, parameter: &impl Fn(&str) -> String) -> bool {
+    let (function, argument) = condition.as_object().unwrap().iter().next().unwrap();
+    let each = || argument.as_array().unwrap().iter();
+    let text = |value: &Value| match value["Ref"].as_str() {
+        Some(name) => parameter(name),
+        None => value.as_str().unwrap().to_owned(),
+    };
+    match function.as_str() {
+        "Condition" => holds(&all[argument.as_str().unwrap()], all, parameter),
+        "Fn::Not" => !holds(&argument[0], all, parameter),
+        "Fn::And" => each().all(|part| holds(part, all, parameter)),
+        "Fn::Or" => each().any(|part| holds(part, all, parameter)),
+        "Fn::Equals" => text(&argument[0]) == text(&argument[1]),
+        other => panic!("{other}"),
+    }
 }
 
 /// A number that is not whole, or not in digits alone, would stop the functions or turn a condition over ("0" is
