@@ -6,7 +6,8 @@ A parameter that is given becomes its default. The code of each function is `s3:
 the binary is the one that `sam build` would build for it.
 
 With --for-emulator it also spells out what ministack leaves out or refuses, and nothing else:
-  - the API's routes and integrations, which SAM puts into an OpenAPI body, become resources;
+  - the API's routes and integrations, which SAM puts into an OpenAPI body, become resources, and whether it
+    has an address of AWS's becomes a property;
   - an alarm on a sum watches the sum's first metric;
   - each function gets AWS_ENDPOINT_URL.
 """
@@ -69,8 +70,14 @@ class NoManagedPolicies:
 
 def for_emulator(template, endpoint):
     for name, api in of_type(template, "AWS::ApiGatewayV2::Api").items():
-        routes = api["Properties"].pop("Body")["paths"]
-        api["Properties"].update(ProtocolType="HTTP", Name={"Ref": "AWS::StackName"})
+        body = api["Properties"].pop("Body")
+        routes = body["paths"]
+        endpoint_configuration = body["servers"][0]["x-amazon-apigateway-endpoint-configuration"]
+        api["Properties"].update(
+            ProtocolType="HTTP",
+            Name={"Ref": "AWS::StackName"},
+            DisableExecuteApiEndpoint=endpoint_configuration["disableExecuteApiEndpoint"],
+        )
         for number, (key, operation) in enumerate(operations(routes)):
             integration = operation["x-amazon-apigateway-integration"]
             template["Resources"][f"{name}Integration{number}"] = {

@@ -37,6 +37,102 @@ async fn alarms_and_dashboard_know_no_other_names_than_the_code() {
     assert!(deliveries > 2 * Outcome::NAMES.len(), "only {deliveries} were found");
 }
 
+/// A metric of another name, or under other dimensions, is another metric, one without data.
+#[tokio::test]
+async fn alarms_and_dashboard_know_no_other_metrics_than_those_that_are_written() {
+    let template = transformed(&[]).await.unwrap();
+    let of_filters = of_type(&template, "AWS::Logs::MetricFilter").map(|(_, filter)| {
+        let metric = &filter["MetricTransformations"][0];
+        assert_eq!(metric["MetricNamespace"], "PaymentWebhooks");
+        (metric["MetricName"].as_str().unwrap().to_owned(), BTreeSet::new())
+    });
+    let written: BTreeSet<(String, BTreeSet<String>)> = aws::written_metrics()
+        .map(|(name, set)| (name.to_owned(), set.iter().map(|name| (*name).to_owned()).collect()))
+        .chain(of_filters)
+        .collect();
+
+    let on_dashboard: BTreeSet<_> = dashboard_lines(&template)
+        .iter()
+        .filter(|line| line[0] == "PaymentWebhooks")
+        .map(|line| (line[1].clone(), line[2..].iter().step_by(2).cloned().collect()))
+        .chain(searches(&template))
+        .collect();
+    let in_alarms: BTreeSet<_> = watched(&template)
+        .iter()
+        .filter(|(_, metric)| metric["Namespace"] == "PaymentWebhooks")
+        .map(|(_, metric)| {
+            let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+            let names = dimensions.map(|dimension| dimension["Name"].as_str().unwrap().to_owned());
+            (metric["MetricName"].as_str().unwrap().to_owned(), names.collect())
+        })
+        .collect();
+    for metric in on_dashboard.union(&in_alarms) {
+        assert!(written.contains(metric), "nothing writes {metric:?}");
+    }
+    // The outcomes' metric is shown by outcome; which kind it was, the log says.
+    let by_kind = |(name, dimensions): &&(String, BTreeSet<String>)| {
+        name == "Deliveries" && dimensions.contains("kind")
+    };
+    for metric in written.iter().filter(|metric| !by_kind(metric)) {
+        assert!(on_dashboard.contains(metric), "the dashboard does not show {metric:?}");
+    }
+}
+
+/// What AWS itself counts: namespace, name, and the dimension with the type of the resource in it. Names and
+/// dimensions are those of the CloudWatch metrics' pages in the guides of Lambda, SQS and API Gateway (HTTP APIs).
+const OF_AWS: [(&str, &str, &str, &str); 9] = [
+    ("AWS/ApiGateway", "4xx", "ApiId", "AWS::ApiGatewayV2::Api"),
+    ("AWS/ApiGateway", "5xx", "ApiId", "AWS::ApiGatewayV2::Api"),
+    ("AWS/ApiGateway", "Count", "ApiId", "AWS::ApiGatewayV2::Api"),
+    ("AWS/Lambda", "ConcurrentExecutions", "FunctionName", "AWS::Lambda::Function"),
+    ("AWS/Lambda", "Duration", "FunctionName", "AWS::Lambda::Function"),
+    ("AWS/Lambda", "Errors", "FunctionName", "AWS::Lambda::Function"),
+    ("AWS/Lambda", "Throttles", "FunctionName", "AWS::Lambda::Function"),
+    ("AWS/SQS", "ApproximateAgeOfOldestMessage", "QueueName", "AWS::SQS::Queue"),
+    ("AWS/SQS", "ApproximateNumberOfMessagesVisible", "QueueName", "AWS::SQS::Queue"),
+];
+
+#[tokio::test]
+async fn metrics_of_aws_are_spelled_as_aws_does_and_are_of_the_right_resource() {
+    let template = transformed(&[]).await.unwrap();
+    let on_dashboard = dashboard_lines(&template).into_iter().filter(|line| line[0].starts_with("AWS/"));
+    let in_alarms = watched(&template).into_iter().filter_map(|(_, metric)| {
+        let namespace = metric["Namespace"].as_str().filter(|namespace| namespace.starts_with("AWS/"))?;
+        let [dimension] = metric["Dimensions"].as_array()?.as_slice() else { panic!("{metric}") };
+        // as the dashboard has it: `Umaaas`, `UmaaasQueue.QueueName`
+        let value = &dimension["Value"];
+        let attribute = value["Fn::GetAtt"].as_array().map(|parts| parts.iter().filter_map(Value::as_str));
+        let value = attribute.map_or_else(
+            || value["Ref"].as_str().unwrap().to_owned(),
+            |parts| parts.collect::<Vec<_>>().join("."),
+        );
+        let text = |field: &Value| field.as_str().unwrap().to_owned();
+        Some(vec![namespace.to_owned(), text(&metric["MetricName"]), text(&dimension["Name"]), value])
+    });
+    let mut alarmed = BTreeSet::new();
+    let mut found = BTreeSet::new();
+    for (is_alarm, line) in on_dashboard.map(|line| (false, line)).chain(in_alarms.map(|line| (true, line))) {
+        let [namespace, metric, dimension, value] = &line[..] else { panic!("{line:?}") };
+        let known =
+            OF_AWS.iter().find(|(ours, name, by, _)| [*ours, *name, *by] == [namespace, metric, dimension]);
+        let (_, metric, _, kind) = known.unwrap_or_else(|| panic!("AWS has no such metric: {line:?}"));
+        // A queue's `Ref` is its address, a function's and an API's is the name and the id.
+        let (resource, attribute) = value.split_once('.').unwrap_or((value.as_str(), ""));
+        assert_eq!(attribute, if *kind == "AWS::SQS::Queue" { "QueueName" } else { "" }, "{line:?}");
+        assert_eq!(template["Resources"][resource]["Type"], *kind, "{line:?}");
+        found.insert(*metric);
+        if is_alarm {
+            alarmed.insert((resource.to_owned(), *metric));
+        }
+    }
+    assert_eq!(found, OF_AWS.iter().map(|(_, metric, _, _)| *metric).collect());
+    for (name, _) in of_type(&template, "AWS::Lambda::Function") {
+        for metric in ["Errors", "Throttles"] {
+            assert!(alarmed.contains(&(name.clone(), metric)), "no alarm watches {metric} of {name}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn the_dashboard_shows_every_outcome_and_every_alarm() {
     let template = transformed(&[]).await.unwrap();
@@ -96,6 +192,30 @@ async fn every_alarm_says_what_to_do_first_and_fits_what_cloudwatch_takes() {
     assert!(readme.contains(&row), "README.md does not say {row}");
 }
 
+/// Messages wait on a queue for a consumer that has stopped, and on its dead-letter queue for one that fails.
+#[tokio::test]
+async fn a_consumer_that_stops_or_fails_is_noticed_before_messages_expire() {
+    let template = transformed(&[]).await.unwrap();
+    let mut watched = BTreeSet::new();
+    for (name, alarm) in alarms(&template).filter(|(_, alarm)| alarm["Namespace"] == "AWS/SQS") {
+        let queue = alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0].as_str().unwrap();
+        let kept = template["Resources"][queue]["Properties"]["MessageRetentionPeriod"].as_u64().unwrap();
+        if alarm["MetricName"] == "ApproximateAgeOfOldestMessage" {
+            let threshold = alarm["Threshold"].as_u64().unwrap();
+            assert!(threshold >= 86_400 && threshold * 7 <= kept, "{name}: {threshold} of {kept} seconds");
+        }
+        watched.insert((queue.to_owned(), alarm["MetricName"].as_str().unwrap().to_owned()));
+    }
+    let expected = PROVIDERS.iter().flat_map(|provider| {
+        let prefix = prefix(provider);
+        [
+            (format!("{prefix}Queue"), "ApproximateAgeOfOldestMessage".to_owned()),
+            (format!("{prefix}DeadLetters"), "ApproximateNumberOfMessagesVisible".to_owned()),
+        ]
+    });
+    assert_eq!(watched, expected.collect());
+}
+
 /// What is counted in one period, and which of the alarms that weigh several metrics go off.
 #[tokio::test]
 async fn alarms_that_weigh_outcomes_against_each_other() {
@@ -121,9 +241,9 @@ async fn alarms_that_weigh_outcomes_against_each_other() {
             let (_, alarm) = of_suffix.next().unwrap();
             assert!(of_suffix.next().is_none(), "two alarms {suffix}");
             // A threshold that is a parameter has its default.
-            let threshold = alarm["Threshold"]
-                .as_f64()
-                .or_else(|| template["Parameters"][alarm["Threshold"]["Ref"].as_str()?]["Default"].as_f64());
+            let threshold = alarm["Threshold"].as_f64().or_else(|| {
+                template["Parameters"][alarm["Threshold"]["Ref"].as_str()?]["Default"].as_str()?.parse().ok()
+            });
             let (value, threshold) = (value(alarm), threshold.unwrap());
             if match alarm["ComparisonOperator"].as_str().unwrap() {
                 "GreaterThanThreshold" => value > threshold,
@@ -162,6 +282,73 @@ async fn alarms_that_weigh_outcomes_against_each_other() {
     }
 }
 
+#[tokio::test]
+async fn a_wrong_url_is_told_from_strangers_while_webhooks_arrive() {
+    let template = transformed(&[]).await.unwrap();
+    let (_, alarm) = alarms(&template).find(|(name, _)| *name == "GatewayUnknownPathsAlarm").unwrap();
+    assert_eq!(
+        (&alarm["ComparisonOperator"], &alarm["Threshold"]),
+        (&json!("GreaterThanThreshold"), &json!(0))
+    );
+    let value = |unknown: f64, umaaas: f64, weavr: f64| {
+        weigh(alarm, |metric| match metric["Dimensions"][0]["Value"].as_str() {
+            None => unknown,
+            Some("umaaas") => umaaas,
+            Some(_) => weavr,
+        })
+    };
+    for (unknown, umaaas, weavr, on) in [
+        (4.0, 0.0, 0.0, 0.0),
+        (5.0, 0.0, 0.0, 1.0),
+        (5.0, 1.0, 0.0, 1.0),
+        (5.0, 0.0, 7.0, 1.0),
+        (500.0, 1.0, 1.0, 0.0),
+    ] {
+        assert_eq!(value(unknown, umaaas, weavr), on, "{unknown} {umaaas} {weavr}");
+    }
+}
+
+/// The filters that count what the gateway answers by itself, against lines of its access log.
+#[tokio::test]
+async fn what_the_gateway_answers_by_itself_is_counted_once() {
+    let template = transformed(&[]).await.unwrap();
+    let filters: Vec<(&str, Vec<&str>)> = of_type(&template, "AWS::Logs::MetricFilter")
+        .map(|(_, filter)| {
+            let pattern = filter["FilterPattern"].as_str().unwrap();
+            let terms = pattern.strip_prefix("{ (").unwrap().strip_suffix(") }").unwrap();
+            let name = filter["MetricTransformations"][0]["MetricName"].as_str().unwrap();
+            (name, terms.split(") && (").collect())
+        })
+        .collect();
+    let counted = |status: u64, integration: &str| -> Vec<&str> {
+        let holds = |term: &&str| match term.split(' ').collect::<Vec<_>>()[..] {
+            ["$.integrationStatus", "!=", "\"200\""] => integration != "200",
+            ["$.status", "=", value] => status == value.parse::<u64>().unwrap(),
+            ["$.status", "!=", value] => status != value.parse::<u64>().unwrap(),
+            ["$.status", ">=", value] => status >= value.parse().unwrap(),
+            ["$.status", "<", value] => status < value.parse().unwrap(),
+            _ => panic!("{term}"),
+        };
+        filters.iter().filter(|(_, terms)| terms.iter().all(&holds)).map(|(name, _)| *name).collect()
+    };
+    for (status, integration, metrics) in [
+        (429, "-", vec!["GatewayThrottled"]),
+        (404, "-", vec!["GatewayUnknownPaths"]),
+        (413, "-", vec!["GatewayRefusals"]),
+        (413, "413", vec!["GatewayRefusals"]),
+        (431, "-", vec!["GatewayRefusals"]),
+        // replies of functions, and failures, which are counted elsewhere
+        (200, "200", vec![]),
+        (401, "200", vec![]),
+        (404, "200", vec![]),
+        (413, "200", vec![]),
+        (500, "-", vec![]),
+        (503, "429", vec![]),
+    ] {
+        assert_eq!(counted(status, integration), metrics, "{status} {integration}");
+    }
+}
+
 /// What an alarm's expression comes to, with a value for each of its metrics.
 fn weigh(alarm: &Value, value: impl Fn(&Value) -> f64) -> f64 {
     let queries = alarm["Metrics"].as_array().unwrap();
@@ -182,7 +369,7 @@ fn weigh(alarm: &Value, value: impl Fn(&Value) -> f64) -> f64 {
     result.evaluate().unwrap_or_else(|| panic!("not an expression that this test knows: {text}"))
 }
 
-/// As much of CloudWatch's metric math as the template has: `AND`, comparisons, `+` and `-`, `FILL`, `IF`,
+/// As much of CloudWatch's metric math as the template has: `AND` or `OR`, comparisons, `+` and `-`, `FILL`, `IF`,
 /// and `SUM` over all metrics.
 struct Expression<'a> {
     metrics: &'a Map<String, Value>,
@@ -198,9 +385,14 @@ impl Expression<'_> {
 
     fn conjunction(&mut self) -> Option<f64> {
         let mut value = self.comparison()?;
+        // Never both without parentheses.
         while self.take("AND") {
             let right = self.comparison()?;
             value = f64::from(value != 0.0 && right != 0.0);
+        }
+        while self.take("OR") {
+            let right = self.comparison()?;
+            value = f64::from(value != 0.0 || right != 0.0);
         }
         Some(value)
     }
@@ -285,9 +477,24 @@ fn tokens(text: &str) -> Vec<String> {
 
 /// The alarms by their names in the template.
 fn alarms(template: &Value) -> impl Iterator<Item = (&String, &Value)> {
+    of_type(template, "AWS::CloudWatch::Alarm")
+}
+
+/// The properties of all resources of a type.
+fn of_type<'a>(template: &'a Value, kind: &'a str) -> impl Iterator<Item = (&'a String, &'a Value)> {
     let resources = template["Resources"].as_object().unwrap().iter();
-    let alarms = resources.filter(|(_, resource)| resource["Type"] == "AWS::CloudWatch::Alarm");
-    alarms.map(|(name, alarm)| (name, &alarm["Properties"]))
+    let of_type = resources.filter(move |(_, resource)| resource["Type"] == kind);
+    of_type.map(|(name, resource)| (name, &resource["Properties"]))
+}
+
+/// The metrics of all alarms, with the alarm's name.
+fn watched(template: &Value) -> Vec<(&str, &Value)> {
+    let all = alarms(template).flat_map(|(name, alarm)| {
+        let sum = alarm["Metrics"].as_array().into_iter().flatten();
+        let sum = sum.map(|query| &query["MetricStat"]["Metric"]);
+        sum.chain([alarm]).map(move |metric| (name.as_str(), metric))
+    });
+    all.filter(|(_, metric)| metric["MetricName"].is_string()).collect()
 }
 
 /// The metrics of one alarm: name, dimensions, period.
@@ -324,6 +531,20 @@ fn in_alarms(template: &Value) -> BTreeSet<Counted> {
 /// The same on the dashboard.
 fn on_dashboard(template: &Value) -> BTreeSet<Counted> {
     let mut counted = BTreeSet::new();
+    for line in dashboard_lines(template) {
+        if let [namespace, metric, provider, name, _, value] = &line[..]
+            && (namespace.as_str(), provider.as_str()) == ("PaymentWebhooks", "provider")
+        {
+            let (metric, provider, value) = (metric.clone(), name.clone(), value.clone());
+            counted.insert(Counted { metric, provider, value });
+        }
+    }
+    counted
+}
+
+/// The metrics on the dashboard, each as namespace, name, and names and values of dimensions.
+fn dashboard_lines(template: &Value) -> Vec<Vec<String>> {
+    let mut lines = Vec::new();
     for widget in dashboard(template)["widgets"].as_array().unwrap() {
         let mut previous: Vec<String> = Vec::new();
         for line in widget["properties"]["metrics"].as_array().into_iter().flatten() {
@@ -334,28 +555,36 @@ fn on_dashboard(template: &Value) -> BTreeSet<Counted> {
                     previous.truncate(previous.len() - given.len());
                     previous.into_iter().chain(given.iter().map(|field| (*field).to_owned())).collect()
                 }
-                _ => fields
-                    .iter()
-                    .enumerate()
-                    .map(
-                        |(place, field)| {
-                            if *field == "." { previous[place].clone() } else { (*field).into() }
-                        },
-                    )
-                    .collect(),
+                _ => {
+                    let above = |place: usize| previous[place].clone();
+                    let field = |(place, field): (usize, &&str)| match *field {
+                        "." => above(place),
+                        field => field.to_owned(),
+                    };
+                    fields.iter().enumerate().map(field).collect()
+                }
             };
-            if let [namespace, metric, provider, name, _, value] = &previous[..]
-                && (namespace.as_str(), provider.as_str()) == ("PaymentWebhooks", "provider")
-            {
-                counted.insert(Counted {
-                    metric: metric.clone(),
-                    provider: name.clone(),
-                    value: value.clone(),
-                });
+            if !previous.is_empty() {
+                lines.push(previous.clone());
             }
         }
     }
-    counted
+    lines
+}
+
+/// The searches on the dashboard, each as the names of a metric and of its dimensions.
+fn searches(template: &Value) -> Vec<(String, BTreeSet<String>)> {
+    let mut searches = Vec::new();
+    for widget in dashboard(template)["widgets"].as_array().unwrap() {
+        for line in widget["properties"]["metrics"].as_array().into_iter().flatten() {
+            let Some(expression) = line[0]["expression"].as_str() else { continue };
+            let (schema, rest) =
+                expression.strip_prefix("SEARCH('{PaymentWebhooks,").unwrap().split_once("} ").unwrap();
+            let name = rest.strip_prefix("MetricName=\"").unwrap().split('"').next().unwrap();
+            searches.push((name.to_owned(), schema.split(',').map(str::to_owned).collect()));
+        }
+    }
+    searches
 }
 
 /// The dashboard, with the names of resources in place of their values. Alarms that can be turned off are on.

@@ -58,7 +58,29 @@ async fn signed_webhooks_go_through_the_deployed_template() {
             valid_envelope(message).unwrap();
         }
     }
+    other_spellings_of_a_path_reach_a_function(&deployment.url).await;
     alarms_watch_what_functions_write(&ministack.endpoint()).await;
+}
+
+/// The gateway tells paths apart that are one path to the functions.
+async fn other_spellings_of_a_path_reach_a_function(url: &str) {
+    for provider in PROVIDERS {
+        let sample = &provider.samples[0];
+        let (first, rest) = sample.path[1..].split_once('/').unwrap();
+        let (path, again) = (&sample.path, format!("{first}/{first}/{rest}"));
+        for spelling in [format!("{path}/"), format!("/{first}//{rest}"), format!("/{first}//{rest}//")] {
+            let delivery =
+                provider.delivery(&spelling, provider.body(sample).unwrap(), &provider.signing_secret());
+            let mut request = Request::post(format!("{url}{spelling}")).body(delivery.body).unwrap();
+            *request.headers_mut() = delivery.headers;
+            assert_eq!(client::send(request, WITHIN).await.unwrap().status(), 200, "{spelling}");
+        }
+        // a stage or base path below the provider's name reaches a function, one before it has no route
+        let unsigned = Request::post(format!("{url}/{again}")).body(Bytes::new()).unwrap();
+        assert_eq!(client::send(unsigned, WITHIN).await.unwrap().status(), 401, "{again}");
+        let nobodys = Request::post(format!("{url}/x/{first}")).body(Bytes::new()).unwrap();
+        assert_eq!(client::send(nobodys, WITHIN).await.unwrap().status(), 404);
+    }
 }
 
 /// A dimension's name that is spelled differently makes another metric, one without data. So the alarms are
@@ -102,11 +124,16 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
     assert_eq!(checked, BTreeSet::from(["DecisionLatency", "Deliveries"]), "of {:?}", written.keys());
 }
 
+/// What an emulated service is called with. Nobody checks the signature; the scope says which region and service
+/// are asked.
+fn authorization(service: &str) -> String {
+    let scope = format!("{}/20260101/{}/{service}/aws4_request", stack::ACCESS_KEY, stack::REGION);
+    format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none")
+}
+
 /// Every line that a function has logged.
 async fn functions_log(endpoint: &str) -> Vec<String> {
-    // Nobody checks the signature; the scope says which region is asked.
-    let scope = format!("{}/20260101/{}/logs/aws4_request", stack::ACCESS_KEY, stack::REGION);
-    let signature = format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none");
+    let signature = authorization("logs");
     let logs = async |operation: &str, parameters: Value| {
         let request = Request::post(endpoint)
             .header("content-type", "application/x-amz-json-1.1")
@@ -133,7 +160,7 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
     const NO_POLICY: (&str, &str) = ("ApprovalPolicy", "");
     const DIRECTORY_KEY: (&str, &str) =
         ("ReceiverDirectoryKeyArn", "arn:aws:kms:eu-central-1:000000000000:key/2");
-    let cases: [(&[(&str, &str)], &str); 8] = [
+    let cases: [(&[(&str, &str)], &str); 10] = [
         (&[], "ApprovalPolicy"),
         (&[("ApprovalPolicy", "smaple")], "the path of a file below /opt/"),
         (&[("ApprovalPolicy", "/opt/policy.cedar")], "has to name the layer"),
@@ -142,7 +169,9 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
         (&[NO_POLICY, ("ReceiverDirectoryTable", "arn:aws:dynamodb:x")], "the name (not the ARN) of a table"),
         (&[NO_POLICY, DIRECTORY_KEY], "ReceiverDirectoryTable, which is not given"),
         // longer than the shortest retention
-        (&[NO_POLICY, ("WeavrToleranceSeconds", "2592001")], "WeavrToleranceSeconds"),
+        (&[NO_POLICY, ("WeavrToleranceSeconds", "2592001")], "is a whole number from 0 to 2592000"),
+        (&[NO_POLICY, ("ThrottlingBurst", "10")], "limit together"),
+        (&[NO_POLICY, ("RetentionDays", "90.5")], "is a whole number from 31 to 3650"),
     ];
     let tools = Tools::install().await.unwrap();
     watch::build().await.unwrap();
@@ -164,11 +193,136 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
         // one is turned off
         ("UmaaasSilenceAlarmHours", "0"),
         ("WeavrSilenceAlarmHours", "168"),
-        ("DetailedApiMetrics", "false"),
+        ("DetailedApiMetrics", "true"),
+        ("ThrottlingRate", "100"),
+        ("ThrottlingBurst", "200"),
+        ("DomainName", DOMAIN),
+        ("CertificateArn", "arn:aws:acm:eu-central-1:000000000000:certificate/1"),
     ];
     let options = Options { binaries: &binaries(), parameters, functions_endpoint: None };
     let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
     assert!(!deployment.queue(&PROVIDERS[0]).unwrap().url.ends_with(".fifo"));
+    answers_at_its_domain_only(&ministack.endpoint(), &deployment).await;
+}
+
+/// The domain of a stack that has one.
+const DOMAIN: &str = "webhooks.example.com";
+
+async fn answers_at_its_domain_only(endpoint: &str, deployment: &Deployment) {
+    let api = client::send(
+        Request::get(format!("{endpoint}/v2/apis/{}", deployment.outputs["ApiId"]))
+            .header("authorization", authorization("apigateway"))
+            .body(Bytes::new())
+            .unwrap(),
+        WITHIN,
+    );
+    let api: Value = serde_json::from_slice(api.await.unwrap().body()).unwrap();
+    // CloudFormation's booleans are words.
+    assert!(api["disableExecuteApiEndpoint"] == true || api["disableExecuteApiEndpoint"] == "true", "{api}");
+    for provider in PROVIDERS {
+        let path = provider.samples[0].path;
+        let unsigned = Request::post(path).header("host", DOMAIN).body(Bytes::new()).unwrap();
+        let address = endpoint.strip_prefix("http://").unwrap();
+        assert_eq!(client::forward(address, unsigned).await.unwrap().status(), 401, "{path}");
+        let url = &deployment.outputs[if provider.name == "umaaas" { "UmaaasUrl" } else { "WeavrUrl" }];
+        assert_eq!(*url, format!("https://{DOMAIN}/{}", provider.name));
+    }
+}
+
+/// While the providers move to a domain, both addresses answer; without one there is no other address.
+#[tokio::test]
+async fn only_a_domain_turns_the_other_address_off() {
+    let template = transformed(&[]).await.unwrap();
+    let conditions = &template["Conditions"];
+    let of = |name: &str, domain: bool, default_address: &str| {
+        holds(&json!({ "Condition": name }), conditions, &|parameter| match parameter {
+            "CertificateArn" if domain => "arn".into(),
+            "CertificateArn" => String::new(),
+            "DefaultAddress" => default_address.into(),
+            other => panic!("{other}"),
+        })
+    };
+    let off = &template["Resources"]["Api"]["Properties"]["Body"]["servers"][0];
+    let off = off["x-amazon-apigateway-endpoint-configuration"]["disableExecuteApiEndpoint"]["Fn::If"]
+        .as_array()
+        .unwrap();
+    assert_eq!(off[1..], [json!(true), json!(false)]);
+    let default = template["Parameters"]["DefaultAddress"]["Default"].as_str().unwrap();
+    let cases = [(false, "off", false), (false, "on", false), (true, "on", false), (true, default, true)];
+    for (domain, default_address, is_off) in cases {
+        let condition = off[0].as_str().unwrap();
+        assert_eq!(of(condition, domain, default_address), is_off, "{domain} {default_address}");
+    }
+}
+
+/// Whether a condition of the template holds, for values of its parameters.
+fn holds(condition: &Value, all: &Value, parameter: &impl Fn(&str) -> String) -> bool {
+    let (function, argument) = condition.as_object().unwrap().iter().next().unwrap();
+    let each = || argument.as_array().unwrap().iter();
+    let text = |value: &Value| match value["Ref"].as_str() {
+        Some(name) => parameter(name),
+        None => value.as_str().unwrap().to_owned(),
+    };
+    match function.as_str() {
+        "Condition" => holds(&all[argument.as_str().unwrap()], all, parameter),
+        "Fn::Not" => !holds(&argument[0], all, parameter),
+        "Fn::And" => each().all(|part| holds(part, all, parameter)),
+        "Fn::Or" => each().any(|part| holds(part, all, parameter)),
+        "Fn::Equals" => text(&argument[0]) == text(&argument[1]),
+        other => panic!("{other}"),
+    }
+}
+
+/// A number that is not whole, or not in digits alone, would stop the functions or turn a condition over ("0" is
+/// off, "0.0" would not be). The limits are those in the parameter's own words.
+#[tokio::test]
+async fn whole_numbers_are_whole_and_within_their_limits() {
+    let template = transformed(&[]).await.unwrap();
+    let mut limits = BTreeMap::new();
+    for (name, parameter) in template["Parameters"].as_object().unwrap() {
+        // CloudFormation takes decimals for a Number, and no pattern.
+        assert_eq!(parameter["Type"], "String", "{name}");
+        let Some(default) = parameter["Default"].as_str() else { continue };
+        if default.is_empty() || !default.bytes().all(|byte| byte.is_ascii_digit()) {
+            continue;
+        }
+        let taken = constraint(parameter);
+        assert!(taken(default), "{name}");
+        let odd = ["90.5", "90.0", "0.0", "1e3", "+5", "-5", " 5", "5 ", "090", "00", "5\n", "٩٠", "", "x"];
+        for odd in odd {
+            assert!(!taken(odd), "{name} takes {odd:?}");
+        }
+        let Some(says) = parameter["ConstraintDescription"].as_str() else { continue };
+        let (from, to) = says.strip_prefix("is a whole number from ").unwrap().split_once(" to ").unwrap();
+        let (from, to): (u64, u64) = (from.parse().unwrap(), to.parse().unwrap());
+        // every number with as many digits, or one in some
+        let beyond = 10_u64.pow(u32::try_from(to.to_string().len()).unwrap());
+        let near = |edge: u64| edge.saturating_sub(3)..edge + 4;
+        let some = (0..=beyond).step_by(if beyond > 100_000 { 97 } else { 1 });
+        for number in some.chain(near(from)).chain(near(to)) {
+            assert_eq!(taken(&number.to_string()), (from..=to).contains(&number), "{name}: {number}");
+        }
+        limits.insert(name.as_str(), (from, to));
+    }
+    assert_eq!(limits["RetentionDays"], (31, 3650));
+    assert!(limits["WeavrToleranceSeconds"].1 < limits["RetentionDays"].0 * 86_400);
+    assert!(limits["UmaaasToleranceSeconds"].1 < limits["RetentionDays"].0 * 86_400);
+    assert_eq!(limits.len(), 10, "{limits:?}");
+}
+
+/// Whether CloudFormation takes a value for a parameter of type String.
+fn constraint(parameter: &Value) -> impl Fn(&str) -> bool {
+    let pattern = parameter["AllowedPattern"].as_str().unwrap_or("^.*$");
+    // It compares the whole value.
+    assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{pattern}");
+    let mut schema = json!({ "pattern": pattern });
+    for (ours, theirs) in [("MaxLength", "maxLength"), ("AllowedValues", "enum")] {
+        if let Some(limit) = parameter.get(ours) {
+            schema[theirs] = limit.clone();
+        }
+    }
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    move |value| schema.is_valid(&value.into())
 }
 
 /// An alias stays at its version, and a version at the parameters that it was published with, unless its
@@ -191,8 +345,7 @@ async fn a_changed_parameter_publishes_a_version() {
         let parameter = &template["Parameters"][name];
         let values = parameter["AllowedValues"].as_array().into_iter().flatten();
         let values = values.map(|value| value.as_str().unwrap().len() as u64);
-        let digits = parameter["MaxValue"].as_u64().map(|value| value.to_string().len() as u64);
-        values.chain(parameter["MaxLength"].as_u64()).chain(digits).max().unwrap()
+        values.chain(parameter["MaxLength"].as_u64()).max().unwrap()
     };
     let mut versions = 0;
     for version in template["Resources"].as_object().unwrap().values() {
@@ -218,6 +371,73 @@ async fn a_changed_parameter_publishes_a_version() {
     assert_eq!(versions, 1);
 }
 
+/// A line of the access log costs as much as the gateway takes for some requests. So nothing is in it that a
+/// sender can make long, nor anything personal or secret.
+#[tokio::test]
+async fn the_access_log_has_nothing_that_a_sender_writes() {
+    // set by AWS, or one of a few values
+    const ALLOWED: [&str; 10] = [
+        "error.message",
+        "integrationErrorMessage",
+        "integrationLatency",
+        "integrationStatus",
+        "requestId",
+        "requestTime",
+        "responseLatency",
+        "routeKey",
+        "stage",
+        "status",
+    ];
+    let template = transformed(&[]).await.unwrap();
+    let mut stages = 0;
+    for stage in template["Resources"].as_object().unwrap().values() {
+        if stage["Type"] != "AWS::ApiGatewayV2::Stage" {
+            continue;
+        }
+        stages += 1;
+        let format = stage["Properties"]["AccessLogSettings"]["Format"].as_str().unwrap();
+        for field in format.split("$context.").skip(1) {
+            let field = field.split(['"', ',', '}']).next().unwrap();
+            assert!(ALLOWED.contains(&field), "{field}");
+        }
+        assert_eq!(format.matches('$').count(), format.matches("$context.").count(), "{format}");
+        let line = format.replace("$context.", "").replace(":status,", ":200,");
+        assert!(serde_json::from_str::<Value>(&line).is_ok(), "{line}");
+    }
+    assert_eq!(stages, 1);
+}
+
+/// README.md, "What it costs": the figures follow from the table's.
+#[test]
+fn what_strangers_cost_follows_from_the_prices() {
+    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
+    let cents = |text: &str| text.replace('.', "").parse::<u64>().unwrap();
+    let price = |row: &str| {
+        let row = readme.lines().find(|line| line.starts_with(&format!("| {row}"))).unwrap();
+        cents(row.trim_end_matches([' ', '|']).rsplit(' ').next().unwrap().trim_matches('*'))
+    };
+    let rows = ["HTTP API | 1 M", "Lambda requests", "Lambda time", "logs", "X-Ray"];
+    let a_million: u64 = rows.map(price).iter().sum();
+    let others: u64 = ["DynamoDB writes", "SQS FIFO, the", "storage and"].map(price).iter().sum();
+    assert_eq!(a_million + others, price("**together**"));
+    assert!(readme.contains(&format!("= {}.{:02} for a million", a_million / 100, a_million % 100)));
+    // cents per million, a day of 86,400 seconds
+    let a_day = |a_second: u64| a_million * a_second * 86_400 / 1_000_000;
+    assert_eq!((a_day(10_000) / 100, a_day(100)), (2272, 2272), "README.md: 2,272 dollars, and 22.72");
+    assert!(readme.contains("864 million a day and 2,272 dollars"));
+    assert!(readme.contains("8.64 million and 22.72"));
+}
+
+/// The events outlive the stack, and mistakes.
+#[tokio::test]
+async fn the_table_is_kept() {
+    let template = transformed(&[]).await.unwrap();
+    let table = &template["Resources"]["Events"];
+    assert_eq!([&table["DeletionPolicy"], &table["UpdateReplacePolicy"]], ["Retain", "Retain"]);
+    assert_eq!(table["Properties"]["DeletionProtectionEnabled"], true);
+    assert_eq!(table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
+}
+
 /// Every documented path, and the function that has it.
 #[tokio::test]
 async fn every_documented_webhook_has_its_route() {
@@ -229,6 +449,7 @@ async fn every_documented_webhook_has_its_route() {
         .collect();
     documented
         .extend(weavr::KINDS.iter().map(|kind| (kind.path.to_owned(), kind.family.binary().to_owned())));
+    documented.insert("/umaaas/{proxy+}".to_owned(), "umaaas".to_owned());
     documented.insert("/weavr/{proxy+}".to_owned(), "weavr-other".to_owned());
 
     let template = transformed(&[]).await.unwrap();
@@ -242,6 +463,33 @@ async fn every_documented_webhook_has_its_route() {
         routes.insert(path.clone(), binary(&template, function));
     }
     assert_eq!(routes, documented);
+
+    // `cargo lambda watch` sends every path to the same function. What it has for a family of paths at once is
+    // checked by that family's greedy route.
+    let manifest = std::fs::read_to_string(local::root().join("Cargo.toml")).unwrap();
+    let (_, router) = manifest.split_once("[workspace.metadata.lambda.watch.router]\n").unwrap();
+    let router = router.split("\n[").next().unwrap().lines().filter_map(|line| line.split_once(" = "));
+    let local: BTreeMap<String, String> = router
+        .map(|(path, binary)| (path, binary.trim_matches('"').to_owned()))
+        .map(|(path, binary)| (path.trim_matches('"').replace("{*path}", "{proxy+}"), binary))
+        .collect();
+    for (path, binary) in &routes {
+        let family = format!("/{}/{{proxy+}}", path.split('/').nth(1).unwrap());
+        let found = local.get(path).or_else(|| local.get(&family));
+        assert_eq!(found, Some(binary), "cargo lambda watch: {path}");
+    }
+    for path in local.keys() {
+        assert!(routes.contains_key(path), "API Gateway has no route {path}");
+    }
+
+    // README.md and the parameter say what metrics per route cost
+    let count = routes.len();
+    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
+    assert!(readme.contains(&format!("| {count} routes × 6 × 0.30 |")), "{count} routes");
+    let parameter = &template["Parameters"]["DetailedApiMetrics"];
+    let description = parameter["Description"].as_str().unwrap();
+    assert!(description.contains(&format!("{count} routes")), "{count} routes");
+    assert_eq!(parameter["Default"], "false", "they are most of what a stack costs that nobody uses");
 }
 
 /// For the emulator the transformation changes what it says, and nothing else.

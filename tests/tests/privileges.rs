@@ -12,8 +12,9 @@ use local::{stack, watch};
 use serde_json::{Value, json};
 use tests::{Call, Fault, FaultProxy, Function, Host, LocalAws, Rule, post};
 
-/// An action and the resource it is allowed, or done, to: by its name in the template.
-type Right = (String, String);
+/// An action, the resource it is allowed, or done, to (by its name in the template), and what the keys of its
+/// items begin with, as in `umaaas#`. Only the events' table has keys of several owners.
+type Right = (String, String, Option<String>);
 
 /// The template's conditions that hold here. The stack has a receiver directory, and no key of the deployer's
 /// own: what is added for such keys is not checked.
@@ -133,7 +134,11 @@ impl<'a> Deployed<'a> {
                 if action.starts_with("logs:") || action.starts_with("xray:") {
                     continue;
                 }
-                rights.extend(each(&statement["Resource"]).map(|to| (action.to_owned(), reference(to))));
+                for resource in each(&statement["Resource"]) {
+                    rights.extend(
+                        keys(statement).into_iter().map(|key| (action.to_owned(), reference(resource), key)),
+                    );
+                }
             }
         }
         rights
@@ -149,9 +154,10 @@ impl<'a> Deployed<'a> {
         };
         let rights = calls.iter().flat_map(needed);
         rights
-            .map(|(action, resource, index)| match index {
-                Some(index) => (action, format!("{}/index/{index}", named(resource))),
-                None => (action, named(resource)),
+            .map(|Needed { action, resource, index, key }| {
+                let table = named(resource);
+                let resource = index.map(|index| format!("{table}/index/{index}")).unwrap_or(table);
+                (action, resource, key.map(|key| prefix_of(key).to_owned()))
             })
             .collect()
     }
@@ -176,9 +182,20 @@ impl<'a> Deployed<'a> {
     }
 }
 
-/// The permissions that a call needs, each with what the call says of the resource: its name or address, and
-/// the index of a table.
-fn needed(call: &Call) -> Vec<(String, &str, Option<&str>)> {
+/// A permission that a call needs, with what the call says of the resource.
+#[derive(Debug, PartialEq)]
+struct Needed<'a> {
+    action: String,
+    /// Its name or address.
+    resource: &'a str,
+    /// The index of a table.
+    index: Option<&'a str>,
+    /// The key of an item of the events' table.
+    key: Option<&'a str>,
+}
+
+/// The permissions that a call needs.
+fn needed(call: &Call) -> Vec<Needed<'_>> {
     let parameter = |name: &str| call.parameters[name].as_str();
     let (service, resource) = match call.target.split(['_', '.']).next().unwrap() {
         // A transaction needs the permission of each of its parts (DynamoDB Developer Guide, "Using IAM with
@@ -187,8 +204,11 @@ fn needed(call: &Call) -> Vec<(String, &str, Option<&str>)> {
             let parts = call.parameters["TransactItems"].as_array().unwrap().iter();
             let parts = parts.flat_map(|part| part.as_object().unwrap());
             return parts
-                .map(|(kind, part)| {
-                    (format!("dynamodb:{kind}Item"), part["TableName"].as_str().unwrap(), None)
+                .map(|(kind, part)| Needed {
+                    action: format!("dynamodb:{kind}Item"),
+                    resource: part["TableName"].as_str().unwrap(),
+                    index: None,
+                    key: key(part),
                 })
                 .collect();
         }
@@ -198,8 +218,36 @@ fn needed(call: &Call) -> Vec<(String, &str, Option<&str>)> {
         other => panic!("{other}: {call:?}"),
     };
     // One permission for both (Service Authorization Reference, "Amazon SQS").
-    let action = call.operation().trim_end_matches("Batch");
-    vec![(format!("{service}:{action}"), resource.unwrap(), parameter("IndexName"))]
+    let action = format!("{service}:{}", call.operation().trim_end_matches("Batch"));
+    let (index, key) = (parameter("IndexName"), key(&call.parameters));
+    vec![Needed { action, resource: resource.unwrap(), index, key }]
+}
+
+/// The key of the item that a call, or a part of a transaction, is about. A directory's items have another.
+fn key(parameters: &Value) -> Option<&str> {
+    parameters["Key"]["pk"]["S"].as_str().or_else(|| parameters["Item"]["pk"]["S"].as_str())
+}
+
+/// What a key begins with: `umaaas#`.
+fn prefix_of(key: &str) -> &str {
+    let end = key.find('#').unwrap_or_else(|| panic!("{key} names no owner"));
+    &key[..=end]
+}
+
+/// What the keys of items have to begin with that a statement is about. `None` is any item.
+fn keys(statement: &Value) -> Vec<Option<String>> {
+    let Some(conditions) = statement["Condition"].as_object() else { return vec![None] };
+    assert_eq!(conditions.len(), 1, "{statement}");
+    let conditions = conditions["ForAllValues:StringLike"].as_object().unwrap();
+    assert_eq!(conditions.len(), 1, "{statement}");
+    let patterns = conditions["dynamodb:LeadingKeys"].as_array().unwrap().iter();
+    let prefixes = patterns.map(|pattern| {
+        let prefix = pattern.as_str().unwrap().strip_suffix('*').unwrap();
+        assert_eq!(prefix_of(prefix), prefix, "{statement}");
+        assert!(!prefix.contains(['*', '?']), "{statement}");
+        Some(prefix.to_owned())
+    });
+    prefixes.collect()
 }
 
 #[test]
@@ -207,15 +255,40 @@ fn a_transaction_needs_the_permissions_of_its_parts() {
     let call = Call {
         target: "DynamoDB_20120810.TransactWriteItems".into(),
         parameters: json!({"TransactItems": [
-            {"Put": {"TableName": "a"}}, {"Update": {"TableName": "a"}}, {"ConditionCheck": {"TableName": "b"}},
+            {"Put": {"TableName": "a", "Item": {"pk": {"S": "x#1#2"}}}},
+            {"Update": {"TableName": "a", "Key": {"pk": {"S": "y#1"}}}},
+            {"ConditionCheck": {"TableName": "b", "Key": {"platformUserId": {"S": "1"}}}},
         ]}),
     };
-    let needed = needed(&call);
-    let needed: Vec<_> = needed.iter().map(|(action, table, _)| (action.as_str(), *table)).collect();
-    assert_eq!(
-        needed,
-        [("dynamodb:PutItem", "a"), ("dynamodb:UpdateItem", "a"), ("dynamodb:ConditionCheckItem", "b")]
-    );
+    let of = |kind: &str, resource, key| Needed {
+        action: format!("dynamodb:{kind}Item"),
+        resource,
+        index: None,
+        key,
+    };
+    let expected =
+        [of("Put", "a", Some("x#1#2")), of("Update", "a", Some("y#1")), of("ConditionCheck", "b", None)];
+    assert_eq!(needed(&call), expected);
+}
+
+/// A provider's functions write its records and no others, the reconciler those of all providers.
+#[tokio::test]
+async fn a_role_may_write_the_records_of_its_own_provider_only() {
+    let template = transformed(&[]).await.unwrap();
+    let written = |binary: &str| -> BTreeSet<String> {
+        let rights = Deployed::of(&template, binary).allowed().into_iter();
+        let events = rights.filter(|(_, resource, _)| resource == "Events");
+        events.map(|(action, _, key)| key.unwrap_or_else(|| panic!("{action} on all items"))).collect()
+    };
+    let mut all = BTreeSet::new();
+    for provider in PROVIDERS {
+        let own = BTreeSet::from([format!("{}#", provider.name)]);
+        for binary in provider.binaries {
+            assert_eq!(written(binary), own, "{binary}");
+        }
+        all.extend(own);
+    }
+    assert_eq!(written("reconciler"), all);
 }
 
 /// Everything that a function can be made to do.

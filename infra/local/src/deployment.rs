@@ -65,7 +65,8 @@ impl Deployment {
         let text =
             std::fs::read(&file).with_context(|| format!("the deployment wrote no {}", file.display()))?;
         let outputs: HashMap<String, String> = serde_json::from_slice(&text)?;
-        let url = api_url(&endpoint, output(&outputs, "UmaaasUrl")?)?;
+        // without a name service: ministack knows the API by its id
+        let url = format!("{endpoint}/_aws/execute-api/{}/$default", output(&outputs, "ApiId")?);
         let sqs = aws_sdk_sqs::Client::new(&stack::config(&endpoint));
         Ok(Self { url, outputs, sqs })
     }
@@ -106,24 +107,9 @@ fn output<'a>(outputs: &'a HashMap<String, String>, name: &str) -> Result<&'a st
     outputs.get(name).map(String::as_str).with_context(|| format!("the stack has no output {name}"))
 }
 
-/// Where the API is without a name service: in `http://<api>.execute-api.localhost:4566/umaaas` only the API
-/// counts.
-fn api_url(endpoint: &str, provider_url: &str) -> Result<String> {
-    let api = provider_url.strip_prefix("http://").and_then(|rest| rest.split_once(".execute-api."));
-    let (api, _) = api.with_context(|| format!("{provider_url} names no API"))?;
-    Ok(format!("{endpoint}/_aws/execute-api/{api}/$default"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_api_is_found_by_its_id() {
-        let url = api_url("http://127.0.0.1:1", "http://6add34b2.execute-api.localhost:1/umaaas").unwrap();
-        assert_eq!(url, "http://127.0.0.1:1/_aws/execute-api/6add34b2/$default");
-        assert!(api_url("http://127.0.0.1:1", "https://example.com/umaaas").is_err());
-    }
 
     #[test]
     fn outputs_are_named_after_providers() {

@@ -30,6 +30,7 @@ mod time_refusal;
 
 pub use directory::DynamoDirectory;
 pub use dynamodb::DynamoStore;
+pub use metrics::written_metrics;
 pub use reconcile::run_reconciler;
 pub use secrets::SecretVariables;
 pub use settings::{Environment, SettingsError};

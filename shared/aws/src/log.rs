@@ -164,6 +164,18 @@ const FORWARD_LATENCY: Directive =
 const DECISION_LATENCY: Directive =
     Directive::new(&[&["provider"]], &[Metric::new("DecisionLatency", Unit::Milliseconds)]);
 
+/// Everything that the line of a delivery can count.
+pub(crate) const OF_A_DELIVERY: [Directive; 8] = [
+    DELIVERY_OF_KIND,
+    SIGNATURE_FAILURES,
+    DECISIONS,
+    DRIFT,
+    FAILURES,
+    RECORD_LATENCY,
+    FORWARD_LATENCY,
+    DECISION_LATENCY,
+];
+
 /// Writes the line of one delivery.
 pub(crate) fn delivery(provider: &'static str, delivery_id: &str, report: &Report) {
     metrics::write(&line(provider, delivery_id, report));

@@ -9,6 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::{log, reconcile};
+
 /// The namespace of all metrics.
 const NAMESPACE: &str = "PaymentWebhooks";
 
@@ -44,6 +46,16 @@ pub(crate) struct Directive {
 pub(crate) struct Metric {
     name: &'static str,
     unit: Unit,
+}
+
+/// Every metric that the functions write, once for each set of dimensions under which it is counted: its name
+/// and theirs. Alarms and dashboards are checked against it.
+pub fn written_metrics() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let directives = log::OF_A_DELIVERY.into_iter().chain(reconcile::OF_A_RUN);
+    directives.flat_map(|directive| {
+        let sets = directive.dimensions.iter();
+        sets.flat_map(move |set| directive.metrics.iter().map(move |metric| (metric.name, *set)))
+    })
 }
 
 impl Embedded {

@@ -34,6 +34,9 @@ const OLDEST_AGE: Directive = Directive::new(&[&[]], &[Metric::new("PendingOldes
 /// The same.
 const LAG: Directive = Directive::new(&[&[]], &[Metric::new("ReconcilerLag", Unit::Seconds)]);
 
+/// All of them.
+pub(crate) const OF_A_RUN: [Directive; 3] = [RUN, OLDEST_AGE, LAG];
+
 /// Runs the reconciler's function until Lambda ends it. `queues` has each provider's name and the
 /// variable that holds its queue's URL.
 pub async fn run_reconciler(queues: &[(&'static str, &'static str)]) -> ExitCode {
