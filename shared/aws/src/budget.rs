@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use aws_config::retry::RetryConfig;
-use aws_config::timeout::TimeoutConfig;
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use ingest::{DUE_AFTER, FOR_RECORD, FORWARD_PAGE, Operation, PAGE_RECORDS, PortError, REPLY_WITHIN};
 
 /// UMAaaS cancels a PENDING payment that has no answer after this long (its integration guide).

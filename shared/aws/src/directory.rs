@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::types::AttributeValue;
+use aws_types::SdkConfig;
 use ingest::{Directory, Facts, Operation, PortError};
 use jiff::Timestamp;
 use serde_json::Value;

@@ -411,7 +411,7 @@ mod tests {
                 assert!(targets.would_enable(ours, &level), "{ours}");
             }
             for other in
-                ["aws_smithy_runtime::client::orchestrator", "aws_sdk_dynamodb", "aws_config", "hyper"]
+                ["aws_smithy_runtime::client::orchestrator", "aws_sdk_dynamodb", "aws_runtime", "hyper"]
             {
                 assert!(!targets.would_enable(other, &Level::INFO), "{other}");
                 assert!(targets.would_enable(other, &Level::WARN), "{other}");

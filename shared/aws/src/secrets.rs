@@ -9,9 +9,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use aws_sdk_secretsmanager::Client;
 use aws_sdk_secretsmanager::config::Builder;
+use aws_types::SdkConfig;
 use ingest::{NoSecrets, Operation, PortError, Reread, SecretSource};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
