@@ -99,7 +99,8 @@ impl Deployment {
     }
 }
 
-fn named(provider: &str) -> &'static Provider {
+/// The provider of this name.
+pub fn named(provider: &str) -> &'static Provider {
     PROVIDERS.iter().find(|known| known.name == provider).unwrap()
 }
 

@@ -16,7 +16,7 @@ pub mod properties;
 mod proxy;
 pub mod usage;
 
-pub use deployment::{Deployment, signed_event, umaaas_event};
+pub use deployment::{Deployment, named, signed_event, umaaas_event};
 pub use dynoxide::LocalDynamo;
 pub use envelope::{provider_bytes, valid_envelope};
 pub use host::{Answer, Exchange, Function, Host, binaries, post};

@@ -10,7 +10,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use tests::{Deployment, Fault, Function, Host, Rule, provider_bytes, umaaas_event, unique, wait_for};
+use tests::{
+    Deployment, Fault, Function, Host, Rule, named, post, provider_bytes, umaaas_event, unique, wait_for,
+};
+use verify::Delivery;
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -443,4 +446,300 @@ async fn what_only_looks_like_http_is_400() {
     assert!(deployment.messages("umaaas", 0).await.is_empty());
     assert_eq!(host.invoke(delivery()).await.unwrap().status, 200);
     assert_quiet(&function);
+}
+
+/// What arrives in the field besides odd events: one row for each thing that somebody does to a delivery or to a
+/// function's variables, and what must come of it.
+struct Row {
+    what: &'static str,
+    provider: &'static str,
+    /// The path of the request.
+    path: &'static str,
+    /// Header lines that are not signed.
+    headers: &'static [(&'static str, &'static str)],
+    /// `SENT` in it stands for the time when it is sent.
+    body: String,
+    /// How far the sender's clock, and the gateway's, is ahead of the function's; a gateway may tell no time.
+    sent: SignedDuration,
+    gateway: Option<SignedDuration>,
+    /// The reply; the message's type, and the field that its `drift` names. Nothing on the queue without a type.
+    status: u16,
+    kind: Option<&'static str>,
+    drift: Option<&'static str>,
+}
+
+const CONTENT_ENCODING: &str = "content-encoding";
+const NOW: SignedDuration = SignedDuration::ZERO;
+const SENT: &str = "<sent>";
+const MARK: &str = "\u{feff}";
+
+impl Row {
+    fn umaaas(what: &'static str) -> Self {
+        Self {
+            what,
+            provider: "umaaas",
+            path: "/umaaas",
+            headers: &[],
+            body: test_body(SENT),
+            sent: NOW,
+            gateway: None,
+            status: 200,
+            kind: Some("umaaas.test"),
+            drift: None,
+        }
+    }
+
+    fn weavr(what: &'static str) -> Self {
+        Self {
+            provider: "weavr",
+            path: "/weavr/managed_cards/settlements/watch",
+            body: settlement(),
+            kind: Some("weavr.managed_cards.settlement"),
+            ..Self::umaaas(what)
+        }
+    }
+
+    fn refused(self, status: u16) -> Self {
+        Self { status, kind: None, ..self }
+    }
+
+    fn headers(self, headers: &'static [(&'static str, &'static str)]) -> Self {
+        Self { headers, drift: Some(CONTENT_ENCODING), ..self }
+    }
+
+    fn body(self, body: impl Into<String>) -> Self {
+        Self { body: body.into(), ..self }
+    }
+
+    /// The event, as the gateway passes it on, and the body in it.
+    fn event(&self) -> (Value, String) {
+        let provider = named(self.provider);
+        let now = Timestamp::now();
+        let sent = now + self.sent;
+        let body = self.body.replace(SENT, &sent.to_string());
+        let mut delivery = Delivery::new(self.path, body.clone());
+        if self.provider == "weavr" {
+            delivery.headers.insert("published-timestamp", sent.as_millisecond().into());
+        }
+        (provider.sign)(&mut delivery, &provider.signing_secret());
+        for (name, value) in self.headers {
+            delivery.headers.insert(*name, value.parse().unwrap());
+        }
+        let mut event = post(self.path, &delivery.headers, &body);
+        if let Some(ahead) = self.gateway {
+            event["requestContext"]["timeEpoch"] = (now + ahead).as_millisecond().into();
+        }
+        (event, body)
+    }
+}
+
+fn test_body(timestamp: &str) -> String {
+    json!({"webhookId": unique(), "type": "TEST", "timestamp": timestamp}).to_string()
+}
+
+/// A body as Weavr sends it, an event of its own.
+fn settlement() -> String {
+    let provider = named("weavr");
+    let sample = provider.samples.iter().find(|sample| sample.file == "managed_cards.settlement").unwrap();
+    provider.body(sample).unwrap()
+}
+
+/// A time of now, in one of the forms in which senders write it.
+fn written(form: &str) -> String {
+    Timestamp::now().strftime(form).to_string()
+}
+
+fn rows() -> Vec<Row> {
+    let ahead = SignedDuration::from_secs;
+    let mut rows = Vec::new();
+    // Content-Encoding: a JSON object is taken whatever the header says
+    for headers in [
+        &[(CONTENT_ENCODING, "UTF-8")] as &[_],
+        &[(CONTENT_ENCODING, "")],
+        &[(CONTENT_ENCODING, "gzip")],
+        &[(CONTENT_ENCODING, "br, gzip")],
+        &[(CONTENT_ENCODING, "aws-chunked")],
+    ] {
+        rows.push(Row::umaaas("a Content-Encoding").headers(headers));
+        rows.push(Row::weavr("a Content-Encoding").headers(headers));
+    }
+    for (headers, status) in [
+        (&[(CONTENT_ENCODING, "gzip")] as &[_], 415),
+        (&[(CONTENT_ENCODING, "X-GZIP")], 415),
+        (&[(CONTENT_ENCODING, "UTF-8")], 400),
+        (&[(CONTENT_ENCODING, "")], 400),
+        (&[], 400),
+    ] {
+        rows.push(Row::umaaas("no JSON object").headers(headers).body("[1]").refused(status));
+        rows.push(Row::weavr("no JSON object").headers(headers).body("not JSON").refused(status));
+    }
+    // byte order marks
+    rows.push(Row::umaaas("a byte order mark").body(format!("{MARK}{}", test_body(SENT))));
+    rows.push(Row::weavr("a byte order mark").body(format!("{MARK}{}", settlement())));
+    rows.push(Row::umaaas("two byte order marks").body(format!("{MARK}{MARK}{{}}")).refused(400));
+    // times in the body, under a tolerance
+    for (form, drift) in [
+        ("%Y-%m-%dT%H:%M:%SZ", None),
+        ("%Y-%m-%dT%H:%M:%S.123456789012345Z", None),
+        ("%Y-%m-%dT%H:%M:%S.1+00:00", None),
+        ("%Y-%m-%dt%H:%M:%Sz", None),
+        ("%Y-%m-%dT%H:%M:%S", Some("timestamp")),
+        ("%Y-%m-%d %H:%M:%S", Some("timestamp")),
+        ("%Y-%m-%dT%H:%M:%S+0000", Some("timestamp")),
+        ("%d/%m/%Y", Some("timestamp")),
+        ("", Some("timestamp")),
+    ] {
+        rows.push(Row { drift, ..Row::umaaas("a written time").body(test_body(&written(form))) });
+    }
+    for form in ["2020-01-01T00:00:00Z", "2020-01-01T00:00:00.123456789012345Z"] {
+        rows.push(Row::umaaas("an old time").body(test_body(form)).refused(401));
+    }
+    // paths
+    for (path, status) in [
+        ("/umaaas/", 200),
+        ("//umaaas", 200),
+        ("/hooks/umaaas", 200),
+        ("/umaaas/umaaas/test-webhook", 200),
+        ("/umaaas//test-webhook//", 200),
+        ("/prod/umaaas/test-webhook", 200),
+        ("/umaaas/nothing-here", 404),
+        ("/umaaas-2", 404),
+        ("/", 404),
+    ] {
+        let row = Row { path, ..Row::umaaas("a path") };
+        rows.push(if status == 200 { row } else { row.refused(status) });
+    }
+    for path in [
+        "/weavr/managed_cards/settlements/watch/",
+        "//weavr//managed_cards/settlements//watch",
+        "/prod/weavr/managed_cards/settlements/watch",
+    ] {
+        rows.push(Row { path, ..Row::weavr("a path") });
+    }
+    // clocks, under a tolerance of a week
+    for (sent, gateway, status) in [
+        // our clock is behind the gateway's: the later one decides what is too new
+        (ahead(310), Some(ahead(310)), 200),
+        (ahead(600), Some(ahead(310)), 200),
+        (ahead(4 * 3600), Some(ahead(4 * 3600)), 200),
+        (ahead(650), Some(ahead(310)), 503),
+        (ahead(310), None, 503),
+        // ahead of it, and the earlier one decides what is too old
+        (ahead(-604_700), Some(ahead(-310)), 200),
+        (ahead(-605_000), Some(ahead(-310)), 200),
+        (ahead(-605_200), Some(ahead(-310)), 401),
+        (ahead(-605_000), None, 401),
+    ] {
+        let row = Row { sent, gateway, ..Row::weavr("clocks") };
+        rows.push(if status == 200 { row } else { row.refused(status) });
+        // UMAaaS says in the body when it sent a webhook, and is not asked to come again
+        let status = if status == 503 { 401 } else { status };
+        let sent = if sent.is_negative() { sent - ahead(691_200 - 604_800) } else { sent };
+        let row = Row { sent, gateway, ..Row::umaaas("clocks") };
+        rows.push(if status == 200 { row } else { row.refused(status) });
+    }
+    rows
+}
+
+#[tokio::test]
+async fn what_senders_and_gateways_do_to_a_delivery() {
+    let deployment = Deployment::start().await;
+    let (umaaas, weavr) = (Host::start().await, Host::start().await);
+    let tolerances =
+        [("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS", "691200"), ("WEAVR_TIMESTAMP_TOLERANCE_SECONDS", "604800")];
+    let functions = [
+        deployment.function_with(&umaaas, "umaaas", &tolerances),
+        deployment.function_with(&weavr, "weavr-managed-cards", &tolerances),
+    ];
+    let rows = rows();
+    println!("{} rows", rows.len());
+    for row in rows {
+        let host = if row.provider == "umaaas" { &umaaas } else { &weavr };
+        let what = format!(
+            "{} of {}: {} {:?} {:?} sent {} by a gateway {:?}",
+            row.what, row.provider, row.path, row.headers, row.body, row.sent, row.gateway
+        );
+        let (event, body) = row.event();
+        let answer = host.invoke(event).await.unwrap();
+        assert_eq!(answer.status, row.status, "{what}: {}", answer.body);
+        host.idle(1).await;
+        let messages = deployment.messages(row.provider, usize::from(row.kind.is_some())).await;
+        let Some(kind) = row.kind else {
+            assert!(messages.is_empty(), "{what}: {messages:?}");
+            continue;
+        };
+        assert_eq!(messages.len(), 1, "{what}");
+        assert_eq!(provider_bytes(&messages[0]), body.as_bytes(), "{what}: byte for byte");
+        let message: Value = serde_json::from_str(&messages[0]).unwrap();
+        assert_eq!(message["type"], kind, "{what}");
+        assert_eq!(message.get("data_base64").is_some(), row.body.starts_with(MARK), "{what}");
+        let drift = message["drift"].as_str().map(|drift| drift.split(':').next().unwrap());
+        assert_eq!(drift, row.drift, "{what}: {}", message["drift"]);
+    }
+    functions.iter().for_each(assert_quiet);
+}
+
+/// What people and consoles do to a variable or a file: the function starts, and takes what is genuine.
+#[tokio::test]
+async fn what_people_do_to_the_settings() {
+    let deployment = Deployment::start().await;
+    let policy = local::scratch().join(format!("{}.cedar", unique()));
+    let permit = "@id(\"all\")\npermit (principal, action, resource);\n";
+    std::fs::write(&policy, format!("{MARK}{permit}")).unwrap();
+    let marked_policy = policy.to_str().unwrap();
+    let secret = named("umaaas").secret;
+    let marked = format!("{MARK}{secret}\u{200b}");
+    let both = format!("other\u{2060} ,\u{a0}{secret}\n");
+    for (name, value) in [
+        ("UMAAAS_WEBHOOK_SECRETS", marked.as_str()),
+        ("UMAAAS_WEBHOOK_SECRETS", both.as_str()),
+        ("LOG_LEVEL", "WARNING"),
+        ("LOG_LEVEL", "Critical"),
+        ("AWS_LAMBDA_LOG_LEVEL", "FATAL"),
+        ("APPROVAL_POLICY", marked_policy),
+    ] {
+        let host = Host::start().await;
+        let function = deployment.function_with(&host, "umaaas", &[(name, value)]);
+        let id = unique();
+        let body =
+            std::fs::read_to_string(local::root().join("events/umaaas/incoming_payment.json")).unwrap();
+        let mut body: Value = serde_json::from_str(&body).unwrap();
+        body["webhookId"] = json!(id);
+        assert_eq!(
+            host.invoke(umaaas_event("/umaaas", &body.to_string())).await.unwrap().status,
+            200,
+            "{name} {value:?}"
+        );
+        host.idle(1).await;
+        let message: Value = serde_json::from_str(&deployment.messages("umaaas", 1).await[0]).unwrap();
+        assert_eq!(message["decision"], "approve", "{name} {value:?}");
+        let decided_by_all = message["decisionpolicies"].to_string().contains("all");
+        assert_eq!(decided_by_all, name == "APPROVAL_POLICY", "{name}: {}", message["decisionpolicies"]);
+        assert!(function.log().contains(r#""outcome":"accepted""#), "the line is written at any level");
+    }
+    std::fs::remove_file(policy).unwrap();
+}
+
+/// Emulators and proxies give one request id to two invocations. The second body is another event: it is not
+/// taken for a repeated attempt of our own write.
+#[tokio::test]
+async fn a_recycled_request_id_hides_no_event() {
+    let deployment = Deployment::start().await;
+    let host = Host::start().await;
+    let _function = deployment.function(&host, "umaaas");
+    let (webhook, request) = (unique(), unique());
+    let mut statuses = Vec::new();
+    for n in [1, 2, 2, 1, 3] {
+        let body = json!({"webhookId": webhook, "type": "TEST", "timestamp": "2026-11-02T09:15:00Z", "n": n});
+        let event = umaaas_event("/umaaas", &body.to_string()).to_string();
+        let exchange = host.exchange_as(request.clone(), event.into()).await.unwrap();
+        statuses.push(exchange.response["statusCode"].as_u64().unwrap());
+        host.idle(1).await;
+    }
+    // The same body under the same request id is what a repeated attempt of our own looks like.
+    assert_eq!(statuses, [200, 409, 409, 200, 409]);
+    let arrived = deployment.arrived("umaaas", 3).await;
+    assert_eq!(arrived.len(), 3, "{arrived:?}");
+    let conflicts: Vec<_> = arrived.keys().filter(|id| id.starts_with(&format!("{webhook}#"))).collect();
+    assert_eq!(conflicts.len(), 2, "{arrived:?}");
 }

@@ -225,10 +225,12 @@ fn renew_umaaas(body: &str) -> Result<String> {
     Ok(body.replace(&format!("\"{id}\""), &format!("\"{id}-{unique:016x}\"")))
 }
 
-/// Both signatures, over the time of day.
+/// Both signatures, over the time of day unless the delivery has a `published-timestamp`.
 fn sign_weavr(delivery: &mut Delivery, secret: &Secret) {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    delivery.headers.insert("published-timestamp", HeaderValue::from_str(&now.to_string()).expect("digits"));
+    delivery.headers.entry("published-timestamp").or_insert_with(|| {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        HeaderValue::from_str(&now.to_string()).expect("digits")
+    });
     for scheme in [SIGNATURE_V1, SIGNATURE_V2] {
         let signature = scheme.sign(delivery, secret).expect("the timestamp is there");
         delivery.headers.insert(scheme.header, HeaderValue::from_str(&signature).expect("base64"));

@@ -148,7 +148,9 @@ pub fn written_time(text: &str) -> Option<Timestamp> {
 
 /// Whether a text is a time as RFC 3339 has it.
 pub(crate) fn is_rfc_3339(text: &str) -> bool {
-    let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
+    // `t` and `z` are valid too (RFC 3339, 5.6).
+    let shape = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c.to_ascii_uppercase() });
+    let shape: String = shape.collect();
     let Some(rest) = shape.strip_prefix("0000-00-00T00:00:00") else { return false };
     let offset = rest.strip_prefix('.').map_or(rest, |fraction| fraction.trim_start_matches('0'));
     let fraction = rest.len() - offset.len();
@@ -215,6 +217,7 @@ mod tests {
             ("2026-11-02T09:15:00.000Z", true, true),
             ("2026-11-02T09:15:00.0000000000000000000Z", true, true),
             ("2026-11-02T09:15:00.000000000000-00:00", true, true),
+            ("2026-11-02t09:15:00z", true, true),
             ("2026-11-02 09:15:00Z", true, false),
             ("2026-11-02T09:15:00+0000", true, false),
             ("2026-11-02T09:15:00", false, false),
