@@ -11,7 +11,8 @@
 //! | `failure` | what a failed call says in our log |
 //! | `budget` | how long every call may take, and the deadline that binds them |
 //! | `reconcile` | [`run_reconciler`]: the same for the scheduled function |
-//! | `log`, `metrics` | one JSON line per delivery; metrics in CloudWatch's embedded format |
+//! | `line` | one JSON line per delivery: its log entry and its metrics |
+//! | `log`, `metrics` | the subscriber of `tracing`; metrics in CloudWatch's embedded format |
 
 pub mod budget;
 mod connect;
@@ -19,6 +20,7 @@ mod directory;
 mod dynamodb;
 mod failure;
 pub mod gateway;
+mod line;
 mod log;
 mod metrics;
 mod reconcile;

@@ -3,16 +3,32 @@
 //! delivery is its log entry and its metrics at once.
 
 use std::io::Write;
+use std::sync::OnceLock;
 
 use ingest::Operation;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use crate::{log, reconcile};
+use crate::{Environment, line, reconcile};
 
-/// The namespace of all metrics.
-const NAMESPACE: &str = "PaymentWebhooks";
+/// The namespace of all metrics, unless `METRICS_NAMESPACE` names another: two stacks in one account must not
+/// count into each other's metrics.
+const DEFAULT_NAMESPACE: &str = "PaymentWebhooks";
+
+static NAMESPACE: OnceLock<String> = OnceLock::new();
+
+/// Reads `METRICS_NAMESPACE`.
+pub(crate) fn init(environment: &Environment) {
+    if let Some(namespace) = environment.optional("METRICS_NAMESPACE") {
+        // A process starts one function.
+        let _ = NAMESPACE.set(namespace);
+    }
+}
+
+fn namespace() -> &'static str {
+    NAMESPACE.get().map_or(DEFAULT_NAMESPACE, String::as_str)
+}
 
 /// What a metric counts in.
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -28,14 +44,21 @@ pub(crate) enum Unit {
 pub(crate) struct Embedded {
     /// Epoch milliseconds.
     timestamp: i64,
-    cloud_watch_metrics: Vec<Directive>,
+    cloud_watch_metrics: Vec<InNamespace>,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct InNamespace {
+    namespace: &'static str,
+    #[serde(flatten)]
+    directive: Directive,
 }
 
 /// Metrics, and the sets of dimensions under each of which they are counted.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Directive {
-    namespace: &'static str,
     dimensions: &'static [&'static [&'static str]],
     metrics: &'static [Metric],
 }
@@ -51,7 +74,7 @@ pub(crate) struct Metric {
 /// Every metric that the functions write, once for each set of dimensions under which it is counted: its name
 /// and theirs. Alarms and dashboards are checked against it.
 pub fn written_metrics() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
-    let directives = log::OF_A_DELIVERY.into_iter().chain(reconcile::OF_A_RUN);
+    let directives = line::OF_A_DELIVERY.into_iter().chain(reconcile::OF_A_RUN);
     directives.flat_map(|directive| {
         let sets = directive.dimensions.iter();
         sets.flat_map(move |set| directive.metrics.iter().map(move |metric| (metric.name, *set)))
@@ -59,8 +82,12 @@ pub fn written_metrics() -> impl Iterator<Item = (&'static str, &'static [&'stat
 }
 
 impl Embedded {
-    pub(crate) fn new(now: Timestamp, cloud_watch_metrics: Vec<Directive>) -> Self {
-        Self { timestamp: now.as_millisecond(), cloud_watch_metrics }
+    pub(crate) fn new(now: Timestamp, directives: Vec<Directive>) -> Self {
+        let in_namespace = |directive| InNamespace { namespace: namespace(), directive };
+        Self {
+            timestamp: now.as_millisecond(),
+            cloud_watch_metrics: directives.into_iter().map(in_namespace).collect(),
+        }
     }
 }
 
@@ -69,7 +96,7 @@ impl Directive {
         dimensions: &'static [&'static [&'static str]],
         metrics: &'static [Metric],
     ) -> Self {
-        Self { namespace: NAMESPACE, dimensions, metrics }
+        Self { dimensions, metrics }
     }
 }
 
@@ -79,9 +106,10 @@ impl Metric {
     }
 }
 
-/// What could not be done for a provider, by operation: `record`, `forward`, `secrets`, ...
+/// What could not be done for a provider: all together, which an alarm watches, and by operation (`record`,
+/// `forward`, `secrets`, ...).
 pub(crate) const FAILURES: Directive =
-    Directive::new(&[&["provider", "operation"]], &[Metric::new("Failures", Unit::Count)]);
+    Directive::new(&[&["provider"], &["provider", "operation"]], &[Metric::new("Failures", Unit::Count)]);
 
 /// Counts an operation that failed outside a delivery, or without changing how it ends.
 pub(crate) fn failure(now: Timestamp, provider: &str, operation: Operation) {

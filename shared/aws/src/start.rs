@@ -20,7 +20,7 @@ use serde::de::DeserializeOwned;
 use crate::failure::CREDENTIALS_EXPIRED;
 use crate::gateway::{GatewayEvent, GatewayRequest, GatewayResponse};
 use crate::secrets::{ProviderSecrets, SecretVariables};
-use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, log};
+use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, line, log, metrics};
 
 /// Runs one provider's function until Lambda ends it. A wrong environment is logged and ends the
 /// process, which Lambda reports as a failed start.
@@ -49,7 +49,7 @@ pub async fn run<P: Provider + 'static>(
                 let confirmed = answer.is_in_time(received.report());
                 let renewed = receiver.secrets.renew(Timestamp::now());
                 let (report, ()) = tokio::join!(receiver.finish(received, confirmed), renewed);
-                log::delivery(P::NAME, &delivery_id, &report);
+                line::write(P::NAME, &delivery_id, &report);
             };
             (response, rest)
         },
@@ -137,7 +137,10 @@ where
 {
     let environment = Environment::of_process();
     let built = match log::init(&environment) {
-        Ok(()) => build(&environment).await,
+        Ok(()) => {
+            metrics::init(&environment);
+            build(&environment).await
+        }
         Err(error) => Err(error),
     };
     let built = match built {

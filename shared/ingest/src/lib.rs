@@ -51,5 +51,5 @@ pub use record::{
     Claim, Conflicts, DUE_AFTER, Due, DuePage, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded,
     RecordedDecision, Repetition, State, StoredPayload, UnreadableEntry, VERSION,
 };
-pub use reply::{Outcome, RETRY_AFTER_SECONDS, Reply, Restamped};
+pub use reply::{Concern, Outcome, RETRY_AFTER_SECONDS, Reply, Restamped};
 pub use schema::Drift;

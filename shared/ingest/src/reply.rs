@@ -33,7 +33,7 @@ pub enum Outcome {
     NotFound,
     /// Webhooks are POSTed.
     MethodNotAllowed,
-    /// The body came with a `Content-Encoding` that the signature does not cover.
+    /// The sender is proven, but the body is no JSON object, and its `Content-Encoding` names a compression.
     UnsupportedEncoding,
     /// The gateway's own encoding of the body could not be undone.
     Unreadable,
@@ -104,6 +104,33 @@ impl Outcome {
         }
     }
 
+    /// What the outcome asks of the people who run this; nothing, where everything is as it should be.
+    #[must_use]
+    pub fn concern(&self) -> Option<Concern> {
+        Some(match self {
+            Self::Accepted { .. } | Self::Duplicate { .. } | Self::MethodNotAllowed => return None,
+            Self::Conflict { .. } => Concern::Conflict,
+            Self::Refused(_) | Self::Unproven { .. } => Concern::Signature,
+            Self::Stale(_) | Self::Unidentified(_) | Self::UnsupportedEncoding => Concern::Refused,
+            Self::NotFound | Self::Unreadable => Concern::Unreadable,
+            Self::TooLarge => Concern::TooLarge,
+            Self::Misconfigured(_) => Concern::Misconfigured,
+            Self::Unavailable(_) => Concern::Unavailable,
+        })
+    }
+
+    /// Whether a well-formed signature fits one of our keys; `None` where there was no such signature, or it was
+    /// not checked.
+    #[must_use]
+    pub fn proven(&self) -> Option<bool> {
+        match self {
+            Self::Accepted { .. } | Self::Duplicate { .. } | Self::Conflict { .. } => Some(true),
+            Self::Stale(_) | Self::Unidentified(_) | Self::UnsupportedEncoding | Self::TooLarge => Some(true),
+            Self::Unproven { .. } => Some(false),
+            _ => None,
+        }
+    }
+
     /// What a person reading the log needs besides the name. Never a value from the delivery.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
@@ -116,6 +143,53 @@ impl Outcome {
             Self::Unidentified(what) | Self::Misconfigured(what) => Some((*what).to_owned()),
             Self::Unavailable(error) | Self::Unproven { secrets: Some(error), .. } => Some(error.chain()),
             _ => None,
+        }
+    }
+}
+
+/// What an outcome asks of the people who run this. The metric `Concerns` counts by it, and the template has an
+/// alarm for each: an outcome that is added is in one of them, or in none, by [`Outcome::concern`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// There is no valid signature.
+    Signature,
+    /// A delivery with a valid signature was refused.
+    Refused,
+    /// A request was refused before its signature could be checked.
+    Unreadable,
+    /// A setting of ours is wrong.
+    Misconfigured,
+    /// AWS did not answer in time, or with an error.
+    Unavailable,
+    /// A body does not fit a record.
+    TooLarge,
+    /// Another event has the identity of an earlier one.
+    Conflict,
+}
+
+impl Concern {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::Signature,
+        Self::Refused,
+        Self::Unreadable,
+        Self::Misconfigured,
+        Self::Unavailable,
+        Self::TooLarge,
+        Self::Conflict,
+    ];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Signature => "signature",
+            Self::Refused => "refused",
+            Self::Unreadable => "unreadable",
+            Self::Misconfigured => "misconfigured",
+            Self::Unavailable => "unavailable",
+            Self::TooLarge => "too_large",
+            Self::Conflict => "conflict",
         }
     }
 }
@@ -182,7 +256,7 @@ mod tests {
     use crate::Operation;
 
     #[test]
-    fn the_names_are_all_names() {
+    fn the_lists_of_names_and_concerns_are_complete() {
         let mismatch = Refusal::Mismatch { header: "signature" };
         let error = || PortError::new(Operation::Record, "no answer");
         let restamped = Restamped { first: None, now: None };
@@ -204,6 +278,10 @@ mod tests {
             Outcome::Unavailable(error()),
             Outcome::Misconfigured("a placeholder"),
         ];
+        let concerns = outcomes.iter().filter_map(Outcome::concern).collect::<Vec<_>>();
+        for concern in Concern::ALL {
+            assert!(concerns.contains(&concern), "no outcome is a matter of {concern:?}");
+        }
         let mut names = outcomes.map(|outcome| outcome.name());
         let mut listed = Outcome::NAMES;
         names.sort_unstable();
