@@ -34,6 +34,11 @@ def main():
     template = transform.plain(dict(arguments.parameter))
     transform.for_emulator(template, arguments.functions_endpoint or arguments.endpoint)
     aws = Aws(arguments.endpoint)
+    # As `sam deploy` does it: nested templates are uploaded, and named by their addresses.
+    for name, stack, inner in transform.nested(template):
+        transform.for_emulator(inner, None)
+        aws.upload(f"{name}.json", json.dumps(inner))
+        stack["Properties"]["TemplateURL"] = f"{arguments.endpoint}/{transform.BUCKET}/{name}.json"
     aws.upload("template.json", json.dumps(template))
     for function in transform.of_type(template, "AWS::Lambda::Function").values():
         key = function["Properties"]["Code"]["S3Key"]

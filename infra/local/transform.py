@@ -3,7 +3,8 @@
     .venv/bin/python infra/local/transform.py [--parameter NAME=VALUE]... [--for-emulator ENDPOINT]
 
 A parameter that is given becomes its default. The code of each function is `s3://code/<binary>.zip`, where
-the binary is the one that `sam build` would build for it.
+the binary is the one that `sam build` would build for it. A nested stack is replaced by its resources: those of
+`UmaaasProvider` are `UmaaasQueue` and so on, with the values of its parameters, and facts from its mappings, in them.
 
 With --for-emulator it also spells out what ministack leaves out or refuses, and nothing else:
   - the API's routes and integrations, which SAM puts into an OpenAPI body, become resources, and whether it
@@ -15,6 +16,7 @@ With --for-emulator it also spells out what ministack leaves out or refuses, and
 import argparse
 import json
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -35,7 +37,7 @@ def main():
     parser.add_argument("--for-emulator", metavar="ENDPOINT")
     arguments = parser.parse_args()
     parameters = dict(arguments.parameter)
-    template = plain(parameters)
+    template = inlined(plain(parameters))
     for name, value in parameters.items():
         template["Parameters"][name]["Default"] = value
     if arguments.for_emulator:
@@ -59,6 +61,161 @@ def plain(parameters):
         binary = function["Metadata"]["BuildProperties"]["Binary"]
         function["Properties"]["CodeUri"] = f"s3://{BUCKET}/{binary}.zip"
     return transform(template, parameters, NoManagedPolicies())
+
+
+def nested(template):
+    """The nested stacks with their templates, by logical name."""
+    for name, stack in of_type(template, "AWS::CloudFormation::Stack").items():
+        url = stack["Properties"]["TemplateURL"]
+        yield name, stack, yaml_parse((TEMPLATE.parent / url).read_text())
+
+
+def inlined(template):
+    """The same template, with the resources of its nested stacks in their places."""
+    outputs = {}
+    for name, stack, inner in list(nested(template)):
+        del template["Resources"][name]
+        scope = Scope(name.removesuffix("Provider"), stack["Properties"]["Parameters"], inner)
+        for key, condition in inner["Conditions"].items():
+            scope.decide(key, scope.resolved(condition))
+        template["Conditions"].update(scope.open_conditions)
+        for key, resource in inner["Resources"].items():
+            if scope.decided.get(resource.get("Condition"), True):
+                template["Resources"][scope.prefix + key] = scope.resolved(resource)
+        for key, output in inner["Outputs"].items():
+            outputs[name, "Outputs." + key] = scope.resolved(output["Value"])
+    return with_outputs(template, outputs)
+
+
+class Scope:
+    """What names mean in a nested template that is used under a prefix."""
+
+    def __init__(self, prefix, given, template):
+        self.prefix = prefix
+        self.mappings = template.get("Mappings", {})
+        self.parameters = {
+            name: given.get(name, parameter.get("Default")) for name, parameter in template["Parameters"].items()
+        }
+        self.own = {*template["Resources"], *template.get("Conditions", {})}
+        # Conditions whose value follows from the use of the template, and the others with their definitions.
+        self.decided = {}
+        self.open_conditions = {}
+
+    def decide(self, name, condition):
+        holds = truth(condition)
+        if holds is None:
+            self.open_conditions[self.prefix + name] = condition
+        else:
+            self.decided[name] = holds
+
+    def resolved(self, value):
+        if isinstance(value, list):
+            return [self.resolved(one) for one in value]
+        if not isinstance(value, dict):
+            return value
+        if "Type" in value and isinstance(value.get("Condition"), str):
+            value = dict(value)
+            if (condition := value.pop("Condition")) not in self.decided:
+                value["Condition"] = self.prefix + condition
+        if len(value) != 1:
+            return {name: self.resolved(one) for name, one in value.items()}
+        (function, argument), = value.items()
+        if function == "Ref":
+            return self.parameters[argument] if argument in self.parameters else {"Ref": self.name(argument)}
+        if function == "Condition" and isinstance(argument, str):
+            return {"Condition": self.prefix + argument}
+        if function == "Fn::GetAtt":
+            resource, attribute = argument if isinstance(argument, list) else argument.split(".", 1)
+            return {"Fn::GetAtt": [self.name(resource), attribute]}
+        if function == "Fn::If":
+            condition, yes, no = argument
+            if condition in self.decided:
+                return self.resolved(yes if self.decided[condition] else no)
+            return {"Fn::If": [self.prefix + condition, self.resolved(yes), self.resolved(no)]}
+        if function == "Fn::FindInMap":
+            mapping, first, second = map(self.resolved, argument)
+            return self.mappings[mapping][first][second]
+        if function == "Fn::Sub":
+            text, values = argument if isinstance(argument, list) else (argument, {})
+            return substituted(text, lambda name: self.substitute(name, values))
+        return {function: self.resolved(argument)}
+
+    def substitute(self, name, values):
+        if name in values:
+            return self.resolved(values[name])
+        resource, dot, attribute = name.partition(".")
+        if resource in self.parameters and not dot:
+            return self.parameters[resource]
+        return {"Fn::GetAtt": [self.name(resource), attribute]} if dot else {"Ref": self.name(resource)}
+
+    def name(self, name):
+        return self.prefix + name if name in self.own else name
+
+
+def truth(condition):
+    """The value of a condition, if it depends on no parameter of the root template."""
+    (function, argument), = condition.items()
+    if function == "Fn::Equals":
+        return argument[0] == argument[1] if all(isinstance(one, str) for one in argument) else None
+    if function == "Fn::Not":
+        inner = truth(argument[0])
+        return None if inner is None else not inner
+    return None
+
+
+def with_outputs(value, outputs):
+    """A template in which references to the outputs of nested stacks are the outputs' values."""
+    if isinstance(value, list):
+        return [with_outputs(one, outputs) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if tuple(value) == ("Fn::GetAtt",):
+        argument = value["Fn::GetAtt"]
+        return outputs.get(tuple(argument if isinstance(argument, list) else argument.split(".", 1)), value)
+    if tuple(value) == ("Fn::Sub",):
+        text, values = value["Fn::Sub"] if isinstance(value["Fn::Sub"], list) else (value["Fn::Sub"], {})
+        values = {name: with_outputs(one, outputs) for name, one in values.items()}
+
+        def name(name):
+            return outputs.get(tuple(name.split(".", 1)), None) if "." in name else None
+
+        text = substituted(text, lambda one: name(one) if name(one) is not None else Kept(one), joined=False)
+        return {"Fn::Sub": [text, values] if values else text} if isinstance(text, str) else text
+    return {name: with_outputs(one, outputs) for name, one in value.items()}
+
+
+class Kept(str):
+    """A name in a text that keeps its place."""
+
+
+def substituted(text, value, joined=True):
+    """A text of Fn::Sub with values for its names: a text, if all are texts or references."""
+    parts = re.split(r"\$\{([^}!]+)\}", text)
+    for place in range(1, len(parts), 2):
+        one = value(parts[place])
+        if isinstance(one, Kept):
+            one = "${" + one + "}"
+        elif isinstance(one, dict):
+            one = as_text(one)
+        parts[place] = str(one)
+    text = "".join(parts)
+    return {"Fn::Sub": text} if joined and "${" in text else text
+
+
+def as_text(value):
+    """A reference as Fn::Sub writes it. Where a condition decides, the case in which it holds."""
+    (function, argument), = value.items()
+    if function == "Ref":
+        return "${" + argument + "}"
+    if function == "Fn::GetAtt":
+        return "${" + ".".join(argument if isinstance(argument, list) else [argument]) + "}"
+    if function == "Fn::Sub" and isinstance(argument, str):
+        return argument
+    if function == "Fn::Join":
+        return argument[0].join(one if isinstance(one, str) else as_text(one) for one in argument[1])
+    if function == "Fn::If":
+        return argument[1] if isinstance(argument[1], str) else as_text(argument[1])
+    raise ValueError(f"{value} cannot be part of a text")
 
 
 class NoManagedPolicies:
