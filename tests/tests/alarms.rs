@@ -185,11 +185,11 @@ async fn every_alarm_says_what_to_do_first_and_fits_what_cloudwatch_takes() {
         let periods: BTreeSet<u64> = metrics.iter().filter_map(|(_, _, period)| *period).collect();
         assert!(periods.len() <= 1, "{name}: {periods:?}");
     }
-    // README.md, "What it costs"
+    // infra/cost-and-scale.md, "Every month"
     println!("the alarms watch {watched} metrics");
-    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
+    let page = std::fs::read_to_string(local::root().join("infra/cost-and-scale.md")).unwrap();
     let row = format!("| alarms | {watched} metrics × 0.10 |");
-    assert!(readme.contains(&row), "README.md does not say {row}");
+    assert!(page.contains(&row), "infra/cost-and-scale.md does not say {row}");
 }
 
 /// Messages wait on a queue for a consumer that has stopped, and on its dead-letter queue for one that fails.

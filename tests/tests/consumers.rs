@@ -1,4 +1,4 @@
-//! The consumers that the README shows, run: each handles every event once, with the provider's
+//! The consumers that `events/README.md` shows, run: each handles every event once, with the provider's
 //! exact bytes, whatever form the message has and however often it comes.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -27,7 +27,7 @@ type Handled = BTreeMap<(String, String), Vec<Vec<u8>>>;
 
 #[test]
 fn the_readme_shows_them() {
-    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
+    let readme = std::fs::read_to_string(local::root().join("events/README.md")).unwrap();
     for (language, consumer) in [
         ("rust", include_str!("../consumers/consumer.rs")),
         ("python", include_str!("../consumers/consumer.py")),

@@ -407,25 +407,25 @@ async fn the_access_log_has_nothing_that_a_sender_writes() {
     assert_eq!(stages, 1);
 }
 
-/// README.md, "What it costs": the figures follow from the table's.
+/// infra/cost-and-scale.md, "What strangers can make you pay": the figures follow from the table's.
 #[test]
 fn what_strangers_cost_follows_from_the_prices() {
-    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
+    let page = std::fs::read_to_string(local::root().join("infra/cost-and-scale.md")).unwrap();
     let cents = |text: &str| text.replace('.', "").parse::<u64>().unwrap();
     let price = |row: &str| {
-        let row = readme.lines().find(|line| line.starts_with(&format!("| {row}"))).unwrap();
+        let row = page.lines().find(|line| line.starts_with(&format!("| {row}"))).unwrap();
         cents(row.trim_end_matches([' ', '|']).rsplit(' ').next().unwrap().trim_matches('*'))
     };
     let rows = ["HTTP API | 1 M", "Lambda requests", "Lambda time", "logs", "X-Ray"];
     let a_million: u64 = rows.map(price).iter().sum();
     let others: u64 = ["DynamoDB writes", "SQS FIFO, the", "storage and"].map(price).iter().sum();
     assert_eq!(a_million + others, price("**together**"));
-    assert!(readme.contains(&format!("= {}.{:02} for a million", a_million / 100, a_million % 100)));
+    assert!(page.contains(&format!("= {}.{:02} for a million", a_million / 100, a_million % 100)));
     // cents per million, a day of 86,400 seconds
     let a_day = |a_second: u64| a_million * a_second * 86_400 / 1_000_000;
-    assert_eq!((a_day(10_000) / 100, a_day(100)), (2272, 2272), "README.md: 2,272 dollars, and 22.72");
-    assert!(readme.contains("864 million a day and 2,272 dollars"));
-    assert!(readme.contains("8.64 million and 22.72"));
+    assert_eq!((a_day(10_000) / 100, a_day(100)), (2272, 2272), "the page says 2,272 dollars, and 22.72");
+    assert!(page.contains("864 million a day and 2,272 dollars"));
+    assert!(page.contains("8.64 million and 22.72"));
 }
 
 /// The events outlive the stack, and mistakes.
@@ -482,10 +482,10 @@ async fn every_documented_webhook_has_its_route() {
         assert!(routes.contains_key(path), "API Gateway has no route {path}");
     }
 
-    // README.md and the parameter say what metrics per route cost
+    // infra/cost-and-scale.md and the parameter say what metrics per route cost
     let count = routes.len();
-    let readme = std::fs::read_to_string(local::root().join("README.md")).unwrap();
-    assert!(readme.contains(&format!("| {count} routes × 6 × 0.30 |")), "{count} routes");
+    let page = std::fs::read_to_string(local::root().join("infra/cost-and-scale.md")).unwrap();
+    assert!(page.contains(&format!("| {count} routes × 6 × 0.30 |")), "{count} routes");
     let parameter = &template["Parameters"]["DetailedApiMetrics"];
     let description = parameter["Description"].as_str().unwrap();
     assert!(description.contains(&format!("{count} routes")), "{count} routes");

@@ -283,7 +283,7 @@ async fn weavrs_event_at_another_path_is_held_and_can_be_released() {
     scheduled.invoke_raw(json!({})).await.unwrap();
     assert!(deployment.messages("weavr", 0).await.is_empty(), "nobody forwards it by himself");
 
-    // as the README says, a person releases it
+    // as infra/operating.md says, a person releases it
     let stack = &deployment.aws.stack;
     let release = stack.dynamodb.update_item().table_name(&stack.table);
     let release = release.key("pk", AttributeValue::S(key.clone()));
