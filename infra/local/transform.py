@@ -110,7 +110,8 @@ class Scope:
 
     def resolved(self, value):
         if isinstance(value, list):
-            return [self.resolved(one) for one in value]
+            resolved = [self.resolved(one) for one in value]
+            return [one for one in resolved if one != {"Ref": "AWS::NoValue"}]
         if not isinstance(value, dict):
             return value
         if "Type" in value and isinstance(value.get("Condition"), str):

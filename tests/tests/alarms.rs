@@ -3,38 +3,60 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use ingest::{Operation, Outcome};
+use ingest::{Concern, Conflicts, Outcome, Provider as _};
 use local::deployment::transformed;
-use local::providers::{PROVIDERS, Provider};
+use local::providers::PROVIDERS;
 use serde_json::{Map, Value, json};
 
-/// A metric of a provider: its name and the value of its second dimension.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Counted {
-    metric: String,
-    provider: String,
-    value: String,
+/// The namespace of a stack's metrics, as the template writes it.
+fn is_ours(namespace: &Value) -> bool {
+    namespace["Fn::Sub"] == "PaymentWebhooks/${AWS::StackName}"
 }
 
+/// Every concern has an alarm of each provider, and no alarm knows another one.
 #[tokio::test]
-async fn alarms_and_dashboard_know_no_other_names_than_the_code() {
+async fn every_concern_has_its_alarm() {
     let template = transformed(&[]).await.unwrap();
-    let mut deliveries = 0;
-    for Counted { metric, provider, value } in in_alarms(&template).into_iter().chain(on_dashboard(&template))
-    {
-        assert!(PROVIDERS.iter().any(|known| known.name == provider), "{metric} of {provider}");
-        match metric.as_str() {
-            "Deliveries" => assert!(Outcome::NAMES.contains(&value.as_str()), "no outcome {value}"),
-            "Failures" => {
-                assert!(Operation::ALL.iter().any(|known| known.name() == value), "no operation {value}")
-            }
-            other => panic!("{other} of {provider}: by what names is it counted?"),
+    let mut found = BTreeMap::new();
+    for (name, metric) in watched(&template) {
+        let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+        let dimensions: BTreeMap<&str, &Value> =
+            dimensions.map(|dimension| (dimension["Name"].as_str().unwrap(), &dimension["Value"])).collect();
+        if !is_ours(&metric["Namespace"]) || dimensions.is_empty() {
+            continue;
         }
-        deliveries += usize::from(metric == "Deliveries");
+        let provider = dimensions["provider"].as_str().unwrap();
+        assert!(PROVIDERS.iter().any(|known| known.name == provider), "{name}: {provider}");
+        if let Some(outcome) = dimensions.get("outcome").and_then(|value| value.as_str()) {
+            assert!(Outcome::NAMES.contains(&outcome), "{name}: no outcome {outcome}");
+        }
+        if let Some(concern) = dimensions.get("concern").and_then(|value| value.as_str()) {
+            let before = found.insert((provider.to_owned(), concern.to_owned()), name.to_owned());
+            assert!(before.is_none(), "{concern} of {provider} is in {name} and {before:?}");
+        }
     }
-    assert!(deliveries > 2 * Outcome::NAMES.len(), "only {deliveries} were found");
+    let mut expected = BTreeMap::new();
+    for provider in PROVIDERS {
+        let conflicts = match provider.name {
+            "umaaas" => umaaas::Umaaas::CONFLICTS,
+            "weavr" => weavr::Weavr::CONFLICTS,
+            other => panic!("{other}: what becomes of its conflicts?"),
+        };
+        for concern in Concern::ALL {
+            // Conflicts that are forwarded need nobody's attention.
+            if concern != Concern::Conflict || conflicts == Conflicts::Hold {
+                let alarm = match concern {
+                    Concern::Signature => "SignatureFailures".to_owned(),
+                    other => format!("{other:?}"),
+                };
+                let name = format!("{}{alarm}Alarm", prefix(provider.name));
+                expected.insert((provider.name.to_owned(), concern.name().to_owned()), name);
+            }
+        }
+    }
+    assert_eq!(found, expected);
 }
 
 /// A metric of another name, or under other dimensions, is another metric, one without data.
@@ -43,7 +65,7 @@ async fn alarms_and_dashboard_know_no_other_metrics_than_those_that_are_written(
     let template = transformed(&[]).await.unwrap();
     let of_filters = of_type(&template, "AWS::Logs::MetricFilter").map(|(_, filter)| {
         let metric = &filter["MetricTransformations"][0];
-        assert_eq!(metric["MetricNamespace"], "PaymentWebhooks");
+        assert!(is_ours(&metric["MetricNamespace"]));
         (metric["MetricName"].as_str().unwrap().to_owned(), BTreeSet::new())
     });
     let written: BTreeSet<(String, BTreeSet<String>)> = aws::written_metrics()
@@ -53,13 +75,13 @@ async fn alarms_and_dashboard_know_no_other_metrics_than_those_that_are_written(
 
     let on_dashboard: BTreeSet<_> = dashboard_lines(&template)
         .iter()
-        .filter(|line| line[0] == "PaymentWebhooks")
+        .filter(|line| line[0].starts_with("PaymentWebhooks"))
         .map(|line| (line[1].clone(), line[2..].iter().step_by(2).cloned().collect()))
         .chain(searches(&template))
         .collect();
     let in_alarms: BTreeSet<_> = watched(&template)
         .iter()
-        .filter(|(_, metric)| metric["Namespace"] == "PaymentWebhooks")
+        .filter(|(_, metric)| is_ours(&metric["Namespace"]))
         .map(|(_, metric)| {
             let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
             let names = dimensions.map(|dimension| dimension["Name"].as_str().unwrap().to_owned());
@@ -76,6 +98,22 @@ async fn alarms_and_dashboard_know_no_other_metrics_than_those_that_are_written(
     for metric in written.iter().filter(|metric| !by_kind(metric)) {
         assert!(on_dashboard.contains(metric), "the dashboard does not show {metric:?}");
     }
+}
+
+/// Every function is given the namespace that alarms and dashboard read.
+#[tokio::test]
+async fn functions_write_where_alarms_read() {
+    let template = transformed(&[]).await.unwrap();
+    for (name, function) in of_type(&template, "AWS::Lambda::Function") {
+        assert!(is_ours(&function["Environment"]["Variables"]["METRICS_NAMESPACE"]), "{name}");
+    }
+    let ours = watched(&template).into_iter().filter(|(_, metric)| is_ours(&metric["Namespace"])).count();
+    let of_aws = watched(&template)
+        .iter()
+        .filter(|(_, metric)| metric["Namespace"].as_str().is_some_and(|name| name.starts_with("AWS/")))
+        .count();
+    assert!(ours > 2 * Concern::ALL.len(), "only {ours} were found");
+    assert_eq!(ours + of_aws, watched(&template).len(), "an alarm reads another namespace");
 }
 
 /// What AWS itself counts: namespace, name, and the dimension with the type of the resource in it. Names and
@@ -109,9 +147,8 @@ async fn metrics_of_aws_are_spelled_as_aws_does_and_are_of_the_right_resource() 
         let text = |field: &Value| field.as_str().unwrap().to_owned();
         Some(vec![namespace.to_owned(), text(&metric["MetricName"]), text(&dimension["Name"]), value])
     });
-    let mut alarmed = BTreeSet::new();
     let mut found = BTreeSet::new();
-    for (is_alarm, line) in on_dashboard.map(|line| (false, line)).chain(in_alarms.map(|line| (true, line))) {
+    for line in on_dashboard.chain(in_alarms) {
         let [namespace, metric, dimension, value] = &line[..] else { panic!("{line:?}") };
         let known =
             OF_AWS.iter().find(|(ours, name, by, _)| [*ours, *name, *by] == [namespace, metric, dimension]);
@@ -121,31 +158,29 @@ async fn metrics_of_aws_are_spelled_as_aws_does_and_are_of_the_right_resource() 
         assert_eq!(attribute, if *kind == "AWS::SQS::Queue" { "QueueName" } else { "" }, "{line:?}");
         assert_eq!(template["Resources"][resource]["Type"], *kind, "{line:?}");
         found.insert(*metric);
-        if is_alarm {
-            alarmed.insert((resource.to_owned(), *metric));
-        }
+    }
+    // Those of functions are searched for, by the functions' names.
+    let functions: Vec<&String> = of_type(&template, "AWS::Lambda::Function").map(|(name, _)| name).collect();
+    for expression in expressions(&template) {
+        let Some(rest) = expression.strip_prefix("SEARCH('{AWS/Lambda,FunctionName} MetricName=\"") else {
+            continue;
+        };
+        let (name, rest) = rest.split_once("\" FunctionName=(").unwrap();
+        let (names, _) = rest.split_once(")'").unwrap();
+        let names: BTreeSet<&str> = names.split(" OR ").map(|name| name.trim_matches('"')).collect();
+        assert_eq!(names, functions.iter().map(|name| name.as_str()).collect(), "{expression}");
+        let (_, metric, _, _) = OF_AWS.iter().find(|(_, known, _, _)| *known == name).unwrap();
+        found.insert(*metric);
     }
     assert_eq!(found, OF_AWS.iter().map(|(_, metric, _, _)| *metric).collect());
-    for (name, _) in of_type(&template, "AWS::Lambda::Function") {
-        for metric in ["Errors", "Throttles"] {
-            assert!(alarmed.contains(&(name.clone(), metric)), "no alarm watches {metric} of {name}");
-        }
-    }
 }
 
 #[tokio::test]
-async fn the_dashboard_shows_every_outcome_and_every_alarm() {
+async fn the_dashboard_shows_every_provider_and_every_alarm() {
     let template = transformed(&[]).await.unwrap();
-    let shown = on_dashboard(&template);
     for provider in PROVIDERS {
-        for outcome in Outcome::NAMES {
-            let outcome = Counted {
-                metric: "Deliveries".into(),
-                provider: provider.name.into(),
-                value: outcome.into(),
-            };
-            assert!(shown.contains(&outcome), "the dashboard does not show {outcome:?}");
-        }
+        let search = format!("MetricName=\"Deliveries\" provider=\"{}\"", provider.name);
+        assert!(expressions(&template).iter().any(|one| one.contains(&search)), "{search}");
     }
     let shown = dashboard(&template)["widgets"][0]["properties"]["alarms"].clone();
     let shown: BTreeSet<&str> = shown.as_array().unwrap().iter().map(|arn| arn.as_str().unwrap()).collect();
@@ -154,28 +189,13 @@ async fn the_dashboard_shows_every_outcome_and_every_alarm() {
 }
 
 #[tokio::test]
-async fn every_operation_that_can_fail_is_in_its_providers_alarm() {
-    let template = transformed(&[]).await.unwrap();
-    let counted = in_alarms(&template);
-    for provider in PROVIDERS {
-        // Only a provider that asks for facts about receivers has the directory.
-        let has_directory = template["Resources"][prefix(provider)]["Properties"]["Environment"]["Variables"]
-            .get("RECEIVER_DIRECTORY_TABLE")
-            .is_some();
-        let fails = |operation: &str| operation != "directory" || has_directory;
-        let expected: BTreeSet<&str> =
-            Operation::ALL.map(Operation::name).into_iter().filter(|operation| fails(operation)).collect();
-        let summed = counted.iter().filter(|one| one.metric == "Failures" && one.provider == provider.name);
-        assert_eq!(summed.map(|one| one.value.as_str()).collect::<BTreeSet<_>>(), expected);
-    }
-}
-
-#[tokio::test]
 async fn every_alarm_says_what_to_do_first_and_fits_what_cloudwatch_takes() {
     let template = transformed(&[]).await.unwrap();
     let mut watched = 0;
     for (name, alarm) in alarms(&template) {
-        let description = alarm["AlarmDescription"].as_str().unwrap();
+        // A text with the name of a resource or parameter in it is a Fn::Sub.
+        let description = &alarm["AlarmDescription"];
+        let description = description["Fn::Sub"].as_str().or(description.as_str()).unwrap();
         assert!(description.contains("First: "), "{name}: {description}");
         // PutMetricAlarm: "AlarmDescription", "Metrics", "Period".
         assert!(description.len() <= 1024, "{name}: {} characters", description.len());
@@ -207,7 +227,7 @@ async fn a_consumer_that_stops_or_fails_is_noticed_before_messages_expire() {
         watched.insert((queue.to_owned(), alarm["MetricName"].as_str().unwrap().to_owned()));
     }
     let expected = PROVIDERS.iter().flat_map(|provider| {
-        let prefix = prefix(provider);
+        let prefix = prefix(provider.name);
         [
             (format!("{prefix}Queue"), "ApproximateAgeOfOldestMessage".to_owned()),
             (format!("{prefix}DeadLetters"), "ApproximateNumberOfMessagesVisible".to_owned()),
@@ -216,96 +236,46 @@ async fn a_consumer_that_stops_or_fails_is_noticed_before_messages_expire() {
     assert_eq!(watched, expected.collect());
 }
 
-/// What is counted in one period, and which of the alarms that weigh several metrics go off.
+/// Which alarms that weigh one metric against another go off, by what is counted in their period.
 #[tokio::test]
-async fn alarms_that_weigh_outcomes_against_each_other() {
+async fn alarms_that_weigh_metrics_against_each_other() {
     let template = transformed(&[]).await.unwrap();
-    let on = |provider: &str, counts: &[(&str, f64)], gateway_errors: f64| {
-        let value = |alarm: &Value| {
-            weigh(alarm, |metric| match metric["MetricName"].as_str().unwrap() {
-                "5xx" => gateway_errors,
-                "Deliveries" => {
-                    let dimension = |index: usize| metric["Dimensions"][index]["Value"].as_str().unwrap();
-                    let counted = counts.iter().find(|(outcome, _)| *outcome == dimension(1));
-                    counted.filter(|_| dimension(0) == provider).map_or(0.0, |(_, count)| *count)
-                }
-                other => panic!("{other}"),
-            })
-        };
-        let mut names: Vec<&str> = Vec::new();
-        for suffix in ["-key-mismatch", "-api-5xx", "-signature-failures", "-refused"] {
-            let mut of_suffix = alarms(&template).filter(|(_, alarm)| {
-                let name = alarm["AlarmName"]["Fn::Sub"].as_str().unwrap();
-                name.ends_with(suffix) && (suffix == "-api-5xx" || name.contains(provider))
-            });
-            let (_, alarm) = of_suffix.next().unwrap();
-            assert!(of_suffix.next().is_none(), "two alarms {suffix}");
-            // A threshold that is a parameter has its default.
-            let threshold = alarm["Threshold"].as_f64().or_else(|| {
-                template["Parameters"][alarm["Threshold"]["Ref"].as_str()?]["Default"].as_str()?.parse().ok()
-            });
-            let (value, threshold) = (value(alarm), threshold.unwrap());
-            if match alarm["ComparisonOperator"].as_str().unwrap() {
-                "GreaterThanThreshold" => value > threshold,
-                "GreaterThanOrEqualToThreshold" => value >= threshold,
-                other => panic!("{other}"),
-            } {
-                names.push(suffix);
-            }
-        }
-        names
+    let is_on = |name: &str, data: &[(&str, &str, f64)]| {
+        let (_, alarm) = alarms(&template).find(|(known, _)| *known == name).unwrap();
+        assert_eq!(
+            (&alarm["ComparisonOperator"], &alarm["Threshold"]),
+            (&json!("GreaterThanThreshold"), &json!(0)),
+            "{name}"
+        );
+        let value = weigh(alarm, |statistic| {
+            let metric = statistic["Metric"]["MetricName"].as_str().unwrap();
+            let of = |(name, stat, _): &&(&str, &str, f64)| *name == metric && statistic["Stat"] == *stat;
+            data.iter().find(of).map(|(_, _, value)| *value)
+        });
+        value > 0.0
     };
-    let none: [&str; 0] = [];
-    for provider in ["umaaas", "weavr"] {
-        // Weavr is answered 503 for these two outcomes, UMAaaS 401.
-        let errors = |count: f64| if provider == "weavr" { count } else { 0.0 };
-        // a stranger's single request, and a genuine event that comes four times
-        assert_eq!(on(provider, &[("unproven", 1.0)], errors(1.0)), none, "{provider}");
-        assert_eq!(on(provider, &[("unproven", 4.0)], errors(4.0)), ["-key-mismatch"], "{provider}");
-        // whatever is proven shows that a key here is right
-        for proof in ["accepted", "duplicate", "restamped", "conflict"] {
-            assert_eq!(on(provider, &[("unproven", 4.0), (proof, 1.0)], errors(4.0)), none, "{proof}");
-        }
-        for no_proof in ["refused", "unavailable"] {
-            let counts = [("unproven", 3.0), (no_proof, 1.0)];
-            assert_eq!(on(provider, &counts, errors(3.0)), ["-key-mismatch"], "{no_proof}");
-        }
-        let forgeries = [("unproven", 6.0), ("refused", 4.0), ("accepted", 5.0)];
-        assert_eq!(on(provider, &forgeries, errors(6.0)), ["-signature-failures"], "{provider}");
-        for refused in ["stale", "unidentified"] {
-            assert_eq!(on(provider, &[(refused, 1.0)], 0.0), ["-refused"], "{provider}");
-        }
-        assert_eq!(on(provider, &[("future", 1.0)], errors(1.0)), ["-refused"], "{provider}");
-        // any other 5xx, and one that the gateway counts in the next period
-        assert_eq!(on(provider, &[("unproven", 1.0)], errors(1.0) + 1.0), ["-api-5xx"], "{provider}");
-        assert_eq!(on(provider, &[("unproven", 2.0)], 0.0), none, "{provider}");
-    }
-}
+    for provider in PROVIDERS.iter().map(|provider| prefix(provider.name)) {
+        let mismatch = format!("{provider}KeyMismatchAlarm");
+        let proven = |count: f64, max: f64| [("Proven", "SampleCount", count), ("Proven", "Maximum", max)];
+        assert!(!is_on(&mismatch, &[]), "no request at all");
+        assert!(!is_on(&mismatch, &proven(2.0, 0.0)), "a stranger's two requests");
+        assert!(is_on(&mismatch, &proven(3.0, 0.0)));
+        assert!(!is_on(&mismatch, &proven(500.0, 1.0)), "one signature fits");
 
-#[tokio::test]
-async fn a_wrong_url_is_told_from_strangers_while_webhooks_arrive() {
-    let template = transformed(&[]).await.unwrap();
-    let (_, alarm) = alarms(&template).find(|(name, _)| *name == "GatewayUnknownPathsAlarm").unwrap();
-    assert_eq!(
-        (&alarm["ComparisonOperator"], &alarm["Threshold"]),
-        (&json!("GreaterThanThreshold"), &json!(0))
-    );
-    let value = |unknown: f64, umaaas: f64, weavr: f64| {
-        weigh(alarm, |metric| match metric["Dimensions"][0]["Value"].as_str() {
-            None => unknown,
-            Some("umaaas") => umaaas,
-            Some(_) => weavr,
-        })
-    };
-    for (unknown, umaaas, weavr, on) in [
-        (4.0, 0.0, 0.0, 0.0),
-        (5.0, 0.0, 0.0, 1.0),
-        (5.0, 1.0, 0.0, 1.0),
-        (5.0, 0.0, 7.0, 1.0),
-        (500.0, 1.0, 1.0, 0.0),
-    ] {
-        assert_eq!(value(unknown, umaaas, weavr), on, "{unknown} {umaaas} {weavr}");
+        let unknown = format!("{provider}UnknownPathsAlarm");
+        let paths = |count| ("GatewayUnknownPaths", "Sum", count);
+        assert!(!is_on(&unknown, &[paths(4.0)]));
+        assert!(is_on(&unknown, &[paths(5.0)]));
+        assert!(!is_on(&unknown, &[paths(500.0), ("Deliveries", "Sum", 1.0)]));
+        assert!(!is_on(&unknown, &[]));
     }
+    let errors = |gateway, functions| [("5xx", "Sum", gateway), ("Replies5xx", "Sum", functions)];
+    assert!(!is_on("ApiErrorsAlarm", &[]));
+    assert!(is_on("ApiErrorsAlarm", &[("5xx", "Sum", 1.0)]));
+    assert!(!is_on("ApiErrorsAlarm", &errors(4.0, 4.0)), "functions have answered them");
+    assert!(is_on("ApiErrorsAlarm", &errors(5.0, 4.0)));
+    // counted in the period before the gateway's
+    assert!(!is_on("ApiErrorsAlarm", &errors(0.0, 4.0)));
 }
 
 /// The filters that count what the gateway answers by itself, against lines of its access log.
@@ -349,18 +319,15 @@ async fn what_the_gateway_answers_by_itself_is_counted_once() {
     }
 }
 
-/// What an alarm's expression comes to, with a value for each of its metrics.
-fn weigh(alarm: &Value, value: impl Fn(&Value) -> f64) -> f64 {
+/// What an alarm's expression comes to, with a value for each of its metrics that has data.
+fn weigh(alarm: &Value, value: impl Fn(&Value) -> Option<f64>) -> f64 {
     let queries = alarm["Metrics"].as_array().unwrap();
     let returned: Vec<&Value> = queries.iter().filter(|query| query["ReturnData"] != false).collect();
     let [expression] = returned[..] else { panic!("one is watched: {returned:?}") };
     let metrics: Map<String, Value> = queries
         .iter()
         .filter(|query| query.get("MetricStat").is_some())
-        .map(|query| {
-            let id = query["Id"].as_str().unwrap().to_owned();
-            (id, json!(value(&query["MetricStat"]["Metric"])))
-        })
+        .map(|query| (query["Id"].as_str().unwrap().to_owned(), json!(value(&query["MetricStat"]))))
         .collect();
     let text = expression["Expression"].as_str().unwrap();
     let mut rest = tokens(text);
@@ -369,8 +336,8 @@ fn weigh(alarm: &Value, value: impl Fn(&Value) -> f64) -> f64 {
     result.evaluate().unwrap_or_else(|| panic!("not an expression that this test knows: {text}"))
 }
 
-/// As much of CloudWatch's metric math as the template has: `AND` or `OR`, comparisons, `+` and `-`, `FILL`, `IF`,
-/// and `SUM` over all metrics.
+/// As much of CloudWatch's metric math as the template has: `AND`, comparisons, `-`, `FILL`, `IF`, and `SUM` over all
+/// metrics. A metric without data has no value, and only `FILL` takes one.
 struct Expression<'a> {
     metrics: &'a Map<String, Value>,
     /// What is still to be read, the next one last.
@@ -385,14 +352,9 @@ impl Expression<'_> {
 
     fn conjunction(&mut self) -> Option<f64> {
         let mut value = self.comparison()?;
-        // Never both without parentheses.
         while self.take("AND") {
             let right = self.comparison()?;
             value = f64::from(value != 0.0 && right != 0.0);
-        }
-        while self.take("OR") {
-            let right = self.comparison()?;
-            value = f64::from(value != 0.0 || right != 0.0);
         }
         Some(value)
     }
@@ -410,15 +372,10 @@ impl Expression<'_> {
 
     fn sum(&mut self) -> Option<f64> {
         let mut value = self.operand()?;
-        loop {
-            if self.take("+") {
-                value += self.operand()?;
-            } else if self.take("-") {
-                value -= self.operand()?;
-            } else {
-                return Some(value);
-            }
+        while self.take("-") {
+            value -= self.operand()?;
         }
+        Some(value)
     }
 
     fn operand(&mut self) -> Option<f64> {
@@ -433,13 +390,17 @@ impl Expression<'_> {
                 let all = "FILL ( METRICS ( ) , 0 ) )".split(' ').all(|token| self.take(token));
                 return all.then(|| self.metrics.values().filter_map(Value::as_f64).sum());
             }
+            if token == "FILL" {
+                let metric = self.rest.pop()?;
+                let known = self.metrics.get(&metric)?.as_f64();
+                let instead = self.take(",").then(|| self.conjunction())??;
+                return self.take(")").then(|| known.unwrap_or(instead));
+            }
             let mut arguments = vec![self.conjunction()?];
             while self.take(",") {
                 arguments.push(self.conjunction()?);
             }
             return match (self.take(")"), token.as_str(), &arguments[..]) {
-                // Every metric has a value here, so there is nothing to fill.
-                (true, "FILL", [value, _]) => Some(*value),
                 (true, "IF", [condition, yes, no]) => Some(if *condition == 0.0 { *no } else { *yes }),
                 _ => None,
             };
@@ -508,40 +469,6 @@ fn metrics(alarm: &Value) -> Vec<(&str, &Value, Option<u64>)> {
         .collect()
 }
 
-/// The metrics in all alarms that have a provider and a second dimension.
-fn in_alarms(template: &Value) -> BTreeSet<Counted> {
-    let mut counted = BTreeSet::new();
-    for (_, alarm) in alarms(template) {
-        for (metric, dimensions, _) in metrics(alarm) {
-            if let Some([provider, other]) = dimensions.as_array().map(Vec::as_slice)
-                && provider["Name"] == "provider"
-            {
-                let text = |value: &Value| value.as_str().unwrap().to_owned();
-                counted.insert(Counted {
-                    metric: metric.to_owned(),
-                    provider: text(&provider["Value"]),
-                    value: text(&other["Value"]),
-                });
-            }
-        }
-    }
-    counted
-}
-
-/// The same on the dashboard.
-fn on_dashboard(template: &Value) -> BTreeSet<Counted> {
-    let mut counted = BTreeSet::new();
-    for line in dashboard_lines(template) {
-        if let [namespace, metric, provider, name, _, value] = &line[..]
-            && (namespace.as_str(), provider.as_str()) == ("PaymentWebhooks", "provider")
-        {
-            let (metric, provider, value) = (metric.clone(), name.clone(), value.clone());
-            counted.insert(Counted { metric, provider, value });
-        }
-    }
-    counted
-}
-
 /// The metrics on the dashboard, each as namespace, name, and names and values of dimensions.
 fn dashboard_lines(template: &Value) -> Vec<Vec<String>> {
     let mut lines = Vec::new();
@@ -572,34 +499,33 @@ fn dashboard_lines(template: &Value) -> Vec<Vec<String>> {
     lines
 }
 
-/// The searches on the dashboard, each as the names of a metric and of its dimensions.
+/// The expressions on the dashboard.
+fn expressions(template: &Value) -> Vec<String> {
+    let widgets = dashboard(template)["widgets"].as_array().unwrap().clone();
+    let lines =
+        widgets.iter().flat_map(|widget| widget["properties"]["metrics"].as_array().into_iter().flatten());
+    lines.filter_map(|line| Some(line[0]["expression"].as_str()?.to_owned())).collect()
+}
+
+/// The searches for metrics of ours, each as the names of a metric and of its dimensions.
 fn searches(template: &Value) -> Vec<(String, BTreeSet<String>)> {
-    let mut searches = Vec::new();
-    for widget in dashboard(template)["widgets"].as_array().unwrap() {
-        for line in widget["properties"]["metrics"].as_array().into_iter().flatten() {
-            let Some(expression) = line[0]["expression"].as_str() else { continue };
-            let (schema, rest) =
-                expression.strip_prefix("SEARCH('{PaymentWebhooks,").unwrap().split_once("} ").unwrap();
-            let name = rest.strip_prefix("MetricName=\"").unwrap().split('"').next().unwrap();
-            searches.push((name.to_owned(), schema.split(',').map(str::to_owned).collect()));
-        }
-    }
-    searches
+    let ours = |expression: String| {
+        let rest = expression.strip_prefix("SEARCH('{\"PaymentWebhooks/AWS::StackName\",")?;
+        let (schema, rest) = rest.split_once("} ").unwrap();
+        let name = rest.strip_prefix("MetricName=\"").unwrap().split('"').next().unwrap();
+        Some((name.to_owned(), schema.split(',').map(str::to_owned).collect()))
+    };
+    expressions(template).into_iter().filter_map(ours).collect()
 }
 
 /// The dashboard, with the names of resources in place of their values. Alarms that can be turned off are on.
 fn dashboard(template: &Value) -> Value {
     let body = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
-    let mut with_all = body[0].as_str().unwrap().to_owned();
-    let mut with_none = with_all.clone();
+    let mut text = body[0].as_str().unwrap().to_owned();
     for (name, value) in body[1].as_object().unwrap() {
-        let name = format!("${{{name}}}");
-        with_all = with_all.replace(&name, value["Fn::If"][1]["Fn::Sub"].as_str().unwrap());
-        with_none = with_none.replace(&name, value["Fn::If"][2].as_str().unwrap());
+        text = text.replace(&format!("${{{name}}}"), value["Fn::Sub"].as_str().unwrap());
     }
-    let with_none: Value = serde_json::from_str(&plain_names(&with_none)).unwrap();
-    assert!(with_none["widgets"].is_array(), "{with_none}");
-    serde_json::from_str(&plain_names(&with_all)).unwrap()
+    serde_json::from_str(&plain_names(&text)).unwrap()
 }
 
 /// `${A.Arn}` becomes `A.Arn`.
@@ -613,7 +539,7 @@ fn plain_names(text: &str) -> String {
 }
 
 /// `Umaaas`: how the template's names of a provider's resources begin.
-fn prefix(provider: &Provider) -> String {
-    let (first, rest) = provider.name.split_at(1);
+fn prefix(provider: &str) -> String {
+    let (first, rest) = provider.split_at(1);
     format!("{}{rest}", first.to_uppercase())
 }

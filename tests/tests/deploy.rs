@@ -94,7 +94,7 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
     println!("{} bytes of log per delivery, all lines of the functions counted", bytes / deliveries);
     for line in lines {
         for directive in line["_aws"]["CloudWatchMetrics"].as_array().into_iter().flatten() {
-            assert_eq!(directive["Namespace"], "PaymentWebhooks");
+            assert_eq!(directive["Namespace"], "PaymentWebhooks/payment-webhooks");
             for metric in directive["Metrics"].as_array().unwrap() {
                 let sets = directive["Dimensions"].as_array().unwrap().iter();
                 let sets = sets.map(|set| {
@@ -110,7 +110,8 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
         let properties = &resource["Properties"];
         let sum = properties["Metrics"].as_array().into_iter().flatten();
         let metrics = sum.map(|metric| &metric["MetricStat"]["Metric"]).chain([properties]);
-        for metric in metrics.filter(|metric| metric["Namespace"] == "PaymentWebhooks") {
+        let ours = |metric: &&Value| metric["Namespace"]["Fn::Sub"] == "PaymentWebhooks/${AWS::StackName}";
+        for metric in metrics.filter(ours) {
             let metric_name = metric["MetricName"].as_str().unwrap();
             let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
             let dimensions =
@@ -121,7 +122,12 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
             }
         }
     }
-    assert_eq!(checked, BTreeSet::from(["DecisionLatency", "Deliveries"]), "of {:?}", written.keys());
+    assert_eq!(
+        checked,
+        BTreeSet::from(["Concerns", "DecisionLatency", "Deliveries", "Proven", "Replies5xx"]),
+        "of {:?}",
+        written.keys()
+    );
 }
 
 /// What an emulated service is called with. Nobody checks the signature; the scope says which region and service

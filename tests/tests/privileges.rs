@@ -18,7 +18,7 @@ type Right = (String, String, Option<String>);
 
 /// The template's conditions that hold here. The stack has a receiver directory, and no key of the deployer's
 /// own: what is added for such keys is not checked.
-const HOLDS: [&str; 1] = ["HasReceiverDirectory"];
+const HOLDS: [&str; 2] = ["HasReceiverDirectory", "UmaaasHasDirectory"];
 
 #[tokio::test]
 async fn a_function_may_do_what_it_does_and_nothing_else() {
