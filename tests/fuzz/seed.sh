@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The seed corpus: the fixtures in events/, for each target those that it can read. And the versions of
-# the dependencies: those that are shipped.
+# Creates the seed corpus: each target gets the fixtures from events/ that it can parse. Also copies Cargo.lock,
+# so that the fuzz targets use the dependency versions that are shipped.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 

@@ -1,4 +1,4 @@
-//! What it costs to find out which event a webhook is about, and whether it asks for a decision.
+//! Measures the time to identify the event of a webhook, and to decide about the event without a policy.
 //! `cargo bench -p umaaas --bench identify`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
@@ -34,7 +34,7 @@ fn identify(criterion: &mut Criterion) {
     }
     drop(group);
 
-    // the sample policy's share is in `policy`
+    // The benchmark `policy` measures decisions by the sample policy.
     for (name, status) in [("no policy", "PENDING"), ("informational", "COMPLETED")] {
         let delivery = verified(&umaaas, &payment(status));
         let identified = umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap();
@@ -52,7 +52,7 @@ fn verified(umaaas: &Umaaas, body: &str) -> Verified<Delivery> {
     umaaas.verify(delivery, &secrets).unwrap()
 }
 
-/// A list whose rows are all different.
+/// A body of about this many bytes, with a list whose rows are all different.
 fn body(bytes: usize) -> String {
     let mut body =
         r#"{"webhookId":"1","type":"BULK_UPLOAD","timestamp":"2026-11-02T09:15:00Z","errors":[0"#.to_owned();

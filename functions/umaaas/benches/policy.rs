@@ -1,4 +1,4 @@
-//! What the approval policy costs: deciding about one payment, and at start-up.
+//! Measures the time that the approval policy needs: for one decision, and at start-up.
 //! `cargo bench -p umaaas --bench policy`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
@@ -13,7 +13,8 @@ use umaaas::{Asking, Policy, SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets};
 
 fn policy(criterion: &mut Criterion) {
-    // A function parses once, with nothing warmed up: that is the time to know, not the mean below.
+    // A function parses the policy once, during its cold start. So this first time matters, and not the mean
+    // of the warm runs below.
     let start = Instant::now();
     let policy = Policy::sample().unwrap();
     println!("parse and validate the sample, the first time: {:?}", start.elapsed());

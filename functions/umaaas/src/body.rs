@@ -1,6 +1,6 @@
-//! A body as a tree, with what makes it unfit for a decision refused: a name that is there twice, a name
-//! that can be mistaken for another one, and more nesting or fields than a payment has. Two readers of
-//! such a body could see two payments.
+//! Parses a body into a tree, and refuses a body that is unsafe to decide about: with a duplicate field name,
+//! with a name that can be mistaken for another one, or with more nesting or fields than a payment has. Two
+//! parsers could read two different payments from such a body.
 
 use std::collections::BTreeSet;
 
@@ -10,24 +10,24 @@ use serde_json::value::RawValue;
 use crate::policy_request::{Undecidable, undecidable};
 use crate::spelling::is_deceptive;
 
-/// How deep objects and lists may be nested, the body itself included. A payment has 4 levels.
+/// How deep objects and lists may be nested. The body itself is level 1. A payment has 4 levels.
 const MAX_LEVELS: usize = 64;
 
-/// How many fields and list entries a body may have in all. The documented ones are about 40. The time
-/// for more would be taken from the provider's deadline.
+/// How many fields and list entries a body may have in total. The documented ones are about 40. Reading more
+/// would use up the time until the provider's deadline.
 const MAX_FIELDS: usize = 1024;
 
-/// A value in a body, and everything in it.
+/// A value in a body, with everything that is nested in it.
 #[derive(Debug)]
 pub(crate) struct Value<'a> {
-    /// As it stands in the body.
+    /// The raw JSON text. Empty for the body itself.
     pub json: &'a str,
     pub content: Content<'a>,
 }
 
 #[derive(Debug)]
 pub(crate) enum Content<'a> {
-    /// A string, a number, true, false or null.
+    /// A string, a number, `true`, `false` or `null`.
     Scalar,
     List(Vec<Value<'a>>),
     Object(Vec<(String, Value<'a>)>),
@@ -40,14 +40,14 @@ impl<'a> Value<'a> {
         Ok(Self { json: "", content })
     }
 
-    /// The field of an object. One that is `null` counts as absent.
+    /// A field of an object. A field that is `null` counts as absent.
     pub(crate) fn get(&self, name: &str) -> Option<&Self> {
         let Content::Object(fields) = &self.content else { return None };
         let (_, value) = fields.iter().find(|(field, _)| field == name)?;
         (!value.is_null()).then_some(value)
     }
 
-    /// The fields of an object, in order of appearance, `null`s included.
+    /// The fields of an object, in their order in the body. A field that is `null` is included.
     pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &Self)> {
         let fields: &[_] = if let Content::Object(fields) = &self.content { fields } else { &[] };
         fields.iter().map(|(name, value)| (name.as_str(), value))
@@ -58,7 +58,8 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Where a fault is, for the person who reads of it. Names that the sender chose are not repeated.
+/// Where in a body a problem is, for the error message. The message never repeats a name that the sender
+/// chose.
 #[derive(Clone, Copy)]
 enum Place {
     Body,
@@ -85,12 +86,12 @@ impl Place {
 }
 
 struct Reader {
-    /// How many more fields and list entries there may be.
+    /// How many more fields and list entries the body may have.
     left: usize,
 }
 
 impl Reader {
-    /// Reads the value that a JSON text holds. `level` is that of the object or list around it.
+    /// Reads the value of a JSON text. `level` is the level of the object or list that contains it.
     fn value<'a>(
         &mut self,
         json: &'a RawValue,
@@ -101,12 +102,12 @@ impl Reader {
         let level = level + 1;
         let nested = json.starts_with(['{', '[']);
         if nested && level > MAX_LEVELS {
-            return Err(undecidable(place.name(), "is nested too deep"));
+            return Err(undecidable(place.name(), "is nested too deeply"));
         }
         let content = match json.as_bytes().first() {
             Some(b'{') => match Object::parse(json.as_bytes()) {
                 Some(object) => self.fields(&object, level, place)?,
-                None => return Err(undecidable(place.name(), "cannot be read")),
+                None => return Err(undecidable(place.name(), "cannot be parsed")),
             },
             Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(json) {
                 Ok(entries) => {
@@ -114,7 +115,7 @@ impl Reader {
                     let entries = entries.into_iter().map(|entry| self.value(entry, level, place));
                     Content::List(entries.collect::<Result<_, _>>()?)
                 }
-                Err(_) => return Err(undecidable(place.name(), "cannot be read")),
+                Err(_) => return Err(undecidable(place.name(), "cannot be parsed")),
             },
             _ => Content::Scalar,
         };
@@ -132,10 +133,13 @@ impl Reader {
         let mut fields = Vec::new();
         for name in object.names() {
             if is_deceptive(name) {
-                return Err(undecidable(place.name(), "has a name with invisible or mixed letters"));
+                return Err(undecidable(
+                    place.name(),
+                    "has a field name with invisible letters or mixed scripts",
+                ));
             }
             if !seen.insert(name) {
-                return Err(undecidable(place.name(), "has a name twice"));
+                return Err(undecidable(place.name(), "has a duplicate field name"));
             }
             let value = match object.get(name) {
                 Some(value) => self.value(value, level, place.within(name))?,

@@ -1,5 +1,5 @@
-//! The countries in counterparty information. A restricted country has to be found under whatever name
-//! and however deep it is, so a field counts by what its name speaks of.
+//! Finds the countries in counterparty information. A restricted country must be found under every field name
+//! and at every depth. So the words in a field's name decide whether its value is a country.
 
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
@@ -8,8 +8,8 @@ use crate::body::{Content, Value};
 use crate::forms::{country, trimmed};
 use crate::spelling::{look, looks};
 
-/// What a name contains that speaks of a country, compared without case, separators and accents, and
-/// with letters that look alike taken for each other.
+/// Stems of words about countries. A field is about a country if its name contains one of them. Names are
+/// compared without case, separators and accents, and letters that look alike are equal.
 const OF_A_COUNTRY: [&str; 13] = [
     "country",
     "countries",
@@ -26,16 +26,16 @@ const OF_A_COUNTRY: [&str; 13] = [
     "nationhood",
 ];
 
-/// Words with one of the above in them that speak of something else.
+/// Words that contain one of the stems above but are not about a country.
 const OF_SOMETHING_ELSE: [&str; 5] = ["president", "presidents", "presidential", "presidency", "presiding"];
 
-/// Names of the fields that are left out: with all their words in one of these tables, and at least one
-/// in the table's first column. A name with any other word counts, so that no country hides behind
-/// `statedCountry`.
+/// Words of names that contain a stem above, but do not hold a country. A field is left out if all words of
+/// its name are in one of these tables or in [`FILLERS`], and at least one is in the table's first list. A
+/// name with any other word is about a country, so a country cannot hide in a field such as `statedCountry`.
 const LEFT_OUT: [(&[&str], &[&str]); 2] = [
     // countrySubdivision, country_sub_division_code
     (&["subdivision", "subdivisions", "sub division", "subentity"], &["country", "iso"]),
-    // residenceLine1, residential_address, stateOfResidence, and the lines in residence: {"line1": …}
+    // residenceLine1, residential_address, stateOfResidence, and the address lines in residence: {"line1": …}
     (
         &[
             "address",
@@ -69,7 +69,7 @@ const LEFT_OUT: [(&[&str], &[&str]); 2] = [
     ),
 ];
 
-/// Words that say nothing else about a field.
+/// Words that do not change what a field is about. Every table of [`LEFT_OUT`] allows them.
 const FILLERS: [&str; 22] = [
     "of",
     "the",
@@ -95,20 +95,21 @@ const FILLERS: [&str; 22] = [
     "tax",
 ];
 
-/// What a name contains that speaks of a telephone: its country code is a calling code where it is one.
+/// Stems of words about telephones. In a field about a telephone, a country code such as `+49` is a calling
+/// code.
 const OF_A_TELEPHONE: [&str; 7] = ["calling", "dial", "phone", "mobile", "fax", "landline", "msisdn"];
 
-/// What counterparty information says about countries.
+/// The countries in counterparty information.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Countries {
-    /// All of them, as alpha-2 codes in upper case.
+    /// All countries that could be read, as alpha-2 codes in upper case.
     pub codes: BTreeSet<String>,
-    /// Whether a field that speaks of a country has a value that is no alpha-2 code.
+    /// Whether a field about a country has a value that is not an alpha-2 code.
     pub unread: bool,
 }
 
 impl Countries {
-    /// Counts every country in a field, at any depth.
+    /// Adds every country in a field, at any depth.
     pub(crate) fn search(&mut self, name: &str, value: &Value<'_>) {
         self.field(name, value, &Subject::default());
     }
@@ -145,17 +146,18 @@ impl Countries {
     }
 }
 
-/// What a value is about, from the names of the fields around it.
+/// What a value is about, according to the names of the fields around it.
 #[derive(Clone, Default)]
 struct Subject {
     country: bool,
     telephone: bool,
-    /// The names around that speak of a country: `state` is left out in a residence, and not in a citizenship.
+    /// The names of the surrounding fields that are about a country. They matter for a nested field: `state`
+    /// is left out in a residence, but not in a citizenship.
     around: String,
 }
 
 impl Subject {
-    /// The subject of a field of this name in an object with this subject.
+    /// The subject of a field with this name, inside an object with this subject.
     fn of(&self, name: &str) -> Self {
         static COUNTRY: LazyLock<Vec<String>> = LazyLock::new(|| OF_A_COUNTRY.map(look).into());
         static TELEPHONE: LazyLock<Vec<String>> = LazyLock::new(|| OF_A_TELEPHONE.map(look).into());
@@ -171,7 +173,7 @@ impl Subject {
     }
 }
 
-/// A name without the words that speak of something else.
+/// A name without the words in [`OF_SOMETHING_ELSE`].
 fn without_other_words(name: &str) -> String {
     if !name.to_lowercase().contains("presid") {
         return name.to_owned();
@@ -188,7 +190,7 @@ fn without_other_words(name: &str) -> String {
     words.split(' ').filter(|word| !OF_SOMETHING_ELSE.contains(&word.to_lowercase().as_str())).collect()
 }
 
-/// Whether a name is one of [`LEFT_OUT`].
+/// Whether [`LEFT_OUT`] excludes a name.
 fn is_left_out(name: &str) -> bool {
     struct Words {
         required: Vec<String>,
@@ -208,15 +210,15 @@ fn is_left_out(name: &str) -> bool {
     TABLES.iter().any(|words| is_made_of(&name, &words.required, &words.allowed))
 }
 
-/// The longest name that is looked up in [`LEFT_OUT`].
+/// The longest name that is compared with [`LEFT_OUT`]. A longer name is never left out.
 const MAX_NAME_BYTES: usize = 128;
 
-/// Whether a name is a row of these words, at least one of them a required one.
+/// Whether a name consists only of these words, and at least one of them is a required word.
 fn is_made_of(name: &str, required: &[String], allowed: &[String]) -> bool {
     if name.len() > MAX_NAME_BYTES {
         return false;
     }
-    // For each length: whether the name's first bytes are such a row, and whether one with a required word.
+    // For each length: whether the name's first bytes consist of these words, and whether one is required.
     let mut rows = vec![(false, false); name.len() + 1];
     rows[0] = (true, false);
     for start in 0..name.len() {
@@ -233,7 +235,7 @@ fn is_made_of(name: &str, required: &[String], allowed: &[String]) -> bool {
     rows[name.len()].1
 }
 
-/// Whether a text is a calling code or another row of digits, as in `+49` or `1-268`.
+/// Whether a text is a calling code or another number, such as `+49` or `1-268`.
 fn is_calling_code(text: &str) -> bool {
     let text = trimmed(text);
     let digits = text.strip_prefix('+').unwrap_or(text);
@@ -247,7 +249,7 @@ mod tests {
 
     use super::*;
 
-    /// The countries in counterparty information, and whether there are some that cannot be read.
+    /// The countries in counterparty information, and whether a country in it cannot be read.
     fn search(information: &str) -> (String, bool) {
         let body = Object::parse(information.as_bytes()).unwrap();
         let body = Value::read(&body).unwrap();
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn no_word_inside_a_country_hides_it() {
+    fn no_address_word_or_look_alike_letter_hides_a_country() {
         for information in [
             r#"{"citizenship":{"state":"IR"}}"#,
             r#"{"jurisdiction":{"state":"IR"}}"#,
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn countries_are_found_under_every_name_that_speaks_of_one() {
+    fn countries_are_found_under_every_name_about_a_country() {
         for name in [
             "country",
             "countryCode",
@@ -343,7 +345,7 @@ mod tests {
             for odd in ["\"Iran\"", "\"IRN\"", "364", "\"364x\"", "true", "1.5", "\"ＩＲ\"", r#""\ud800""#]
             {
                 if odd == "364" && name.starts_with("phone") {
-                    continue; // a calling code
+                    continue; // this value is a calling code
                 }
                 let information =
                     format!(r#"{{"a":{{"{name}":[{odd},"DE"]}}}}"#).replace("СОUNТRY", "COUNTRY");
@@ -357,7 +359,7 @@ mod tests {
     }
 
     #[test]
-    fn other_fields_are_no_countries() {
+    fn other_fields_are_not_countries() {
         for name in [
             "fullName",
             "county",
@@ -402,7 +404,7 @@ mod tests {
     }
 
     #[test]
-    fn calling_codes_are_no_countries() {
+    fn calling_codes_are_not_countries() {
         for code in ["\"+98\"", "98", "\"98\"", "\"+1-268\"", "\"+1 (268)\"", "\" +98\\u200e\""] {
             for information in [
                 format!(r#"{{"countryCallingCode":{code}}}"#),

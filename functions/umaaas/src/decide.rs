@@ -1,5 +1,6 @@
-//! Which webhooks ask for a decision, and what to answer to them. 200 approves a payment that waits, so
-//! whatever is not surely informational is decided, and whatever is not surely approved is rejected.
+//! Which webhooks need a decision, and which decision they get. The reply 200 approves a payment that waits.
+//! So every webhook that is not certainly informational is decided, and every payment that is not certainly
+//! approved is rejected.
 
 use std::borrow::Cow;
 
@@ -10,42 +11,42 @@ use crate::kinds::{INCOMING_PAYMENT, Kind};
 use crate::policy::{Policy, reject};
 use crate::policy_request::{Payment, Undecidable};
 
-/// The statuses of a payment that waits for nothing, in any version of the API. Compared exactly.
+/// The statuses of a payment that does not wait, in all versions of the API. Compared exactly.
 const INFORMATIONAL: [&str; 7] =
     ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"];
 
-/// Where only incoming payments are posted to.
+/// The path to which only incoming payments are posted.
 const INCOMING_PATH: &str = "/umaaas/incoming-payment";
 
-/// A webhook that is not answered 200 without a decision.
+/// A webhook that needs a decision before it can be answered 200.
 #[derive(Debug)]
 pub struct Asking(Question);
 
 #[derive(Debug)]
 enum Question {
-    /// A payment, as far as a policy can be shown it.
+    /// A payment, or the reason why a policy cannot decide about it.
     Payment(Box<Result<Payment, Undecidable>>),
-    /// Something that may be a payment, of a kind that we do not know.
+    /// A webhook that may be a payment that waits, but is not of the known kind.
     Unknown,
 }
 
-/// What a body asks of us.
+/// Whether a body asks for a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asks {
-    /// Nothing: it is informational, or surely no incoming payment.
+    /// No: the webhook is informational, or certainly not an incoming payment.
     Nothing,
-    /// Whether its payment may proceed.
+    /// Yes: it asks whether its payment may proceed.
     Approval,
-    /// Perhaps the same, under a kind that we do not know.
+    /// Perhaps: it may be a payment that waits, but is not of the known kind.
     Unclear,
 }
 
 impl Asks {
-    /// Reads it off a body that was posted to a path. The body's `type` decides what its kind is; a payment
-    /// that waits is told by its transaction too, whatever the `type`.
+    /// Checks a body that was posted to `path`. The body's `type` tells its kind. A payment that waits is
+    /// also recognised by its transaction, whatever the `type`.
     ///
-    /// A name that is there twice counts with all its values, and a name in other capitals or with other
-    /// separators counts too: what is not surely informational is not.
+    /// All values of a duplicate name count, and a name in another case or with other separators counts too.
+    /// So no spelling makes a payment that waits look informational.
     pub(crate) fn of(body: &Object<'_>, path: &str) -> Self {
         let named_incoming = members(body, "type").any(|(_, value)| says(value, INCOMING_PAYMENT));
         let informational = is_informational(body);
@@ -76,7 +77,7 @@ impl Asks {
 }
 
 impl Asking {
-    /// What is to be decided, with the payment as `read` finds it.
+    /// The question to decide, or `None` when there is none. `read` parses the payment, if one is needed.
     pub(crate) fn new(asks: Asks, read: impl FnOnce() -> Result<Payment, Undecidable>) -> Option<Self> {
         match asks {
             Asks::Nothing => None,
@@ -85,7 +86,7 @@ impl Asking {
         }
     }
 
-    /// The payment, where it can be decided by a policy.
+    /// The payment, if a policy can decide about it.
     pub(crate) fn payment(&self) -> Option<&Payment> {
         match &self.0 {
             Question::Payment(payment) => payment.as_ref().as_ref().ok(),
@@ -94,7 +95,7 @@ impl Asking {
     }
 }
 
-/// The decision.
+/// Decides about a webhook. What a policy cannot decide is rejected.
 pub(crate) fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
     let payment = match &asking.0 {
         Question::Payment(payment) => payment,
@@ -115,14 +116,15 @@ pub(crate) fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
     }
 }
 
-/// Which way the money goes.
+/// The direction of a transaction, from its `type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Direction {
     Incoming,
-    /// Said in a way that cannot be read.
+    /// A `type` is not a string.
     Unclear,
-    /// Not said.
+    /// There is no `type`.
     Unsaid,
+    /// The `type` is another string.
     Other,
 }
 
@@ -141,7 +143,8 @@ fn direction(body: &Object<'_>) -> Direction {
     found
 }
 
-/// Whether a body says that its payment waits for nothing: in one `transaction`, with a known status.
+/// Whether a body says that its payment does not wait: each `transaction` is an object, and each `status` in
+/// it is one of [`INFORMATIONAL`]. Both names must be spelt exactly so.
 fn is_informational(body: &Object<'_>) -> bool {
     let all_exact = |object: &Object<'_>, name: &str| members(object, name).all(|(found, _)| found == name);
     let says_so = |transaction: Object<'_>| {
@@ -162,14 +165,14 @@ fn is_pending(transaction: &Object<'_>) -> bool {
     members(transaction, "status").any(|(_, value)| says(value, "PENDING"))
 }
 
-/// The objects in a body's `transaction`, under any spelling of that name.
+/// The objects in a body's `transaction`, in any spelling of that name.
 fn transactions<'a>(body: &Object<'a>) -> impl Iterator<Item = Object<'a>> {
     let objects: Vec<_> =
         members(body, "transaction").filter_map(|(_, value)| Object::parse(value.get().as_bytes())).collect();
     objects.into_iter()
 }
 
-/// The members of an object that have a name, under any spelling of it. `null` counts as absent.
+/// The fields of an object with this name, in any spelling. A `null` counts as absent.
 fn members<'o, 'a>(object: &'o Object<'a>, name: &'o str) -> impl Iterator<Item = (&'o str, &'a RawValue)> {
     object.fields().filter(move |(found, value)| folded(found) == name && value.get() != "null")
 }
@@ -182,7 +185,7 @@ fn folded(name: &str) -> Cow<'_, str> {
     name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>().into()
 }
 
-/// Whether a value is a text that contains another, whatever its case.
+/// Whether a value is a string that contains `part` (in upper case), whatever the case of the string.
 fn says(value: &RawValue, part: &str) -> bool {
     text(value).is_some_and(|text| text.to_uppercase().contains(part))
 }
@@ -200,7 +203,7 @@ mod tests {
         Asks::of(&Object::parse(body.as_bytes()).unwrap(), path)
     }
 
-    /// One member of a body or of its transaction; nothing for `None`.
+    /// A field of a body or of its transaction. `None` when there is no value.
     fn member(name: &str, value: Option<&str>) -> Option<String> {
         value.map(|value| format!("\"{name}\":{value}"))
     }
@@ -236,9 +239,9 @@ mod tests {
         None,
     ];
 
-    /// Every combination of path, type, transaction's type and status, against the rules as they are stated.
+    /// Compares every combination of path, type, transaction's type and status with the rules, written again.
     #[test]
-    fn every_combination() {
+    fn every_combination_of_path_type_and_status_follows_the_rules() {
         let known = KINDS.iter().map(|kind| kind.wire);
         let types: Vec<&str> = known.chain(INCOMING_NAMES).chain(OTHER_NAMES).collect();
         let directions = INCOMING_DIRECTIONS.iter().chain(&UNREADABLE_DIRECTIONS).copied().map(Some);
@@ -282,7 +285,7 @@ mod tests {
                 }
             }
         }
-        assert!(seen.iter().all(|count| *count > 100), "every answer is in the table: {seen:?}");
+        assert!(seen.iter().all(|count| *count > 100), "every answer occurs: {seen:?}");
     }
 
     #[test]
@@ -309,7 +312,7 @@ mod tests {
     #[test]
     fn no_spelling_makes_a_payment_that_waits_informational() {
         for (body, expected) in [
-            // names that are there twice
+            // duplicate names
             (r#"{"type":"TEST","type":"INCOMING_PAYMENT"}"#, Asks::Approval),
             (r#"{"type":"INCOMING_PAYMENT","type":"TEST"}"#, Asks::Unclear),
             (r#"{"type":"incoming_payment","type":"NEW"}"#, Asks::Unclear),
@@ -334,7 +337,7 @@ mod tests {
                 r#"{"type":"OUTGOING_PAYMENT","transaction":{"type":"OUTGOING","type":"INCOMING"}}"#,
                 Asks::Unclear,
             ),
-            // names in other letters
+            // names in another case, or with escapes
             (r#"{"type":"NEW","Transaction":{"TYPE":"INCOMING"}}"#, Asks::Unclear),
             (
                 r#"{"type":"NEW","transaction":{"status":"COMPLETED","STATUS":"PENDING","type":"INCOMING"}}"#,

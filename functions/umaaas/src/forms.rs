@@ -1,19 +1,20 @@
-//! The one form of each kind of value that a policy compares. A rule that holds for one spelling of a
-//! value then holds for all of them. Rules and payments use the same functions: `policy_request` puts
-//! a payment's values into these forms, and `policy_literals` refuses a rule whose literal has another.
+//! The canonical form of each type of value that a policy compares. With one form, a rule that matches one
+//! spelling of a value matches all its spellings. Rules and payments use the same functions: `policy_request`
+//! converts a payment's values to these forms, and `policy_literals` refuses a rule with a literal in another
+//! form.
 
 use unicode_security::skeleton;
 
-/// A text without the space and the invisible characters around it. Empty when nothing can be seen.
+/// A text without white space and invisible characters at both ends. Empty when no character is visible.
 pub(crate) fn trimmed(text: &str) -> &str {
-    // U+2800 is a blank that Unicode counts as a symbol.
+    // U+2800 looks blank, but Unicode counts it as a symbol.
     text.trim_matches(|c: char| c.is_whitespace() || c == '\u{2800}' || is_invisible(c))
 }
 
-/// Whether a character shows nothing at all: control characters, and Unicode's default ignorable code
+/// Whether a character is invisible: control characters, and Unicode's default ignorable code
 /// points (zero-width characters, bidi controls, the soft hyphen, variation selectors, tags).
 pub(crate) fn is_invisible(c: char) -> bool {
-    // A skeleton leaves the default ignorable code points out, and nothing else.
+    // A skeleton drops the default ignorable code points, and no other character.
     c.is_control() || (!c.is_ascii() && skeleton(c.encode_utf8(&mut [0; 4])).next().is_none())
 }
 
@@ -24,7 +25,8 @@ pub(crate) fn country(text: &str) -> Option<String> {
     alpha_2.then(|| code.to_ascii_uppercase())
 }
 
-/// A currency's code, in upper case. Only letters and digits: other characters could look like them.
+/// A currency's code, in upper case. Only ASCII letters and digits, because other characters can look like
+/// them.
 pub(crate) fn currency(text: &str) -> Option<String> {
     let code = trimmed(text);
     let plain = !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
@@ -38,8 +40,8 @@ pub(crate) struct Address {
     pub domain: String,
 }
 
-/// Reads a UMA address. The `$` is required and the characters are restricted, because two spellings of
-/// one address would be two senders to a rule that names one.
+/// Reads a UMA address. The `$` is required and the characters are restricted. Otherwise one address would
+/// have two spellings, and a rule that names one spelling would not match the other.
 pub(crate) fn address(text: &str) -> Option<Address> {
     let whole = trimmed(text).to_ascii_lowercase();
     let (user, host) = whole.strip_prefix('$')?.split_once('@')?;
@@ -59,8 +61,8 @@ pub(crate) fn domain(text: &str) -> Option<String> {
     text.split('.').all(label).then(|| text.to_ascii_lowercase())
 }
 
-/// A JSON number that is an integer from 0 to 2⁶³−1, however it is written: `50000`, `50000.0`, `5e4`.
-/// The arithmetic is on the digits, so it is exact, and takes no longer than reading them.
+/// A JSON number that is an integer from 0 to 2⁶³−1, in any notation: `50000`, `50000.0`, `5e4`.
+/// The function calculates with the digits, so the result is exact and the time is linear in their number.
 pub(crate) fn natural(json: &str) -> Option<i64> {
     let (negative, number) = match json.strip_prefix('-') {
         Some(number) => (true, number),
@@ -79,7 +81,7 @@ pub(crate) fn natural(json: &str) -> Option<i64> {
     if significant.is_empty() {
         return Some(0);
     }
-    // An exponent beyond 64 bits: no body is long enough to make up for it.
+    // With an exponent beyond 64 bits the result is out of range: no body has enough digits to compensate.
     let exponent: i64 = exponent.parse().ok()?;
     let zeros = exponent
         .checked_add(i64::try_from(trimmed).ok()?)?
@@ -91,7 +93,7 @@ pub(crate) fn natural(json: &str) -> Option<i64> {
     format!("{significant}{}", "0".repeat(zeros)).parse().ok()
 }
 
-/// The digits of 2⁶³−1.
+/// The number of digits of 2⁶³−1.
 const MAX_DIGITS: usize = 19;
 
 #[cfg(test)]
@@ -99,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn integers_are_read_however_they_are_written() {
+    fn integers_are_read_in_every_notation() {
         let long_zeros = format!("50000.{}", "0".repeat(10_000));
         let long_exponent = format!("0e{}", "9".repeat(10_000));
         let small = format!("5{}e-10000", "0".repeat(10_000));
@@ -163,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_lose_what_is_invisible_around_them_and_nothing_within() {
+    fn trimming_removes_invisible_characters_only_at_the_ends() {
         for around in ["", " ", "\n\t", "\u{a0}", "\u{200b}", "\u{202e}", "\u{ad}", "\u{fe0f}", "\u{e0041}"] {
             assert_eq!(trimmed(&format!("{around}a b{around}{around}")), "a b", "{around:?}");
             assert_eq!(trimmed(around), "", "{around:?}");

@@ -1,5 +1,5 @@
-//! Which event a body is about: its `webhookId`, under its `type`. (UMAaaS's own examples use one
-//! `webhookId` under two types, so the id alone is not enough.)
+//! Identifies the event in a body by its `webhookId` and its `type` together. (UMAaaS's own examples use
+//! one `webhookId` with two types, so the id alone is not unique.)
 
 use ingest::{
     Arrival, Drift, Event, Identified, MAX_ID_BYTES, Object, Outcome, bounded_id, epoch_time, schema,
@@ -11,14 +11,15 @@ use crate::decide::{Asking, Asks};
 use crate::kinds::{self, ANY_KIND, Kind, UNKNOWN};
 use crate::policy_request::Payment;
 
-/// The member that says when a webhook was sent: a retry may carry a new one.
+/// The field that says when UMAaaS sent the webhook. A retry may have a new value.
 const SENT_AT: &str = "timestamp";
 
-/// Identifies a delivery's event, and checks its age where a tolerance is set.
+/// Identifies the event of a delivery, and checks the delivery's age if a tolerance is set.
 ///
 /// # Errors
-/// [`Outcome::Unidentified`] for a body that is not a JSON object or has no `webhookId`, `type` or
-/// `timestamp`; [`Outcome::Stale`] for one outside the tolerance. A time that cannot be read is drift.
+/// [`Outcome::Unidentified`] when the body is not a JSON object or has no `webhookId`, `type` or
+/// `timestamp`; [`Outcome::Stale`] when the `timestamp` is outside the tolerance. A `timestamp` that cannot
+/// be parsed is no error: it is reported as drift.
 pub(crate) fn identify(
     delivery: &Verified<Delivery>,
     tolerance: Option<Tolerance>,
@@ -36,7 +37,8 @@ pub(crate) fn identify(
 
     let kind = Kind::of(&wire);
     let key_id = bounded_id(webhook_id.clone());
-    // Unknown kinds share a `type` in messages: two under one `webhookId` have to stay two.
+    // In messages all unknown kinds have the same `type`. The id includes the wire type, so that two unknown
+    // kinds with one `webhookId` have different ids.
     let id = kind.map_or_else(|| bounded_id(format!("{wire}#{webhook_id}")), |_| key_id.clone());
     let asks = Asks::of(&body, &delivery.path);
     let payment = Asking::new(asks, || Payment::read(&body, occurred_at, arrival.received_at));
@@ -57,13 +59,13 @@ pub(crate) fn identify(
     Ok(Identified { event, payment })
 }
 
-/// A field that an event cannot do without: a string that is not empty.
+/// The value of a required field: a string that is not empty.
 fn named(body: &Object<'_>, name: &str) -> Option<String> {
     body.text(name).filter(|text| !text.is_empty())
 }
 
-/// The type as it stands in a key. One that holds the separator, or would make the key too long,
-/// enters as its SHA-256, so that no two pairs of type and id share a key.
+/// The type as a part of the record's key. A type that contains the separator `#`, or that would make the key
+/// too long, is replaced by its SHA-256. So two different pairs of type and id never have the same key.
 fn key_part(wire: &str) -> String {
     if wire.contains('#') || wire.len() > MAX_ID_BYTES {
         sha256_hex(wire.as_bytes())

@@ -1,10 +1,10 @@
-//! The webhooks of UMAaaS: the `type` in their body, the path they are documented at, and every
-//! documented field. A new kind is one entry here and one fixture in `events/umaaas`.
+//! The webhooks of UMAaaS: the `type` in their body, their documented path, and every documented field. To
+//! add a kind, add one entry here and one fixture in `events/umaaas`.
 //!
 //! The fields are those of three versions of the API together: 2025-04-19, 2025-05-30 and 2026-03-24. A
-//! body does not say which version it has. So a field is required only where every version with the object
-//! around it requires it, and an enum has the values of all versions. `tests/documents.rs` compares this
-//! table with the facts of the three documents, and with their examples.
+//! body does not say which version it has. So a field is required only if every version that has the
+//! surrounding object requires the field, and an enum has the values of all versions. `tests/documents.rs`
+//! compares this table with the facts of the three documents, and with their examples.
 
 use ingest::Object;
 use ingest::schema::Shape::{
@@ -19,22 +19,22 @@ pub struct Kind {
     pub wire: &'static str,
     /// The message's `type`.
     pub name: &'static str,
-    /// The path of its own, or `/umaaas` where there is none. It is also the message's `source`.
+    /// The kind's own path, or `/umaaas` if it has none. This path is also the message's `source`.
     pub path: &'static str,
-    /// What the body holds.
+    /// The documented fields of the body.
     pub schema: &'static [Field],
 }
 
-/// The one URL that is configured at UMAaaS; all kinds arrive there.
+/// The path of the one URL that is configured at UMAaaS. All kinds can arrive there.
 pub(crate) const ANY_KIND: &str = "/umaaas";
 
 /// The message's `type` for a `type` that is not in [`KINDS`].
 pub const UNKNOWN: &str = "umaaas.unknown";
 
-/// The kind that may ask for a decision, as it stands in the body's `type`.
+/// The `type` of the kind that may ask for a decision.
 pub(crate) const INCOMING_PAYMENT: &str = "INCOMING_PAYMENT";
 
-/// All kinds. The first four are those of 2025-04-19; each has a path named as in that document.
+/// All kinds. The first four are those of 2025-04-19, and each has the path name of that document.
 pub const KINDS: [Kind; 5] = [
     Kind { wire: "TEST", name: "umaaas.test", path: "/umaaas/test-webhook", schema: TEST },
     Kind {
@@ -55,8 +55,9 @@ pub const KINDS: [Kind; 5] = [
         path: "/umaaas/outgoing-payment",
         schema: OUTGOING,
     },
-    // The documents of 2025-05-30 and 2026-03-24 name it `invitation-claimed`. No path is served for it: UMAaaS
-    // is configured with one URL, and a path of its own would be a gateway route that nothing is sent to.
+    // The documents of 2025-05-30 and 2026-03-24 call this webhook `invitation-claimed`. It has no path of
+    // its own: UMAaaS is configured with one URL, so it would never send anything to a separate gateway
+    // route.
     Kind {
         wire: "INVITATION_CLAIMED",
         name: "umaaas.invitation_claimed",
@@ -66,14 +67,14 @@ pub const KINDS: [Kind; 5] = [
 ];
 
 impl Kind {
-    /// The kind of a body's `type`.
+    /// The kind with this `type`.
     pub(crate) fn of(wire: &str) -> Option<&'static Self> {
         KINDS.iter().find(|kind| kind.wire == wire)
     }
 }
 
-/// What an event is about: its transaction, its upload job, or its invitation. Both spellings of a
-/// transaction's id are the provider's own; the job stands in an object of its own since 2025-05-30.
+/// What an event is about: the id of its transaction or upload job, or the code of its invitation. UMAaaS
+/// itself uses both names of the transaction's id. Since 2025-05-30 a job is in a separate object.
 pub(crate) fn subject(body: &Object<'_>) -> Option<String> {
     let subject = if let Some(transaction) = body.object("transaction") {
         transaction.text("id").or_else(|| transaction.text("transactionId"))
@@ -96,8 +97,8 @@ const TIMESTAMP: Field = required(&["timestamp"], Time);
 
 const TEST: &[Field] = &[TYPE, WEBHOOK_ID, TIMESTAMP];
 
-// In 2025-04-19 `jobId`, `status` and `progress` are required; since 2025-05-30 `bulkUserImportJob` is, and
-// they stand in it. So none of them is required here.
+// The version of 2025-04-19 requires `jobId`, `status` and `progress`. Since 2025-05-30 these fields are in
+// `bulkUserImportJob`, which is required instead. So none of the four is required here.
 const BULK_UPLOAD: &[Field] = &[
     TYPE,
     WEBHOOK_ID,
@@ -141,8 +142,8 @@ const INCOMING: &[Field] = &[
 
 const REQUESTED_FIELD: &[Field] = &[required(&["name"], OneOf(USER_INFO)), required(&["mandatory"], Flag)];
 
-// 2025-05-30 says DATE_OF_BIRTH, ADDRESS and ACCOUNT_NUMBER where 2026-03-24 says BIRTH_DATE, POSTAL_ADDRESS and
-// ACCOUNT_IDENTIFIER.
+// The version of 2025-05-30 has DATE_OF_BIRTH, ADDRESS and ACCOUNT_NUMBER; the version of 2026-03-24 has
+// BIRTH_DATE, POSTAL_ADDRESS and ACCOUNT_IDENTIFIER instead.
 const USER_INFO: &[&str] = &[
     "FULL_NAME",
     "DATE_OF_BIRTH",
@@ -220,7 +221,7 @@ const OUTGOING_TRANSACTION: &[Field] = &[
     optional(&["fees"], Integer),
     QUOTE_ID,
     optional(&["originalTransactionId"], Text),
-    // required in 2026-03-24 alone
+    // Only 2026-03-24 requires it.
     optional(&["paymentInstructions"], Fields(PAYMENT_INSTRUCTIONS)),
     optional(&["refund"], Fields(REFUND)),
     optional(&["rateDetails"], Fields(OUTGOING_RATE)),
@@ -234,11 +235,11 @@ const PAYMENT_INSTRUCTIONS: &[Field] = &[
     required(&["bankAccountInfo"], Fields(BANK_ACCOUNT)),
 ];
 
-// The fields of all types of account. Which of them are there depends on `accountType`.
+// The fields of all types of account. `accountType` decides which of these fields a body has.
 const BANK_ACCOUNT: &[Field] = &[
     required(&["accountType"], OneOf(&["CLABE", "US_ACCOUNT", "PIX", "IBAN", "FBO", "UPI"])),
     optional(&["clabeNumber"], Text),
-    // The schema says strings, the document's own examples have numbers.
+    // The schema says strings, but the document's own examples have numbers.
     optional(&["accountNumber"], Digits),
     optional(&["routingNumber"], Digits),
     optional(&["accountCategory"], OneOf(&["CHECKING", "SAVINGS"])),
@@ -274,7 +275,7 @@ const OUTGOING_FAILURE: &[&str] = &[
     "MANUAL_REFUND",
 ];
 
-// The schema says `id` and `settledAt`, the document's own examples say the other.
+// The schema says `id` and `settledAt`; the document's own examples say `transactionId` and `settlementTime`.
 const ID: Field = required(&["id", "transactionId"], Text);
 const SETTLED_AT: Field = optional(&["settledAt", "settlementTime"], Time);
 const STATUS: Field = required(

@@ -1,16 +1,16 @@
 //! Receives the webhooks of Lightspark UMAaaS.
 //!
-//! | module | says |
+//! | module | contents |
 //! |---|---|
 //! | `signature` | how UMAaaS signs a delivery |
-//! | `kinds` | which webhooks there are, and what their bodies hold |
-//! | `identify` | which event a body is about |
-//! | `decide` | whether an event asks for a decision, and what to answer |
-//! | `policy`, `policy_literals` | the rules for that answer, and what they cannot say |
+//! | `kinds` | the webhooks, and the fields of their bodies |
+//! | `identify` | identifies the event in a body |
+//! | `decide` | whether an event needs a decision, and which decision it gets |
+//! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
 //! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
-//! | `replies` | what UMAaaS is answered |
+//! | `replies` | the HTTP reply to each outcome |
 //!
-//! The path that calls them is [`ingest::Receiver`].
+//! [`ingest::Receiver`] calls these modules.
 
 mod body;
 mod countries;
@@ -34,42 +34,42 @@ pub use kinds::{KINDS, Kind, UNKNOWN};
 pub use policy::{Policy, PolicyError};
 pub use signature::SIGNATURE;
 
-/// The provider, as a function runs it.
+/// The provider UMAaaS, with its settings.
 #[derive(Debug)]
 pub struct Umaaas {
     tolerance: Option<Tolerance>,
     policy: Option<Policy>,
 }
 
-/// The variables with its secrets.
+/// The environment variables for the webhook secrets.
 pub const SECRETS: SecretVariables =
     SecretVariables { list: "UMAAAS_WEBHOOK_SECRETS", arn: "UMAAAS_WEBHOOK_SECRETS_ARN" };
 
 impl Umaaas {
-    /// A provider. `tolerance` bounds the age of a delivery; without a `policy` every payment that waits
-    /// for approval is rejected.
+    /// Creates the provider. `tolerance` limits the age of a delivery; `None` means no limit. Without a
+    /// `policy` every payment that waits for approval is rejected.
     #[must_use]
     pub fn new(tolerance: Option<Tolerance>, policy: Option<Policy>) -> Self {
         Self { tolerance, policy }
     }
 
-    /// The policy that decides.
+    /// The approval policy, if one is configured.
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_ref()
     }
 
-    /// A provider from `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and `APPROVAL_POLICY`.
+    /// Creates the provider from `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and `APPROVAL_POLICY`.
     ///
     /// # Errors
-    /// [`SettingsError`] that names the variable.
+    /// [`SettingsError`], which names the variable.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
         let tolerance = environment.tolerance("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS")?;
         Ok(Self::new(tolerance, policy(environment)?))
     }
 }
 
-/// The policy that `APPROVAL_POLICY` names: the sample, or a file.
+/// Loads the policy that `APPROVAL_POLICY` names: `sample`, or the path of a file.
 fn policy(environment: &Environment) -> Result<Option<Policy>, SettingsError> {
     let name = "APPROVAL_POLICY";
     let Some(value) = environment.optional(name) else { return Ok(None) };
@@ -82,7 +82,7 @@ fn policy(environment: &Environment) -> Result<Option<Policy>, SettingsError> {
 
 impl Provider for Umaaas {
     const NAME: &'static str = "umaaas";
-    /// The whole body is signed, so another one under the same id is another event.
+    /// The signature covers the whole body, so another body with the same id is another event and no replay.
     const CONFLICTS: Conflicts = Conflicts::Forward;
     type Payment = Asking;
 

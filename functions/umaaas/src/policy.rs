@@ -1,5 +1,5 @@
-//! The approval policy: rules in Cedar, checked once at start-up, and from the rules that fit a
-//! payment to the answer, by annotation. `policies/README.md` is the guide for those who write them.
+//! The approval policy: rules in Cedar. The function checks the rules once at start-up. For each payment, the
+//! annotations of the matching rules give the decision. `policies/README.md` is the guide for policy authors.
 
 use std::collections::BTreeSet;
 
@@ -13,10 +13,10 @@ use miette::Diagnostic;
 use crate::policy_literals;
 use crate::policy_request::{Model, Payment};
 
-/// The sample, which decides nothing unless `APPROVAL_POLICY` says so.
+/// The sample policy. It is used only if `APPROVAL_POLICY` says so.
 const SAMPLE: &str = include_str!("../policies/sample.cedar");
 
-/// What a rule may ask for: the names of both versions of the API.
+/// The names that `@requires` may list: those of both versions of the API.
 const VOCABULARY: [&str; 20] = [
     // CounterpartyFieldDefinition of 2025-04-19
     "FULL_NAME",
@@ -42,40 +42,41 @@ const VOCABULARY: [&str; 20] = [
     "BUSINESS_TYPE",
 ];
 
-/// The longest id and reason, and the longest message. They go into every record and message.
+/// The longest id and the longest reason, in bytes. Records and messages contain them.
 const MAX_CODE_BYTES: usize = 64;
 const CODE: &str = "1 to 64 letters, digits, '-', '_' or '.'";
+/// The longest `@message`, in bytes. Records contain it.
 const MAX_MESSAGE_BYTES: usize = 500;
 
-/// How many deciding rules are kept with a decision; the first is the one that answered.
+/// How many deciding rules a decision keeps. The first one gave the answer.
 const MAX_DECIDING: usize = 20;
 
-/// Several times what the deepest rule needs that Cedar evaluates on a function's own stack of 8 MiB. Only what
-/// is used of it is ever there.
+/// The stack of the thread that converts rules to JSON: several times what a rule needs if it is nested as
+/// deeply as Cedar can evaluate on the function's own stack of 8 MiB. Unused stack takes no memory.
 const READER_STACK_BYTES: usize = 64 << 20;
 
-/// How many problems of a file are told at once.
+/// How many problems of a file one error reports.
 const MAX_PROBLEMS: usize = 5;
 
-/// A policy file that is right in itself and fits the schema.
+/// A policy file that has passed all checks and fits the schema.
 #[derive(Debug)]
 pub struct Policy {
     hash: String,
-    /// In the file's order.
+    /// The rules, in the file's order.
     rules: Vec<Rule>,
     set: PolicySet,
     model: Model,
     warnings: Vec<String>,
 }
 
-/// One `permit` or `forbid`, and the answer when it decides.
+/// One `permit` or `forbid`, and the verdict when this rule decides.
 #[derive(Debug)]
 struct Rule {
     id: String,
     verdict: Verdict,
 }
 
-/// A policy file that cannot be used, and why, for the person who wrote it.
+/// A policy file that cannot be used, and the reasons, written for the author of the file.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {}", problems.join("; "))]
 pub struct PolicyError {
@@ -84,30 +85,30 @@ pub struct PolicyError {
 }
 
 impl Policy {
-    /// The sample.
+    /// The sample policy.
     ///
     /// # Errors
-    /// None; a test checks the sample.
+    /// None, because a test checks the sample.
     pub fn sample() -> Result<Self, PolicyError> {
         Self::parse("sample.cedar", SAMPLE)
     }
 
-    /// A deployer's own file.
+    /// Loads a policy file of the deployer.
     ///
     /// # Errors
-    /// [`PolicyError`] as [`Policy::parse`], and for a file that cannot be read.
+    /// [`PolicyError`] as for [`Policy::parse`], and when the file cannot be read.
     pub fn load(file: &str) -> Result<Self, PolicyError> {
         let text = std::fs::read_to_string(file)
             .map_err(|error| PolicyError { file: file.to_owned(), problems: vec![error.to_string()] })?;
-        // Some editors put a byte order mark before a text, which is no part of it.
+        // Some editors write a byte order mark before the text. It is not part of the policy.
         Self::parse(file, text.strip_prefix('\u{feff}').unwrap_or(&text))
     }
 
-    /// Checks a policy file's text. What it says has to fit the schema, and an annotation that would
-    /// have no effect counts as a mistake.
+    /// Checks the text of a policy file. The rules must fit the schema, and an annotation that would have no
+    /// effect is a mistake.
     ///
     /// # Errors
-    /// [`PolicyError`], which names `file`, with the first few problems.
+    /// [`PolicyError`], which names `file` and lists the first few problems.
     pub fn parse(file: &str, text: &str) -> Result<Self, PolicyError> {
         Self::checked(text).map_err(|mut problems| {
             problems.truncate(MAX_PROBLEMS);
@@ -121,9 +122,9 @@ impl Policy {
         })?;
         let mut problems = Vec::new();
         if parsed.templates().next().is_some() {
-            problems.push("a template (?principal, ?resource) decides nothing here".to_owned());
+            problems.push("a template (?principal, ?resource) is not supported".to_owned());
         } else if parsed.is_empty() {
-            problems.push("there is no rule in it".to_owned());
+            problems.push("the file has no rule".to_owned());
         }
 
         let (mut rules, mut set) = (Vec::new(), PolicySet::new());
@@ -142,7 +143,8 @@ impl Policy {
         let model = Model::new();
         let checked = Validator::new(model.schema.clone()).validate(&set, ValidationMode::Strict);
         problems.extend(checked.validation_errors().map(|error| problem(text, error)));
-        // A rule that never fits is a mistake too. The other warnings are about odd letters.
+        // A rule that can match no payment is a mistake too. Cedar's other warnings are about unusual
+        // characters.
         problems.extend(
             checked
                 .validation_warnings()
@@ -153,7 +155,8 @@ impl Policy {
             return Err(problems);
         }
         let mut policy = Self { hash: sha256_hex(text.as_bytes()), rules, set, model, warnings: Vec::new() };
-        // No rule may fail for the barest payment, because of its depth, say, which Cedar bounds by the stack.
+        // Evaluate the rules once with the smallest payment. A rule that fails here would fail for real
+        // payments too, for example because it is nested deeper than Cedar can evaluate on this stack.
         if let Some(response) = policy.evaluate(&Payment::bare()) {
             problems.extend(response.diagnostics().errors().map(|error| problem(text, error)));
         }
@@ -163,15 +166,15 @@ impl Policy {
         if problems.is_empty() { Ok(policy) } else { Err(problems) }
     }
 
-    /// What is wrong with the literals in the rules, and what is worth a warning. A rule that is nested as deep
-    /// as Cedar allows is read on a stack of its own size.
+    /// The problems with the literals in the rules, and the warnings. The conversion to JSON runs on a thread
+    /// with a larger stack, because a rule can be nested as deeply as Cedar allows.
     fn read_as_json(&self) -> (Vec<String>, Vec<String>) {
         let read = || {
             let (mut problems, mut names) = (Vec::new(), BTreeSet::new());
             for rule in &self.rules {
                 let policy = self.set.policy(&PolicyId::new(&rule.id));
                 let Some(json) = policy.and_then(|policy| policy.to_json().ok()) else {
-                    problems.push(format!("rule `{}`: it cannot be read as JSON", rule.id));
+                    problems.push(format!("rule `{}`: it cannot be converted to JSON", rule.id));
                     continue;
                 };
                 let wrong = policy_literals::problems(&json);
@@ -183,24 +186,24 @@ impl Policy {
         };
         std::thread::scope(|scope| {
             let reader = std::thread::Builder::new().stack_size(READER_STACK_BYTES).spawn_scoped(scope, read);
-            let failed = || (vec!["the rules cannot be read as JSON".to_owned()], Vec::new());
+            let failed = || (vec!["the rules cannot be converted to JSON".to_owned()], Vec::new());
             reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_else(failed)
         })
     }
 
-    /// Hex SHA-256 of the file.
+    /// Hex SHA-256 of the policy text.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
     }
 
-    /// What its author should think about, although the policy can be used.
+    /// Possible mistakes that the author should check. The policy can be used in spite of them.
     #[must_use]
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
 
-    /// A rule as it stands in the file.
+    /// The text of the rule with this id.
     #[must_use]
     pub fn rule(&self, id: &str) -> Option<String> {
         self.set.policy(&PolicyId::new(id)).map(ToString::to_string)
@@ -213,12 +216,12 @@ impl Policy {
         Decision { policies, policy_hash: Some(self.hash.clone()), ..Decision::new(verdict) }
     }
 
-    /// The table of answers: from the rules that fit to the one that counts.
+    /// The verdict, and the rules that gave it. `policies/README.md` has this as a table.
     fn verdict(&self, payment: &Payment) -> (Verdict, Vec<&Rule>) {
         let Some(response) = self.evaluate(payment) else { return (policy_error(), vec![]) };
         let mut errors = response.diagnostics().errors().peekable();
         if errors.peek().is_some() {
-            // Cedar goes on without a rule that fails; but that rule may have been the one to forbid.
+            // Cedar ignores a rule that fails. But the failed rule may be the one that forbids the payment.
             let failed = errors
                 .map(|cedar_policy::AuthorizationError::PolicyEvaluationError(error)| error.policy_id());
             return (policy_error(), self.rules(failed));
@@ -238,7 +241,7 @@ impl Policy {
         (Verdict::RequestInformation { required_fields: missing(payment, &asking) }, asking)
     }
 
-    /// What Cedar makes of a payment. `None` when the payment does not fit the schema.
+    /// Evaluates all rules for a payment. `None` when the payment does not fit the schema.
     fn evaluate(&self, payment: &Payment) -> Option<Response> {
         let (request, entities) = self.model.request(payment)?;
         Some(Authorizer::new().is_authorized(&request, &self.set, &entities))
@@ -251,16 +254,16 @@ impl Policy {
     }
 }
 
-/// What is worth a warning about a policy that reads these attributes.
+/// The warnings for a policy that reads these attributes.
 fn warnings(read: &BTreeSet<&str>) -> Vec<String> {
-    let unread = "the policy reads `principal.countries` and never `principal.countriesUnread`: a country that is \
-                  not sent as a code of two letters is not among `countries`";
+    let unread = "the policy reads `principal.countries` but not `principal.countriesUnread`: `countries` has no \
+                  country that is sent in another form than a two-letter code";
     let warned = read.contains("countries") && !read.contains("countriesUnread");
     warned.then(|| unread.to_owned()).into_iter().collect()
 }
 
-/// The fields to ask for: of each rule those that are missing; or all of them, when none is and the
-/// rule wants another value.
+/// The fields to ask for: for each rule, its fields that the payment lacks. If the payment has all fields of
+/// a rule, the rule wants another value, so all its fields are asked for.
 fn missing(payment: &Payment, asking: &[&Rule]) -> Vec<String> {
     let mut fields = Vec::new();
     for rule in asking {
@@ -277,12 +280,12 @@ fn missing(payment: &Payment, asking: &[&Rule]) -> Vec<String> {
 }
 
 impl Rule {
-    /// The rule's id and answer, from its annotations; or what is wrong with them.
+    /// Reads the rule's id and verdict from its annotations. The error says which annotation is wrong.
     fn new(policy: &cedar_policy::Policy) -> Result<Self, String> {
         let id = policy.annotation("id").unwrap_or_else(|| policy.id().as_ref()).to_owned();
         let wrong = |what: &str| Err(format!("rule `{id}`: {what}"));
         if !is_code(&id) {
-            return wrong(&format!("an @id has {CODE}"));
+            return wrong(&format!("an @id must have {CODE}"));
         }
         for (name, _) in policy.annotations() {
             if !["id", "reason", "message", "requires"].contains(&name) {
@@ -293,20 +296,22 @@ impl Rule {
             ["reason", "message", "requires"].map(|name| policy.annotation(name));
         let verdict = match (policy.effect(), requires) {
             (Effect::Permit, None) if reason.is_none() && message.is_none() => Verdict::Approve,
-            (Effect::Permit, _) => return wrong("a permit has no annotation but @id"),
+            (Effect::Permit, _) => return wrong("a permit can have no annotation except @id"),
             (Effect::Forbid, None) => {
                 let reason = reason.unwrap_or("forbidden");
                 let message = message.unwrap_or("The payment is not accepted.");
                 if !is_code(reason) {
-                    return wrong(&format!("a @reason has {CODE}"));
+                    return wrong(&format!("a @reason must have {CODE}"));
                 }
                 if message.trim().is_empty() || message.len() > MAX_MESSAGE_BYTES {
-                    return wrong(&format!("a @message has 1 to {MAX_MESSAGE_BYTES} bytes"));
+                    return wrong(&format!(
+                        "a @message must have 1 to {MAX_MESSAGE_BYTES} bytes and must not be blank"
+                    ));
                 }
                 reject(reason, message)
             }
             (Effect::Forbid, Some(_)) if reason.is_some() || message.is_some() => {
-                return wrong("@requires asks for information, which has no @reason and no @message");
+                return wrong("a rule with @requires cannot have @reason or @message");
             }
             (Effect::Forbid, Some(fields)) => {
                 let fields: Vec<String> = fields.split(',').map(|field| field.trim().to_owned()).collect();
@@ -321,7 +326,7 @@ impl Rule {
     }
 }
 
-/// Whether a text is fit to be an id or a reason: it goes into lists, logs and replies as it is.
+/// Whether a text can be an id or a reason. Lists, logs and replies contain these texts without escaping.
 fn is_code(text: &str) -> bool {
     (1..=MAX_CODE_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
@@ -336,7 +341,7 @@ fn policy_error() -> Verdict {
     reject(POLICY_ERROR, "The approval policy could not be evaluated.")
 }
 
-/// What Cedar finds wrong, with the line and Cedar's advice.
+/// A problem that Cedar found, with the line number and Cedar's advice.
 fn problem(text: &str, found: &impl Diagnostic) -> String {
     let label = found.labels().and_then(|mut labels| labels.next());
     let line = label

@@ -1,12 +1,13 @@
-//! Literals in a rule that no payment can have. A payment's values have one form each (`forms`), so a rule
-//! about `"usd"` would fit nothing and nobody would notice; it is refused when the policy is loaded.
+//! Finds literals in a rule that no payment can have. Each value of a payment has one canonical form (see
+//! `forms`), so a rule about `"usd"` would never match, and nobody would notice. Such a rule is refused when
+//! the policy is loaded.
 
 use serde_json::Value;
 
 use crate::forms;
 use crate::spelling::canonical;
 
-/// The form of the values of an attribute.
+/// The canonical form of an attribute's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Form {
     Currency,
@@ -15,7 +16,8 @@ enum Form {
     Address,
 }
 
-/// What is wrong with the literals in a rule, in Cedar's JSON form, each with the right form.
+/// The problems with the literals in a rule, each with the correct form. `rule` is the rule in Cedar's JSON
+/// format.
 pub(crate) fn problems(rule: &Value) -> Vec<String> {
     let mut found = Vec::new();
     search(rule, &mut found);
@@ -55,7 +57,7 @@ fn search(expression: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// A comparison, either way round, of an attribute with literals.
+/// Checks a comparison of an attribute with literals, in either order.
 fn compared(operands: &Value, found: &mut Vec<String>) {
     let (left, right) = (&operands["left"], &operands["right"]);
     for (attribute, other) in [(left, right), (right, left)] {
@@ -69,7 +71,7 @@ fn compared(operands: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// The form of the attribute that an expression reads.
+/// The form of the attribute that an expression reads, if the attribute has a form.
 fn form(expression: &Value) -> Option<Form> {
     let access = &expression["."];
     let (of, attribute) = (access["left"]["Var"].as_str()?, access["attr"].as_str()?);
@@ -85,7 +87,8 @@ fn form(expression: &Value) -> Option<Form> {
     })
 }
 
-/// The texts that an expression may come to: itself, those in a set, those in the branches of an `if`.
+/// The string literals that an expression can evaluate to: a literal itself, the entries of a set, the
+/// branches of an `if`.
 fn literals(expression: &Value) -> Vec<&str> {
     if let Some(text) = expression["Value"].as_str() {
         return vec![text];
@@ -101,7 +104,8 @@ fn literals(expression: &Value) -> Vec<&str> {
     ["then", "else"].iter().filter_map(|branch| branches.get(branch)).flat_map(literals).collect()
 }
 
-/// A pattern whose text has letters of the wrong case. Cedar writes it as a row of characters and wildcards.
+/// Checks the case of the letters in a `like` pattern. In Cedar's JSON format a pattern is a list of
+/// characters and wildcards.
 fn pattern(operands: &Value, found: &mut Vec<String>) {
     let Some(form) = form(&operands["left"]) else { return };
     let parts = operands["pattern"].as_array().into_iter().flatten();
@@ -115,7 +119,7 @@ fn pattern(operands: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// A tag that is never there: its name has a field of its own.
+/// Checks the name of a tag. A name that the schema knows is a field and never a tag.
 fn tag(operands: &Value, found: &mut Vec<String>) {
     for name in literals(&operands["right"]) {
         if let Some(field) = canonical(name) {
@@ -124,7 +128,7 @@ fn tag(operands: &Value, found: &mut Vec<String>) {
     }
 }
 
-/// A sender or receiver that no payment has.
+/// Checks a sender or receiver literal: its id must be an address that a payment can have.
 fn entity(operands: &Value, found: &mut Vec<String>) {
     let (Some(kind), Some(id)) = (operands["type"].as_str(), operands["id"].as_str()) else { return };
     if !["Sender", "Receiver"].contains(&kind) {
@@ -137,7 +141,7 @@ fn entity(operands: &Value, found: &mut Vec<String>) {
 }
 
 impl Form {
-    /// The form of a text, where it can have it.
+    /// The canonical form of a text. `None` when the text has none.
     fn of(self, text: &str) -> Option<String> {
         match self {
             Self::Currency => forms::currency(text),

@@ -1,9 +1,9 @@
 //! What a policy sees of a payment: the table in `policies/README.md`, with the types in
 //! `policies/schema.cedarschema`.
 //!
-//! Policies compare exact values, so every value gets one form here, however it was spelt: a rule
-//! that holds for one spelling of a country has to hold for all of them. A value that has no such
-//! form makes the payment [`Undecidable`]; nothing is guessed or left out.
+//! Policies compare exact values. So this module converts every value to one canonical form, however the
+//! sender spelt it: a rule that matches one spelling of a country must match all its spellings. A value that
+//! has no such form makes the payment [`Undecidable`]. No value is guessed or left out.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,11 +22,11 @@ use crate::spelling::canonical;
 #[derive(Debug)]
 pub(crate) struct Payment {
     sender: Address,
-    /// Counterparty information under its name in the schema.
+    /// Counterparty information that the schema names, by its name in the schema.
     named: BTreeMap<&'static str, String>,
-    /// Every country in it.
+    /// Every country in the counterparty information.
     countries: Countries,
-    /// Counterparty information that the schema does not name.
+    /// Counterparty information that the schema does not name, by its name in the body.
     tags: BTreeMap<String, String>,
     receiver: Address,
     user_id: Option<String>,
@@ -40,7 +40,8 @@ pub(crate) struct Payment {
     requested: Option<RequestedFacts>,
 }
 
-/// Why a payment cannot be shown to a policy: a field, and what is wrong with it. Never its value.
+/// Why a policy cannot decide about a payment: a field and its problem. The text never contains the field's
+/// value.
 #[derive(Debug, thiserror::Error)]
 #[error("{field} {problem}")]
 pub(crate) struct Undecidable {
@@ -52,14 +53,14 @@ pub(crate) fn undecidable(field: impl Into<String>, problem: &'static str) -> Un
     Undecidable { field: field.into(), problem }
 }
 
-/// Where counterparty information is.
+/// The path of counterparty information in the body.
 const INFORMATION: &str = "transaction.counterpartyInformation";
 
-/// Where the provider asks for facts about the receiver.
+/// The field in which the provider asks for facts about the receiver.
 const REQUESTED: &str = "requestedReceiverUserInfoFields";
 
 impl Payment {
-    /// Reads the payment that a body is about.
+    /// Reads the payment in a body.
     pub(crate) fn read(
         body: &Object<'_>,
         occurred_at: Option<Timestamp>,
@@ -97,7 +98,7 @@ impl Payment {
         Ok(payment)
     }
 
-    /// A payment with nothing that may be missing.
+    /// The smallest payment: all its optional fields are missing. Used to check the rules of a policy.
     pub(crate) fn bare() -> Self {
         let nobody = || Address { whole: "$@".to_owned(), domain: String::new() };
         Self {
@@ -118,12 +119,12 @@ impl Payment {
         }
     }
 
-    /// Whether a piece of counterparty information is there, under any of its names.
+    /// Whether the payment has this piece of counterparty information, under any of its names.
     pub(crate) fn has(&self, name: &str) -> bool {
         canonical(name).is_some_and(|field| self.named.contains_key(field))
     }
 
-    /// What the provider wants to be told about the receiver with an approval.
+    /// The facts about the receiver that the provider wants with an approval.
     pub(crate) fn requested(&self) -> Option<&RequestedFacts> {
         self.requested.as_ref()
     }
@@ -151,21 +152,22 @@ impl Payment {
             let Some(value) = value else { continue };
             let earlier = self.named.insert(field, value);
             if earlier.is_some_and(|earlier| earlier != self.named[field]) {
-                return Err(undecidable(path, "has two values"));
+                return Err(undecidable(path, "is sent twice with different values"));
             }
         }
         Ok(())
     }
 }
 
-/// A country under a name that the schema knows. It counts, with all others, in [`Countries`].
+/// Reads a country under a name that the schema knows. [`Countries`] has this country too.
 fn country(value: &Value<'_>, path: &str) -> Result<Option<String>, Undecidable> {
     let Some(text) = read_text(value, path)? else { return Ok(None) };
     let problem = "is not a country code of two letters";
     forms::country(&text).map(Some).ok_or_else(|| undecidable(path, problem))
 }
 
-/// A postal address: a text, or the API's `Address`, whose parts are put on one line.
+/// Reads a postal address: a string, or the API's `Address` object. The parts of an object are joined by
+/// commas.
 fn postal_address(value: &Value<'_>, path: &str) -> Result<Option<String>, Undecidable> {
     let Content::Object(parts) = &value.content else { return read_text(value, path) };
     let mut line = Vec::new();
@@ -178,14 +180,15 @@ fn postal_address(value: &Value<'_>, path: &str) -> Result<Option<String>, Undec
     Ok((!line.is_empty()).then(|| line.join(", ")))
 }
 
-/// The facts about the receiver that a body asks for. What cannot be read cannot be supplied.
+/// Reads the facts about the receiver that a body asks for. A list that cannot be read is an error, because
+/// the facts in it cannot be supplied.
 fn requested(body: &Value<'_>, user: Option<String>) -> Result<Option<RequestedFacts>, Undecidable> {
     let Some(value) = body.get(REQUESTED) else { return Ok(None) };
     let Content::List(entries) = &value.content else { return Err(undecidable(REQUESTED, "is not a list")) };
     let mut fields: Vec<RequestedField> = Vec::new();
     for entry in entries {
         let name = required(text(entry, "name", REQUESTED), REQUESTED)?;
-        // Only what is surely optional may be left out of an approval.
+        // Only a fact with `mandatory: false` is optional. Every other fact may be required in an approval.
         let mandatory = entry.get("mandatory").is_none_or(|value| value.json != "false");
         match fields.iter_mut().find(|field| field.name == name) {
             Some(known) => known.mandatory |= mandatory,
@@ -211,7 +214,7 @@ fn object<'v, 'a>(
     }
 }
 
-/// A string without what surrounds its visible part; a blank one counts as missing.
+/// Reads a string without white space and invisible characters at its ends. A blank string counts as missing.
 fn read_text(value: &Value<'_>, path: &str) -> Result<Option<String>, Undecidable> {
     let text: String = serde_json::from_str(value.json).map_err(|_| undecidable(path, "is not a string"))?;
     let visible = trimmed(&text);
@@ -222,33 +225,33 @@ fn text(object: &Value<'_>, name: &str, path: &str) -> Result<Option<String>, Un
     object.get(name).map_or(Ok(None), |value| read_text(value, path))
 }
 
-/// A string as [`read_text`]; any other value as it stands in the body.
+/// Reads a string as [`read_text`] does. Any other value becomes its JSON text.
 fn any_text(value: &Value<'_>, path: &str) -> Result<Option<String>, Undecidable> {
     if value.json.starts_with('"') { read_text(value, path) } else { Ok(Some(value.json.to_owned())) }
 }
 
-/// An integer that is not negative and fits a policy's numbers.
+/// Reads an integer from 0 to the largest number of a policy.
 fn natural(object: &Value<'_>, name: &str, path: &str) -> Result<Option<i64>, Undecidable> {
     let Some(value) = object.get(name) else { return Ok(None) };
     let problem = "is not an integer from 0 to 9223372036854775807";
     forms::natural(value.json).map(Some).ok_or_else(|| undecidable(path, problem))
 }
 
-/// A currency's code, in upper case: letters and digits, or a rule could be escaped by what looks like it.
+/// Reads a currency's code, in upper case. Only letters and digits are allowed, because a look-alike
+/// character could bypass a rule.
 fn currency_code(object: &Value<'_>, name: &str, path: &str) -> Result<String, Undecidable> {
     let code = required(text(object, name, path), path)?;
     forms::currency(&code).ok_or_else(|| undecidable(path, "is not a currency code"))
 }
 
-/// A UMA address, `$user@domain`, in lower case: its user and its domain have no other. What could be
-/// written in two ways (without the `$`, with characters that an address does not have) would be two
-/// senders to a rule that names one.
+/// Reads a UMA address, `$user@domain`, in lower case. An address without the `$`, or with characters that an
+/// address does not have, is refused: a rule that names one spelling of a sender would not match the other.
 fn address(object: &Value<'_>, name: &str, path: &str) -> Result<Address, Undecidable> {
     let whole = required(text(object, name, path), path)?;
     forms::address(&whole).ok_or_else(|| undecidable(path, "is not a UMA address"))
 }
 
-/// The schema, and the names in it that every request needs.
+/// The schema, and the names from the schema that every request needs.
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) schema: Schema,
@@ -258,20 +261,20 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Reads the schema, which is part of the program.
+    /// Parses the schema, which is compiled into the program.
     pub(crate) fn new() -> Self {
         let (schema, _) = Schema::from_cedarschema_str(include_str!("../policies/schema.cedarschema"))
-            .expect("a test reads the schema");
+            .expect("a test parses the schema");
         Self {
             schema,
-            sender: "Sender".parse().expect("a name"),
-            receiver: "Receiver".parse().expect("a name"),
-            pay: r#"Action::"pay""#.parse().expect("a name"),
+            sender: "Sender".parse().expect("a valid name"),
+            receiver: "Receiver".parse().expect("a valid name"),
+            pay: r#"Action::"pay""#.parse().expect("a valid name"),
         }
     }
 
-    /// A payment as the schema has it: the sender pays the receiver. `None` when it does not fit the
-    /// schema, which would be a mistake in this file.
+    /// Converts a payment to a request of Cedar: the sender pays the receiver. `None` when the payment does
+    /// not fit the schema, which would be a bug in this file.
     pub(crate) fn request(&self, payment: &Payment) -> Option<(Request, Entities)> {
         let mut about_sender = about(&payment.sender);
         about_sender.push(("countries".to_owned(), set(payment.countries.codes.iter().map(String::as_str))));
@@ -331,7 +334,7 @@ fn set<'t>(texts: impl Iterator<Item = &'t str>) -> RestrictedExpression {
     RestrictedExpression::new_set(texts.collect::<BTreeSet<_>>().into_iter().map(string))
 }
 
-/// A time of the schema: milliseconds, UTC.
+/// A time as a `datetime` of the schema: in milliseconds, UTC.
 fn datetime(time: Timestamp) -> RestrictedExpression {
     RestrictedExpression::new_datetime(format!("{time:.3}"))
 }

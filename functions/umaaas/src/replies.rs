@@ -1,12 +1,12 @@
-//! The table of replies (UMAaaS `WebhooksApi`, "HTTP response details"; 404 to 415 and 503 are not
-//! documented and follow HTTP). UMAaaS retries everything but 2xx and 409, and never a payment that
-//! waits for a decision. The body of an approval and the top-level `reason` of a rejection are those of the
-//! API since 2025-05-30; earlier ones ignore them.
+//! The table of replies. Source: UMAaaS `WebhooksApi`, "HTTP response details". The statuses 404, 405, 413,
+//! 415 and 503 are not documented and follow HTTP. UMAaaS retries after every status except 2xx and 409, and
+//! never retries a payment that waits for a decision. The body of an approval and the top-level `reason` of a
+//! rejection are documented since the API of 2025-05-30; earlier versions ignore them.
 
 use ingest::{Decision, Facts, Outcome, Reply, Verdict};
 use serde_json::{Value, json};
 
-/// What an outcome is answered with.
+/// The reply to an outcome.
 pub(crate) fn reply(outcome: &Outcome) -> Reply {
     match outcome {
         Outcome::Accepted { decision: None, .. } => Reply::empty(200),
@@ -24,7 +24,8 @@ pub(crate) fn reply(outcome: &Outcome) -> Reply {
         Outcome::Unreadable => {
             error(400, "invalid_webhook", "The body's transfer encoding cannot be read.", json!({}))
         }
-        // UMAaaS sends again after 401, so an unproven signature may be refused too.
+        // UMAaaS retries after 401, so even a genuine delivery that is signed with a secret that we do not
+        // have yet is not lost.
         Outcome::Refused(_) | Outcome::Unproven { .. } => {
             error(401, "invalid_signature", "Signature validation failed.", json!({}))
         }
@@ -67,7 +68,7 @@ fn decided(decision: &Decision, facts: &Facts) -> Reply {
     }
 }
 
-/// An `Error` of the API: code, message, details.
+/// An `Error` object of the API: code, message, details.
 fn error(status: u16, code: &str, message: &str, details: Value) -> Reply {
     Reply::json(status, &document(code, message, details))
 }

@@ -3,6 +3,6 @@
 
 use verify::{Encoding, Part, Scheme};
 
-/// The one signature of the 2025-04-19 API. Later versions of it sign with ECDSA P-256 instead.
+/// The only signature of the 2025-04-19 API. Later versions of the API use ECDSA P-256 instead.
 pub const SIGNATURE: Scheme =
     Scheme { header: "x-umaaas-signature", encoding: Encoding::Hex, signed: &[Part::Body] };

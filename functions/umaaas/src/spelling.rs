@@ -1,6 +1,6 @@
-//! The names of a payment's fields, however they are spelt. Versions of the API differ in case and
-//! separators (`fullName`, `FULL_NAME`), and letters of other scripts can look like Latin ones. A field
-//! must not escape a rule by its spelling.
+//! Recognises the names of a payment's fields in every spelling. Versions of the API differ in case and
+//! separators (`fullName`, `FULL_NAME`), and letters of other scripts can look like Latin letters. A
+//! different spelling must not hide a field from a rule.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -10,8 +10,8 @@ use unicode_security::{RestrictionLevel, RestrictionLevelDetection, skeleton};
 
 use crate::forms::is_invisible;
 
-/// The fields of counterparty information that the schema names, and the names that the versions of
-/// the API have given them.
+/// The fields of counterparty information that the schema names, each with its names in the versions of the
+/// API.
 const NAMED: [(&str, &[&str]); 18] = [
     ("fullName", &["FULL_NAME"]),
     ("dateOfBirth", &["DATE_OF_BIRTH", "BIRTH_DATE"]),
@@ -33,7 +33,7 @@ const NAMED: [(&str, &[&str]); 18] = [
     ("ultimateInstitutionCountry", &["ULTIMATE_INSTITUTION_COUNTRY"]),
 ];
 
-/// The name in the schema of a field of counterparty information.
+/// The schema's name for a field of counterparty information. `None` when the schema does not name the field.
 pub(crate) fn canonical(name: &str) -> Option<&'static str> {
     static BY_LOOK: LazyLock<BTreeMap<String, &'static str>> = LazyLock::new(|| {
         let names = NAMED.iter().flat_map(|(field, names)| names.iter().map(move |name| (*name, *field)));
@@ -42,29 +42,30 @@ pub(crate) fn canonical(name: &str) -> Option<&'static str> {
     looks(name).find_map(|look| BY_LOOK.get(&look).copied())
 }
 
-/// Whether a name can be mistaken for another one: it has invisible characters, or mixes scripts that
+/// Whether a name can be mistaken for another one: it has invisible characters, or it mixes scripts that
 /// are not written together (below the level "highly restrictive" of Unicode Technical Standard 39).
 pub(crate) fn is_deceptive(name: &str) -> bool {
-    // The separators in a name are none of the letters that the standard is about.
+    // The standard is about letters, so leave out ASCII separators such as `_` and `.`.
     let letters: String = name.chars().filter(|c| !c.is_ascii() || c.is_ascii_alphanumeric()).collect();
     name.chars().any(is_invisible) || !letters.check_restriction_level(RestrictionLevel::HighlyRestrictive)
 }
 
-/// What a name looks like. Case can change what a letter looks like (Cyrillic Т looks like T, but т not
-/// like t), so a name with letters beyond ASCII has three looks: as it is, in lower and in upper case.
+/// The forms (see [`look`]) in which a name is compared. The case of a letter can change what it looks like:
+/// Cyrillic Т looks like T, but т does not look like t. So a name with letters beyond ASCII has three forms:
+/// of the name as it is, in lower case, and in upper case.
 pub(crate) fn looks(name: &str) -> impl Iterator<Item = String> {
     let others = if name.is_ascii() { vec![] } else { vec![name.to_lowercase(), name.to_uppercase()] };
     [look(name)].into_iter().chain(others.into_iter().map(|name| look(&name)))
 }
 
-/// Letters and digits only, without accents and case, each replaced by a representative of those that
-/// look like it: I, l and 1 are one letter, O and 0 another, and m is `rn`.
+/// The form in which names are compared: letters and digits only, without accents and case. Characters that
+/// look alike become the same character: I, l and 1 are equal, O and 0 are equal, and m equals `rn`.
 pub(crate) fn look(name: &str) -> String {
     let letters: String = skeleton(name)
         .filter(|c| c.is_alphanumeric() && !is_combining_mark(*c))
         .flat_map(char::to_lowercase)
         .collect();
-    // The skeleton of a capital I is l, and that of a small i is i.
+    // The skeleton of a capital I is l, but the skeleton of a small i is i. Use l for both.
     skeleton(&letters).map(|c| if c == 'i' { 'l' } else { c }).collect()
 }
 
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_found_however_they_are_spelt() {
+    fn names_are_found_in_every_spelling() {
         for (name, field) in [
             ("NATIONALITY", "nationality"),
             ("Nationality", "nationality"),
@@ -99,7 +100,7 @@ mod tests {
             ("e-mail", "email"),
             ("FILegalEntityName", "fiLegalEntityName"),
             ("fi_address", "fiAddress"),
-            // wholly in letters of another script: Cherokee, Cyrillic, Greek with a Latin sibling left out
+            // with letters of other scripts: Cherokee, Cyrillic, Greek
             ("ᎢᎪᏙ", ""),
             ("ТАХ_ІD", "taxId"),
             ("тах-іd", "taxId"),

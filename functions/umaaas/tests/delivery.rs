@@ -1,4 +1,4 @@
-//! Every reply of every kind: signed requests through the whole path, on the in-memory ports.
+//! Tests every reply for every kind: signed requests through the whole path, on the in-memory ports.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -18,7 +18,7 @@ const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json
 const COMPLETED: &str = include_str!("../../../events/umaaas/incoming_payment.completed.json");
 const TEST: &str = include_str!("../../../events/umaaas/test.json");
 
-/// The time at which everything here happens: a minute after the fixtures were sent.
+/// The current time in all tests here: a minute after the pending payment of the fixtures was sent.
 fn now() -> Timestamp {
     "2026-11-02T09:26:10Z".parse().unwrap()
 }
@@ -37,7 +37,7 @@ fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
     }
 }
 
-/// A header line.
+/// The name and the value of a header line.
 type Header<'a> = (&'static str, &'a str);
 
 fn request(path: &str, body: impl Into<Vec<u8>>, headers: &[Header<'_>]) -> Request {
@@ -94,7 +94,7 @@ fn with(fixture: &str, replacements: &[(&str, &str)]) -> String {
     })
 }
 
-/// The fixtures: file name and body.
+/// The file name and the body of each fixture.
 fn fixtures() -> Vec<(String, String)> {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/umaaas");
     let files = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
@@ -183,7 +183,7 @@ async fn only_documented_statuses_are_informational() {
 }
 
 #[tokio::test]
-async fn kinds_that_we_do_not_know() {
+async fn an_unknown_kind_is_forwarded_and_rejected_if_it_may_be_a_payment() {
     let receiver = receiver("key", None);
     let newest = with(TEST, &[("\"TEST\"", "\"USER_VERIFIED\"")]);
     let (reply, report) = send(&receiver, signed("/umaaas", newest)).await;
@@ -198,7 +198,7 @@ async fn kinds_that_we_do_not_know() {
 }
 
 #[tokio::test]
-async fn one_id_under_two_types_is_two_events_and_with_another_content_a_conflict() {
+async fn one_id_with_two_types_is_two_events_and_with_another_content_a_conflict() {
     let receiver = receiver("key", None);
     let bulk = with(TEST, &[("\"TEST\"", "\"BULK_UPLOAD\"")]);
     assert_eq!(send(&receiver, signed("/umaaas", TEST)).await.0.status, 200);
@@ -219,12 +219,12 @@ async fn one_id_under_two_types_is_two_events_and_with_another_content_a_conflic
         let (reply, report) = send(&receiver, signed("/umaaas", body.clone())).await;
         assert_eq!((reply.status, report.outcome.name()), (409, outcome), "{body}");
     }
-    assert_eq!(receiver.store.get(&key).unwrap().record.payload, TEST, "the first record stays");
+    assert_eq!(receiver.store.get(&key).unwrap().record.payload, TEST, "the first record is unchanged");
     let content = ingest::sha256_hex(other.replace("\"2026-11-02T09:15:00Z\"", "").as_bytes());
     let beside = receiver.store.get(&format!("{key}#{content}")).unwrap();
     assert_eq!((&beside.record.payload[..], beside.record.reply), (other.as_bytes(), 409));
     let messages = receiver.sink.messages();
-    assert_eq!(messages.len(), 3, "a conflict is an event of its own");
+    assert_eq!(messages.len(), 3, "a conflict is forwarded as a separate event");
     assert!(messages[2].body.ends_with(&format!("\"data\":{other}}}")));
     let envelope: Value = serde_json::from_str(&messages[2].body).unwrap();
     assert_eq!(envelope["id"], format!("{id}#{}", &content[..16]));
@@ -233,7 +233,7 @@ async fn one_id_under_two_types_is_two_events_and_with_another_content_a_conflic
 }
 
 #[tokio::test]
-async fn two_unknown_types_under_one_id_stay_two() {
+async fn one_id_with_two_unknown_types_is_two_events() {
     let receiver = receiver("key", None);
     let mut seen = BTreeSet::new();
     for wire in ["NEW", "NEWER"] {
@@ -257,7 +257,7 @@ async fn keys_of_different_events_differ() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_identified_is_400_but_only_when_signed() {
+async fn an_unidentified_body_is_answered_400_if_signed_and_401_if_not() {
     for body in [
         "",
         "{",
@@ -283,7 +283,7 @@ async fn what_cannot_be_identified_is_400_but_only_when_signed() {
 }
 
 #[tokio::test]
-async fn bodies_that_are_odd_but_identified_arrive_byte_for_byte() {
+async fn unusual_bodies_with_an_identity_are_forwarded_byte_for_byte() {
     let deep = format!(r#""x":{}1{}"#, "[".repeat(10_000), "]".repeat(10_000));
     let digits = format!(r#""x":{}"#, "9".repeat(400));
     let odd = [
@@ -306,7 +306,7 @@ async fn bodies_that_are_odd_but_identified_arrive_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn drift_is_reported_and_delivered() {
+async fn drift_is_logged_and_the_event_is_forwarded() {
     let receiver = receiver("key", None);
     let body = with(COMPLETED, &[("50000", "\"50000\""), ("\"quoteId\"", "\"quote\"")]);
     let (reply, report) = send(&receiver, signed("/umaaas/outgoing-payment", body)).await;
@@ -322,7 +322,7 @@ async fn drift_is_reported_and_delivered() {
 }
 
 #[tokio::test]
-async fn signatures() {
+async fn only_one_correct_signature_header_is_accepted() {
     let good = signature("key", TEST.as_bytes());
     let old = signature("old", TEST.as_bytes());
     let upper = good.to_uppercase();
@@ -353,7 +353,7 @@ async fn signatures() {
 }
 
 #[tokio::test]
-async fn age() {
+async fn a_tolerance_limits_the_age() {
     let tolerance = |seconds| Some(Tolerance(SignedDuration::from_secs(seconds)));
     for (tolerance, body, status) in [
         (None, TEST.to_owned(), 200),
@@ -372,7 +372,7 @@ async fn age() {
 }
 
 #[tokio::test]
-async fn requests_that_are_not_deliveries() {
+async fn path_method_and_encoding_decide_the_status() {
     let receiver = receiver("key", None);
     let with_header = |value| {
         let mut request = signed("/umaaas", TEST);
@@ -385,11 +385,11 @@ async fn requests_that_are_not_deliveries() {
     compressed.headers.insert("content-encoding", http::HeaderValue::from_static("gzip"));
     for (what, request, status) in [
         ("unknown path", signed("/umaaas/other", TEST), 404),
-        ("below it", signed("/umaaas/test-webhook/more", TEST), 404),
-        ("of another spelling", signed("/UMAAAS", TEST), 404),
-        ("outside", signed("/", TEST), 404),
+        ("below a known path", signed("/umaaas/test-webhook/more", TEST), 404),
+        ("known path in upper case", signed("/UMAAAS", TEST), 404),
+        ("root path", signed("/", TEST), 404),
         ("GET", get, 405),
-        ("a header that says gzip of what is JSON", with_header("gzip"), 200),
+        ("JSON with a header that says gzip", with_header("gzip"), 200),
         ("gzip", compressed, 415),
         ("bad base64 from the gateway", unreadable, 400),
         ("identity", with_header("Identity"), 409),
@@ -399,7 +399,7 @@ async fn requests_that_are_not_deliveries() {
 }
 
 #[tokio::test]
-async fn bodies_of_any_size() {
+async fn a_large_body_is_gzipped_and_a_too_large_body_is_answered_413() {
     let filled =
         |filler: &str| format!(r#"{{"webhookId":"w","type":"TEST","timestamp":"t","x":"{filler}"}}"#);
     let large = filled(&"large ".repeat(800_000));
@@ -419,7 +419,7 @@ async fn bodies_of_any_size() {
     assert_eq!(receiver.sink.messages().len(), 1, "nothing is recorded or sent");
 }
 
-/// Names that mean something, and others.
+/// The name of a documented field, or a random name.
 fn field_name() -> impl Strategy<Value = String> {
     prop_oneof![
         Just("transaction".to_owned()),
@@ -430,7 +430,7 @@ fn field_name() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Any JSON value, with names that mean something in a transaction.
+/// A random JSON value, in which some names are those of a transaction.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -462,13 +462,13 @@ fn runtime() -> tokio::runtime::Runtime {
 
 proptest! {
     #[test]
-    fn no_signed_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..300)) {
+    fn signed_random_bytes_are_answered_400(body in prop::collection::vec(any::<u8>(), 0..300)) {
         let (reply, _) = runtime().block_on(send(&receiver("key", None), signed("/umaaas", body)));
         prop_assert_eq!(reply.status, 400);
     }
 
     #[test]
-    fn no_signed_object_panics_or_is_refused(
+    fn a_signed_object_is_always_accepted_and_forwarded(
         kind in prop_oneof!["TEST", "BULK_UPLOAD", "INCOMING_PAYMENT", "OUTGOING_PAYMENT", "\\PC{1,20}"],
         fields in prop::collection::btree_map(field_name(), any_json(), 0..6),
     ) {
@@ -488,7 +488,7 @@ proptest! {
     }
 
     #[test]
-    fn no_status_but_the_documented_ones_is_approved(status in "\\PC{0,20}") {
+    fn a_payment_with_an_undocumented_status_is_rejected(status in "\\PC{0,20}") {
         prop_assume!(!["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"].contains(&status.as_str()));
         let body = with(PENDING, &[("\"PENDING\"", &json!(status).to_string())]);
         let (reply, _) = runtime().block_on(send(&receiver("key", None), signed("/umaaas", body)));
@@ -496,7 +496,7 @@ proptest! {
     }
 
     #[test]
-    fn no_request_panics(
+    fn an_unsigned_request_is_always_answered_4xx(
         path in prop_oneof![Just("/umaaas".to_owned()), Just("/umaaas/test-webhook".to_owned()), "\\PC{0,40}"],
         body in prop::collection::vec(any::<u8>(), 0..100),
         header in "[\\x20-\\x7e]{0,80}",

@@ -1,6 +1,7 @@
-//! The tables in `kinds` against the documents of three versions of the API, whose facts were extracted into
-//! `documented-*.json` by a program that knows nothing of the tables; and the examples of the documents, as in
-//! `tests/examples`: each is one of the kinds, about the subject that it names, and as documented.
+//! Compares the tables in `kinds` with the documents of three versions of the API. An independent program,
+//! which does not use the tables, extracted the facts of the documents into `documented-*.json`. The tests
+//! also post the examples of the documents (`tests/examples`) and check kind, subject and drift of each
+//! example.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -23,7 +24,8 @@ const EXAMPLES: [(&str, &str); 2] = [
 
 const TRANSACTION: &str = "Transaction:019542f5-b3e7-1d02-0000-000000000005";
 
-/// What each example is, in the order of the walkthrough. The version of 2025-04-19 has no invitation.
+/// The name, kind and subject of each example, in the order of the files. The version of 2025-04-19 has no
+/// invitation.
 const EXPECTED: [(&str, &str, Option<&str>); 8] = [
     ("test", "umaaas.test", None),
     ("bulk upload completed", "umaaas.bulk_upload", Some("job")),
@@ -36,7 +38,7 @@ const EXPECTED: [(&str, &str, Option<&str>); 8] = [
 ];
 
 #[tokio::test]
-async fn every_example_is_identified_and_as_documented() {
+async fn every_example_has_its_kind_and_subject_and_no_drift() {
     for (version, examples) in EXAMPLES {
         let (job, count) = match version {
             "2025-04-19" => ("job_123456789", 7),
@@ -48,7 +50,7 @@ async fn every_example_is_identified_and_as_documented() {
             assert_eq!(example["name"], name, "{version}");
             let what = format!("{version}, {name}");
             let [path, body] = ["path", "body"].map(|field| example[field].as_str().unwrap());
-            // The examples share a few webhookIds, so each has a store of its own.
+            // Some examples have the same webhookId, so each example gets a separate store.
             let receiver = Receiver {
                 provider: Umaaas::new(None, None),
                 secrets: Arc::new(Secrets::parse_list("key").unwrap()),
@@ -95,15 +97,15 @@ const DOCUMENTED: [&str; 3] = [
     include_str!("documented-2026-03-24.json"),
 ];
 
-/// Where the tables differ from the schemas of the documents.
+/// The fields for which the tables differ on purpose from the schemas of the documents.
 const DIFFERENT: [(&str, &str, &str); 7] = [
-    // in an example of 2025-04-19, in no schema
+    // The field is in an example of 2025-04-19, but in no schema.
     ("umaaas.incoming_payment", "transaction.exchangeRate", "optional number"),
     ("umaaas.incoming_payment", "transaction.quoteId", "optional text"),
-    // the kind says which of the two it is
+    // The schema allows both values, but the kind decides which one.
     ("umaaas.incoming_payment", "transaction.type", "required one of INCOMING"),
     ("umaaas.outgoing_payment", "transaction.type", "required one of OUTGOING"),
-    // text in the schema, numbers in the example
+    // The schema says strings, but the example has numbers.
     (
         "umaaas.outgoing_payment",
         "transaction.paymentInstructions.bankAccountInfo.accountNumber",
@@ -114,7 +116,7 @@ const DIFFERENT: [(&str, &str, &str); 7] = [
         "transaction.paymentInstructions.bankAccountInfo.routingNumber",
         "optional digits",
     ),
-    // one list of types for all kinds
+    // The table has one list of types for all kinds.
     (
         "umaaas.invitation_claimed",
         "type",
@@ -122,8 +124,8 @@ const DIFFERENT: [(&str, &str, &str); 7] = [
     ),
 ];
 
-/// The rule at the top of `kinds.rs`: a field is required where every version with the object around it
-/// requires it, and has the values of all versions.
+/// Checks the rule at the top of `kinds.rs`: a field is required if every version that has the surrounding
+/// object requires the field, and an enum has the values of all versions.
 #[test]
 fn every_field_is_as_documented() {
     let mut kinds: BTreeMap<String, Vec<Fields>> = BTreeMap::new();
@@ -157,12 +159,12 @@ fn every_field_is_as_documented() {
     }
 }
 
-/// One kind's fields in all versions that have it.
+/// Merges the fields of one kind from all versions that have the kind.
 fn together(versions: &[Fields]) -> Fields {
     let mut together = Fields::new();
     for path in versions.iter().flat_map(BTreeMap::keys) {
         let parent = path.rsplit_once('.').map(|(parent, _)| parent.trim_end_matches("[]"));
-        // A version that lacks the whole object says nothing about what is in it.
+        // A version without the surrounding object says nothing about the fields in that object.
         let with_parent =
             versions.iter().filter(|fields| parent.is_none_or(|parent| fields.contains_key(parent)));
         let found: Vec<Option<&str>> =
@@ -187,7 +189,8 @@ fn together(versions: &[Fields]) -> Fields {
     together
 }
 
-/// The table's fields. Of two spellings of one field the first is the schema's, the other the examples'.
+/// The fields of a table. If a field has two spellings, the first is from the schema, the second from the
+/// examples.
 fn in_code(schema: &[Field], prefix: &str, fields: &mut Fields) {
     for field in schema {
         let path = format!("{prefix}{}", field.names[0]);

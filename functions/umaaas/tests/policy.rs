@@ -1,5 +1,5 @@
-//! From a policy and a payment to the reply: signed requests through the whole path, on the
-//! in-memory ports.
+//! Tests the reply that a policy gives to a payment: signed requests through the whole path, on the in-memory
+//! ports.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -57,7 +57,7 @@ async fn send(receiver: &UmaaasReceiver, body: &str) -> (u16, Value) {
     (reply.status, serde_json::from_str(&reply.body).unwrap_or(Value::Null))
 }
 
-/// The reply to a payment: its status, and the reason or the fields.
+/// The reply to a payment: the status, and the rejection reason or the required fields.
 fn answer(policy: &str, body: &str) -> (u16, String) {
     let (status, reply) = runtime().block_on(send(&receiver(policy), body));
     let said = match status {
@@ -83,7 +83,7 @@ fn informed(information: &str) -> String {
     format!("{}{information}{}", &PENDING[..start], &PENDING[end..])
 }
 
-/// The same, beside all that the sample asks for.
+/// The sample body with all information that the sample policy requires, and with other information.
 fn informed_fully(information: &str) -> String {
     let rest = information.strip_prefix('{').unwrap();
     informed(&format!(r#"{{"FULL_NAME":"Ada","BIRTH_DATE":"1985-06-15",{rest}"#))
@@ -94,20 +94,20 @@ fn with(from: &str, to: &str) -> String {
     PENDING.replace(from, to)
 }
 
-/// A rule that forbids, with annotations.
+/// A `forbid` rule with annotations.
 fn forbid(annotations: &str, condition: &str) -> String {
     format!("{annotations} forbid (principal, action, resource) when {{ {condition} }};")
 }
 
 #[test]
-fn from_annotations_to_replies() {
+fn annotations_decide_the_reply() {
     let tax = forbid(r#"@requires("TAX_ID")"#, "!(principal has taxId)");
     let born = forbid(r#"@requires("DATE_OF_BIRTH")"#, "principal has dateOfBirth");
     let both = forbid(r#"@requires("FULL_NAME, REGISTRATION_NUMBER")"#, "true");
     let large = forbid(r#"@id("large") @reason("too_large") @message("…")"#, "context.amount > 1000");
     let plain = forbid("", "context.amount > 1000");
     let never = forbid(r#"@reason("never")"#, "context.amount > 1000000");
-    // Cedar alone would allow this: it leaves the rule out that fails.
+    // Cedar itself would allow this payment, because Cedar ignores a rule that fails.
     let fails = forbid("", "context.amount * 9223372036854775807 > 0");
     let maybe = "permit (principal, action, resource) when { context.amount < 1000 };";
     for (policy, expected) in [
@@ -120,11 +120,12 @@ fn from_annotations_to_replies() {
         (vec![PERMIT, &large, &plain], (403, "too_large")),
         (vec![PERMIT, &tax], (422, "TAX_ID")),
         (vec![&tax], (422, "TAX_ID")),
-        // only what is missing, once; what is there only when the rule wants another value of it
+        // Each missing field is asked for once. A present field is asked for only if no field of the rule is
+        // missing.
         (vec![PERMIT, &both], (422, "REGISTRATION_NUMBER")),
         (vec![PERMIT, &both, &tax, &both], (422, "REGISTRATION_NUMBER,TAX_ID")),
         (vec![PERMIT, &born], (422, "DATE_OF_BIRTH")),
-        // a rejection outweighs a question
+        // A rejection outweighs a request for information.
         (vec![PERMIT, &tax, &large], (403, "too_large")),
         (vec![maybe], (403, "not_permitted")),
         (vec![&never], (403, "not_permitted")),
@@ -139,7 +140,7 @@ fn from_annotations_to_replies() {
 }
 
 #[tokio::test]
-async fn the_replies_in_full() {
+async fn the_bodies_of_a_rejection_and_a_request_for_information() {
     let rejecting = forbid(r#"@reason("closed") @message("We are closed.")"#, "true");
     let (_, body) = send(&receiver(&rejecting), PENDING).await;
     let expected = json!({
@@ -162,11 +163,11 @@ async fn the_replies_in_full() {
 }
 
 #[test]
-fn the_first_of_many_rejections_is_the_first_in_the_file() {
+fn the_first_rejecting_rule_in_the_file_gives_the_reason() {
     for first in [0, 1, 9, 10, 11, 19] {
         let rules = (0..20).map(|n| forbid(&format!("@reason(\"r{n}\")"), &format!("{n} >= {first}")));
         let policy: Vec<String> = rules.collect();
-        // `19 >= 19` is no constant for the validator only if the payment has a part in it
+        // Add a value of the payment to `19 >= 19`. Otherwise the validator sees a constant.
         let policy = policy.join("\n").replace(">=", "+ context.amount - 50000 >=");
         assert_eq!(answer(&policy, PENDING), (403, format!("r{first}")));
     }
@@ -188,7 +189,7 @@ fn the_sample_asks_rejects_and_approves() {
 }
 
 #[test]
-fn no_spelling_of_a_country_escapes_a_rule_about_jurisdictions() {
+fn no_spelling_of_a_country_bypasses_a_rule_about_jurisdictions() {
     for information in [
         r#"{"country":"IR"}"#,
         r#"{"COUNTRY":"ir"}"#,
@@ -204,7 +205,7 @@ fn no_spelling_of_a_country_escapes_a_rule_about_jurisdictions() {
         r#"{"address":{"line1":"1 High Street","country":"IR"}}"#,
         r#"{"POSTAL_ADDRESS":{"COUNTRY":"ir"}}"#,
         r#"{"nationalit\u0079":"\u0049R"}"#,
-        // whatever else speaks of a country, wherever it is
+        // all other fields about a country, at any depth
         r#"{"FI_ADDRESS":{"country":"IR"}}"#,
         r#"{"fiAddress":{"line1":"1 High Street","countryCode":"ir"}}"#,
         r#"{"countryCode":"IR"}"#,
@@ -233,11 +234,11 @@ fn no_spelling_of_a_country_escapes_a_rule_about_jurisdictions() {
         r#"{"address":{"country":"Iran"}}"#,
         r#"{"address":{"country":{"code":"IR"}}}"#,
         r#"{"country":{"code":"IR"}}"#,
-        // the same name twice, also one inside of something else
+        // duplicate names, also in a nested object
         r#"{"country":"DE","country":"IR"}"#,
         r#"{"country":"DE","c\u006funtry":"DE"}"#,
         r#"{"a":[{"b":{"c":1,"c":1}}]}"#,
-        // names that are not what they seem
+        // names with invisible or look-alike letters
         "{\"c\u{200b}ountry\":\"IR\"}",
         "{\"\u{feff}country\":\"IR\"}",
         "{\"соuntry\":\"IR\"}",
@@ -247,7 +248,7 @@ fn no_spelling_of_a_country_escapes_a_rule_about_jurisdictions() {
     }
 }
 
-/// What is no alpha-2 code under a name that the schema does not know may be a restricted country.
+/// The schema does not know these names. A value that is not an alpha-2 code may be a restricted country.
 #[test]
 fn a_country_that_cannot_be_read_is_not_approved() {
     for information in [
@@ -270,7 +271,7 @@ fn a_country_that_cannot_be_read_is_not_approved() {
 }
 
 #[test]
-fn a_policy_that_reads_countries_is_warned_about_those_that_cannot_be_read() {
+fn a_policy_that_ignores_unread_countries_gets_a_warning() {
     for (policy, warnings) in [
         (PERMIT.to_owned(), 0),
         (SAMPLE.to_owned(), 0),
@@ -297,7 +298,7 @@ fn a_policy_that_reads_countries_is_warned_about_those_that_cannot_be_read() {
 }
 
 #[test]
-fn a_literal_that_no_payment_can_have_is_refused_with_the_right_form() {
+fn a_literal_that_no_payment_can_have_is_refused_with_the_correct_form() {
     for (condition, right) in [
         (r#"context.currency == "usd""#, r#"write "USD""#),
         (r#""usd" == context.currency"#, r#"write "USD""#),
@@ -347,9 +348,9 @@ fn a_literal_that_no_payment_can_have_is_refused_with_the_right_form() {
     }
 }
 
-/// Facts about the receiver that are asked for are the policy's to see.
+/// A policy can see which facts about the receiver the provider asks for.
 #[test]
-fn requested_facts_are_visible_and_what_cannot_be_read_is_undecidable() {
+fn requested_facts_are_visible_and_unreadable_ones_are_undecidable() {
     let asking = |fields: &str| {
         with("\"timestamp\"", &format!("\"requestedReceiverUserInfoFields\":{fields},\"timestamp\""))
     };
@@ -381,9 +382,9 @@ fn requested_facts_are_visible_and_what_cannot_be_read_is_undecidable() {
     }
 }
 
-/// Everything in the table is there, in the form the table says.
+/// A policy sees every row of the table in the README, in the form that the table says.
 #[test]
-fn policies_see_the_table_in_the_readme() {
+fn policies_see_every_row_of_the_table_in_the_readme() {
     let facts = [
         r#"principal == Sender::"$ada@sender.example" && resource == Receiver::"$grace@receiver.example""#,
         r#"principal.umaAddress == "$ada@sender.example" && principal.domain == "sender.example""#,
@@ -448,7 +449,7 @@ fn policies_see_the_table_in_the_readme() {
 }
 
 #[test]
-fn missing_fields_are_missing_and_odd_ones_undecidable() {
+fn optional_fields_can_be_missing_and_malformed_fields_are_undecidable() {
     let policy = forbid(
         r#"@reason("seen")"#,
         "principal has fullName || resource has userId || context has description || context has decimals",
@@ -466,7 +467,7 @@ fn missing_fields_are_missing_and_odd_ones_undecidable() {
     let many: Vec<String> = (0..1025).map(|n| format!("\"f{n}\":1")).collect();
     let many = format!("{{{}}}", many.join(","));
     let undecidable = [
-        // what the schema requires
+        // required fields that are missing
         with("\"receivedAmount\"", "\"r\""),
         with("\"amount\"", "\"a\""),
         with("\"currency\"", "\"c\""),
@@ -474,7 +475,7 @@ fn missing_fields_are_missing_and_odd_ones_undecidable() {
         with("\"USD\"", "\" \""),
         with("\"senderUmaAddress\"", "\"s\""),
         with("\"receiverUmaAddress\"", "\"r\""),
-        // what is there but cannot be what it should
+        // fields with a value of the wrong type or out of range
         with("50000", &huge),
         with("50000", "9223372036854775808"),
         with("50000", "-1"),
@@ -487,7 +488,7 @@ fn missing_fields_are_missing_and_odd_ones_undecidable() {
         with("\"decimals\": 2", "\"decimals\": 2.5"),
         with("\"decimals\": 2", &format!("\"decimals\": {huge}")),
         with("\"USD\"", "840"),
-        // what would be another text to a rule than it is to a person
+        // values that a rule would read differently from a person, and malformed texts and addresses
         with("\"USD\"", "\"US\u{200b}D\""),
         with("\"$ada@", "\"ada@"),
         with("\"$ada@", "\"$a da@"),
@@ -502,7 +503,7 @@ fn missing_fields_are_missing_and_odd_ones_undecidable() {
         with("\"$ada@sender.example\"", "\"$ada@sender.example@other.example\""),
         with("\"$ada@sender.example\"", "\"$ada@ｓender.example\""),
         with("\"$ada@sender.example\"", "{}"),
-        // a name twice, wherever it is
+        // duplicate names, wrong nesting, and malformed counterparty information
         with("\"PENDING\"", "\"PENDING\",\"status\":\"PENDING\""),
         with("\"USD\"", "\"USD\",\"code\":\"USD\""),
         with("\"timestamp\"", "\"x\":1,\"x\":1,\"timestamp\""),
@@ -532,7 +533,7 @@ fn missing_fields_are_missing_and_odd_ones_undecidable() {
         assert_eq!(answer(&policy, &body), (403, "undecidable".into()), "{body:.900}");
     }
 
-    // numbers that are integers, however they are written, and times that cannot be read
+    // integers in any notation, and times that cannot be parsed
     let right =
         forbid("", "context.amount != 50000 || !(context has decimals && context.decimals == 2)") + PERMIT;
     for body in [
@@ -557,7 +558,7 @@ fn missing_fields_are_missing_and_odd_ones_undecidable() {
 }
 
 #[tokio::test]
-async fn an_undecidable_payment_is_recorded_with_the_field_and_without_its_value() {
+async fn an_undecidable_payment_is_rejected_with_the_field_but_without_its_value() {
     let receiver = receiver(SAMPLE);
     let (_, body) = send(&receiver, &with("50000", "123.45")).await;
     let expected = "transaction.receivedAmount.amount is not an integer from 0 to 9223372036854775807.";
@@ -569,12 +570,12 @@ async fn an_undecidable_payment_is_recorded_with_the_field_and_without_its_value
 }
 
 #[tokio::test]
-async fn the_first_decision_stands_and_is_explained() {
+async fn a_redelivery_gets_the_first_decision_after_a_policy_change() {
     let rejecting = format!("{}{PERMIT}", forbid(r#"@id("closed") @reason("closed")"#, "context.amount > 1"));
     let first = receiver(&rejecting);
     assert_eq!(send(&first, PENDING).await.0, 403);
 
-    // a newer policy would approve
+    // The new policy would approve the payment.
     let second = Receiver { provider: umaaas(PERMIT), ..first };
     let (status, body) = send(&second, PENDING).await;
     assert_eq!((status, &body["details"]), (409, &json!({"decision": "reject"})));
@@ -617,13 +618,13 @@ fn an_approval_names_the_rules_that_permit() {
 }
 
 #[test]
-fn policies_that_are_wrong_do_not_start() {
+fn a_wrong_policy_is_refused_with_its_problem() {
     let two = |id: &str| format!("@id(\"{id}\") {PERMIT}");
     let domains = (0..2000).map(|n| format!("principal.domain == \"d{n}.example\""));
     let deep = forbid("", &domains.collect::<Vec<_>>().join(" || "));
     for (policy, expected) in [
-        ("", "there is no rule in it"),
-        ("// nothing", "there is no rule in it"),
+        ("", "the file has no rule"),
+        ("// nothing", "the file has no rule"),
         ("permit (principal, action, resource)", "line 1: "),
         (
             "\n\npermit (principal, action, resource)\nwhen { principal.fulName == \"x\" };",
@@ -649,17 +650,23 @@ fn policies_that_are_wrong_do_not_start() {
         ("@requires(\"TAXID\") forbid (principal, action, resource);", "`TAXID` is not one of FULL_NAME, "),
         ("@requires(\"TAX_ID,\") forbid (principal, action, resource);", "`` is not one of"),
         ("@requires forbid (principal, action, resource);", "`` is not one of"),
-        ("@requires(\"TAX_ID\") permit (principal, action, resource);", "a permit has no annotation but @id"),
-        ("@reason(\"x\") permit (principal, action, resource);", "a permit has no annotation but @id"),
-        ("@requires(\"TAX_ID\") @reason(\"x\") forbid (principal, action, resource);", "has no @reason"),
-        ("@reason(\"\") forbid (principal, action, resource);", "a @reason has"),
-        ("@message(\" \") forbid (principal, action, resource);", "a @message has"),
-        ("@id(\"a,b\") permit (principal, action, resource);", "an @id has"),
+        (
+            "@requires(\"TAX_ID\") permit (principal, action, resource);",
+            "a permit can have no annotation except @id",
+        ),
+        (
+            "@reason(\"x\") permit (principal, action, resource);",
+            "a permit can have no annotation except @id",
+        ),
+        ("@requires(\"TAX_ID\") @reason(\"x\") forbid (principal, action, resource);", "cannot have @reason"),
+        ("@reason(\"\") forbid (principal, action, resource);", "a @reason must have"),
+        ("@message(\" \") forbid (principal, action, resource);", "a @message must have"),
+        ("@id(\"a,b\") permit (principal, action, resource);", "an @id must have"),
         (&format!("{} {}", two("a"), two("a")), "two rules have the id `a`"),
         (&format!("{} {PERMIT}", two("policy1")), "two rules have the id `policy1`"),
         (
             &format!("@message(\"{}\") forbid (principal, action, resource);", "m".repeat(501)),
-            "a @message has",
+            "a @message must have",
         ),
     ] {
         let error = Policy::parse("own.cedar", policy).unwrap_err().to_string();
@@ -671,7 +678,7 @@ fn policies_that_are_wrong_do_not_start() {
 }
 
 #[test]
-fn the_environment_names_the_policy() {
+fn the_variable_approval_policy_selects_the_policy() {
     let provider = |policy: Option<&str>| {
         let policy = policy.map(str::to_owned);
         let environment = Environment::from_lookup(move |name| match name {
@@ -703,7 +710,7 @@ fn the_environment_names_the_policy() {
 }
 
 #[test]
-fn the_policy_is_asked_only_about_what_waits() {
+fn the_policy_decides_only_about_payments_that_wait() {
     let completed = with("\"PENDING\"", "\"COMPLETED\"");
     let everything = forbid("", "true");
     assert_eq!(answer(&everything, &completed).0, 200);
@@ -736,7 +743,7 @@ fn object(fields: Vec<(String, String)>) -> String {
     format!("{{{}}}", fields.join(","))
 }
 
-/// A field's name: one that means something, or any.
+/// The name of a documented field, or a random name.
 fn any_name() -> impl Strategy<Value = String> {
     let known = prop::sample::select(vec![
         "status",
@@ -762,7 +769,7 @@ fn any_name() -> impl Strategy<Value = String> {
     prop_oneof![4 => known.prop_map(str::to_owned), 1 => "\\PC{0,8}"]
 }
 
-/// What is decided, in one word.
+/// The name of the decision, or `nothing`.
 fn decided(umaaas: &Umaaas, body: &str) -> &'static str {
     let mut delivery = Delivery::new("/umaaas", body.as_bytes().to_vec());
     let secrets = Secrets::parse_list("key").unwrap();
@@ -784,13 +791,13 @@ static BY_MANY_RULES: LazyLock<Umaaas> = LazyLock::new(|| {
         forbid("", r#"principal.countries.contains("IR")"#),
         forbid("", r#"context has description && context.description like "*x*""#),
         forbid("", r#"principal.hasTag("flag")"#),
-        // fails for large amounts
+        // This rule fails for large amounts.
         forbid("", "context.amount * 2 < 0"),
     ];
     umaaas(&rules.join("\n"))
 });
 
-/// A name that speaks of a country, in any spelling.
+/// A name about a country, in a random spelling.
 fn country_name() -> impl Strategy<Value = String> {
     let words = prop::sample::select(vec![
         vec!["country"],
@@ -816,7 +823,7 @@ fn country_name() -> impl Strategy<Value = String> {
             .zip(letters.into_iter().cycle())
             .map(|(c, choice)| match (choice, c) {
                 (0, c) => c.to_ascii_uppercase(),
-                // look-alike letters that a name can mix, and one of a script that it cannot
+                // look-alike letters that a name may mix, and a Cyrillic letter that it may not
                 (1, 'i') => '1',
                 (1, 'o') => '0',
                 (2, 'a') => 'á',
@@ -828,10 +835,10 @@ fn country_name() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// For any information with a restricted country under any spelling: rejected, asked about, undecidable,
-    /// but not approved.
+    /// A payment with a restricted country is never approved, whatever the spelling and the place of the
+    /// country.
     #[test]
-    fn no_spelling_and_no_place_hides_a_restricted_country(
+    fn no_spelling_and_no_nesting_hides_a_restricted_country(
         name in country_name(),
         code in prop::sample::select(vec!["IR", "ir", " Kp ", "mM", "\u{200b}IR"]),
         around in prop::collection::vec((any_name(), 0..3_u8, any_json()), 0..6),
@@ -871,7 +878,7 @@ proptest! {
     }
 
     #[test]
-    fn nothing_is_approved_that_any_rule_forbids(
+    fn a_payment_is_approved_only_if_no_rule_forbids_it(
         amount in prop_oneof![0..2000i64, Just(i64::MAX)],
         domain in prop::sample::select(vec!["sender.example", "bad.example", "BAD.example"]),
         country in prop::sample::select(vec!["", "de", "IR", "ir", "Iran"]),

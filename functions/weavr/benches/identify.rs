@@ -1,4 +1,4 @@
-//! What it costs to check both of Weavr's signatures and to find out which event a webhook is about.
+//! Measures the time to verify `signature-v2` and to identify the event of a webhook.
 //! `cargo bench -p weavr --bench identify`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]

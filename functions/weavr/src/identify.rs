@@ -1,16 +1,15 @@
-//! Which event a body is about. No body has an event's id, so its identity is the SHA-256 of its
-//! bytes: a redelivery repeats them.
+//! Identifies the event in a body. No body has an event id. So the identity of an event is the SHA-256 of the
+//! body's bytes, which are the same in a redelivery.
 //!
-//! Some bodies would repeat them for another event too: an identity that is activated twice sends
-//! the same body twice. So the text of `published-timestamp` enters the hash as well, unless the
-//! body says by itself which event it is: it names its transaction (`transactionId`) or has the time
-//! of its publication inside (`publishedTimestamp`). That holds for the kinds of managed accounts and
-//! cards, transfers, sends and outgoing wire transfers, and not for those of corporates and
-//! consumers.
+//! Some bodies are also the same for two different events: when an identity is activated twice, Weavr sends
+//! the same body twice. For such bodies the hash also includes the text of the header `published-timestamp`.
+//! A body identifies its event alone if it has a transaction (`transactionId`) or its time of publication
+//! (`publishedTimestamp`). The kinds of managed accounts and cards, transfers, sends and outgoing wire
+//! transfers have one of these fields. The kinds of corporates and consumers have neither.
 //!
-//! The body decides this, not the kind, because the kind is the path's and no signature covers the
-//! path. For the same reason the path is what tells a redelivery from a conflict: the same delivery at another
-//! path may be another event with the same bytes, or a replay, and is held.
+//! The body decides whether the header is needed. The kind cannot decide this, because the path tells the
+//! kind and no signature covers the path. The path then distinguishes a redelivery from a conflict: the same
+//! delivery on another path may be another event with the same bytes, or a replay, so that delivery is held.
 
 use std::convert::Infallible;
 
@@ -24,11 +23,11 @@ use crate::kinds::{self, Kind, SOURCE, UNKNOWN};
 use crate::paths::is_published;
 use crate::signature::{CALL_REF, PUBLISHED_TIMESTAMP};
 
-/// Identifies a delivery's event, and checks its age where a tolerance is set.
+/// Identifies the event of a delivery, and checks the delivery's age if a tolerance is set.
 ///
 /// # Errors
-/// [`Outcome::Unidentified`] for a `published-timestamp` that is not a number, and for a body that
-/// is not a JSON object; [`Outcome::Stale`] for a delivery outside the tolerance.
+/// [`Outcome::Unidentified`] when `published-timestamp` is not a number or the body is not a JSON object;
+/// [`Outcome::Stale`] when the delivery is outside the tolerance.
 pub(crate) fn identify(
     delivery: &Verified<Delivery>,
     tolerance: Option<Tolerance>,
@@ -37,7 +36,7 @@ pub(crate) fn identify(
     let published = published_timestamp(delivery)?;
     let published_at = epoch_time(published);
     if let Some(tolerance) = tolerance {
-        // A number beyond every calendar is in the future.
+        // A number that is too large for a date counts as a time in the future.
         let sent = published_at.unwrap_or(Timestamp::MAX);
         tolerance.check(sent, arrival.earliest(), arrival.latest()).map_err(Outcome::Stale)?;
     }
@@ -63,7 +62,8 @@ pub(crate) fn identify(
     Ok(Identified { event, payment: None })
 }
 
-/// The text of `published-timestamp`. A verified delivery has one; digits are what it should be.
+/// The text of `published-timestamp`. Every verified delivery has this header, but the text may not be
+/// digits.
 fn published_timestamp(delivery: &Delivery) -> Result<&str, Outcome> {
     let header = PUBLISHED_TIMESTAMP;
     let text = delivery.unjoined(header).map_err(Outcome::Refused)?;
@@ -83,8 +83,8 @@ fn identity(delivery: &Delivery, body: &Object<'_>, published: &str) -> String {
     }
 }
 
-/// What a redelivery repeats besides the identity: its path. All paths that Weavr does not publish count as
-/// one, or a replay could leave a held record under any number of them.
+/// The digest of the content, which a redelivery repeats: here the path. All paths that Weavr does not
+/// publish have the same digest. Otherwise a replay could create one held record for each invented path.
 fn content(path: &str) -> String {
     sha256_hex(if is_published(path) { path } else { "not published" }.as_bytes())
 }
@@ -93,14 +93,15 @@ fn names_its_event(body: &Object<'_>) -> bool {
     number(body, "transactionId").or_else(|| number(body, "publishedTimestamp")).is_some()
 }
 
-/// When it happened, where the body says so. A transaction's time stays the same in all its states.
+/// When the event happened, if the body says so. The time of a transaction is the same in all its states.
 fn occurred_at(body: &Object<'_>) -> Option<Timestamp> {
     ["transactionTimestamp", "publishedTimestamp", "eventTimestamp"]
         .iter()
         .find_map(|name| epoch_time(&number(body, name)?))
 }
 
-/// The digits of a number or of a string. Zero is how a number is written that has not been set.
+/// The digits of an integer or of a string. Zero counts as absent, because Weavr sends zero for an unset
+/// number.
 fn number(body: &Object<'_>, name: &str) -> Option<String> {
     body.text_or_digits(name).filter(|text| is_number(text) && text.bytes().any(|digit| digit != b'0'))
 }
@@ -109,7 +110,7 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
-/// The caller's reference. One that occurs twice names no call.
+/// The caller's reference. `None` if the header occurs more than once.
 fn call_ref(delivery: &Delivery) -> Option<String> {
     let text = delivery.single(CALL_REF).ok()??;
     Some(String::from_utf8_lossy(text).into_owned())
@@ -119,7 +120,7 @@ fn call_ref(delivery: &Delivery) -> Option<String> {
 const MAX_CALL_REF: usize = 255;
 
 fn drift(body: &Object<'_>, kind: Option<&'static Kind>, call_ref: Option<&str>) -> Vec<Drift> {
-    // A path that is not known has no schema to depart from; its kind says that it is unknown.
+    // An unknown path has no schema, so it has no drift. The kind `weavr.unknown` shows that it is unknown.
     let mut drift = kind.map_or_else(Vec::new, |kind| schema::drift(body, kind.schema));
     if call_ref.is_some_and(|text| text.chars().count() > MAX_CALL_REF) {
         drift.push(Drift { field: CALL_REF.to_owned(), expected: "should have at most 255 characters" });

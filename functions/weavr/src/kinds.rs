@@ -1,15 +1,17 @@
-//! The webhooks of Weavr: the path they are posted to, which alone tells their kind, the function
-//! that has them, and every documented field. A new kind is one entry here and one fixture in
-//! `events/weavr`.
+//! The webhooks of Weavr: their path, the function that serves them, and every documented field. Only the
+//! path tells the kind of a webhook. To add a kind, add one entry here and one fixture in `events/weavr`.
 //!
-//! Two documents describe the bodies, and each has a part that the other lacks. The 2.14.10 document
-//! decides about every field that it shows: whether it is required, and which values it has. Nested
-//! objects, which it leaves out, are those of the later `v2` document; a field of the body that only
-//! the later one has is optional here, so that bodies of either age are as documented. A value that
-//! only the later one has is drift on purpose: who was built on the first should hear of a state
-//! that it does not know.
+//! Two documents describe the bodies, and each lacks a part that the other has:
 //!
-//! Ids, amounts and times are numbers in the one and strings of digits in the other; both are right.
+//! - The 2.14.10 document decides about every field that it shows: whether the field is required, and which
+//!   values it has. It does not show nested objects.
+//! - Nested objects come from the later `v2` document. A top-level field that only `v2` has is optional here,
+//!   so that bodies of both versions are without drift.
+//! - A value that only `v2` has is drift on purpose: a consumer that was built for 2.14.10 should be told of
+//!   a state that it does not know.
+//!
+//! Ids, amounts and times are numbers in one document and strings of digits in the other. Both forms are
+//! accepted without drift.
 
 mod consumers;
 mod corporates;
@@ -26,17 +28,17 @@ use ingest::{Object, sha256_hex};
 /// One kind of webhook.
 #[derive(Debug)]
 pub struct Kind {
-    /// Whose function has it.
+    /// The family whose function serves this kind.
     pub family: Family,
     /// The message's `type`.
     pub name: &'static str,
-    /// The documented path, below the base URL that is configured at Weavr.
+    /// The documented path. Weavr appends the part after `/weavr` to the configured base URL.
     pub path: &'static str,
-    /// What the body holds.
+    /// The documented fields of the body.
     pub schema: &'static [Field],
 }
 
-/// The webhooks that one function has.
+/// The webhooks that one function serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
     /// Companies: activation, deactivation, KYB and beneficiaries.
@@ -51,14 +53,14 @@ pub enum Family {
     Transfers,
     /// Transfers between instruments of two identities.
     Send,
-    /// Transfers to bank accounts elsewhere.
+    /// Transfers to external bank accounts.
     OutgoingWireTransfers,
-    /// Every path below `/weavr/`, those that are not in [`KINDS`] above all. Weavr publishes more than twice as many
-    /// as are known here, and does not send again after a 404.
+    /// Every path below `/weavr/`, mainly the paths that are not in [`KINDS`]. Weavr publishes more than
+    /// twice as many paths as [`KINDS`] has, and does not retry after a 404.
     Other,
 }
 
-/// Where all webhooks come from: the base URL, and the message's `source`.
+/// The message's `source` for all webhooks: the path of the base URL.
 pub(crate) const SOURCE: &str = "/weavr";
 
 /// The message's `type` for a path that is not in [`KINDS`].
@@ -166,7 +168,7 @@ impl Kind {
 }
 
 impl Family {
-    /// The binary that is this family's function.
+    /// The name of this family's binary.
     #[must_use]
     pub const fn binary(self) -> &'static str {
         match self {
@@ -181,8 +183,9 @@ impl Family {
         }
     }
 
-    /// Whether this family's function serves a path. The one for everything else serves the paths of the others
-    /// too: the gateway sends it what it does not recognise, such as a path with a slash at its end.
+    /// Whether this family's function serves a path. [`Family::Other`] serves the paths of the other families
+    /// too, because the gateway routes every spelling that it does not know to that function, such as a path
+    /// with a slash at the end.
     pub(crate) fn serves(self, path: &str) -> bool {
         match self {
             Self::Other => path.strip_prefix("/weavr/").is_some_and(|rest| !rest.is_empty()),
@@ -191,12 +194,12 @@ impl Family {
     }
 }
 
-/// What an event is about: its transaction, else its instrument, else its identity. Read from the
-/// body alone, whatever the path, so that kinds that are not known here have one too.
+/// What an event is about: its transaction, or else its instrument, or else its identity. The subject depends
+/// only on the body and not on the path, so unknown kinds have a subject too.
 ///
-/// An activation names its identity by an e-mail address and nothing else. That is personal data,
-/// and a subject goes where a body does not (an attribute of the record that outlives the body), so
-/// there it is the address's SHA-256: still the same for all events of one identity.
+/// The body of an activation has only an e-mail address to name the identity. An e-mail address is personal
+/// data, and a subject is stored where the body is not (an attribute of the record that outlives the body).
+/// So the subject is then the SHA-256 of the address, which is still the same for all events of one identity.
 pub(crate) fn subject(body: &Object<'_>) -> Option<String> {
     named(body, "transactionId")
         .or_else(|| ["transfer", "send", "account"].iter().find_map(|name| id(&body.object(name)?)))
@@ -206,7 +209,7 @@ pub(crate) fn subject(body: &Object<'_>) -> Option<String> {
         .or_else(|| named(body, "emailAddress").map(|address| sha256_hex(address.as_bytes())))
 }
 
-/// The `id` of an object: plain, or wrapped together with its type.
+/// The `id` of an object: a plain id, or the `id` in a nested object together with a type.
 fn id(object: &Object<'_>) -> Option<String> {
     named(object, "id").or_else(|| named(&object.object("id")?, "id"))
 }

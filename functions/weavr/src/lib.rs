@@ -1,14 +1,14 @@
 //! Receives the webhooks of Weavr.
 //!
-//! | module | says |
+//! | module | contents |
 //! |---|---|
-//! | `signature` | how Weavr signs a delivery, and which of its signatures is demanded |
-//! | `kinds` | which webhooks there are, which function has which, and what their bodies hold |
-//! | `paths` | which paths Weavr publishes |
-//! | `identify` | which event a body is about |
-//! | `replies` | what Weavr is answered |
+//! | `signature` | how Weavr signs a delivery, and which signature we require |
+//! | `kinds` | the webhooks, their functions, and the fields of their bodies |
+//! | `paths` | all paths that Weavr publishes |
+//! | `identify` | identifies the event in a body |
+//! | `replies` | the HTTP reply to each outcome |
 //!
-//! The path that calls them is [`ingest::Receiver`].
+//! [`ingest::Receiver`] calls these modules.
 
 mod identify;
 mod kinds;
@@ -25,7 +25,7 @@ use verify::{Delivery, Secrets, Tolerance, Verified};
 pub use kinds::{Family, KINDS, Kind, UNKNOWN};
 pub use signature::{Demand, SIGNATURE_V1, SIGNATURE_V2};
 
-/// The provider, as one of its functions runs it.
+/// The provider Weavr, with the settings of one function.
 #[derive(Debug)]
 pub struct Weavr {
     family: Family,
@@ -33,20 +33,20 @@ pub struct Weavr {
     tolerance: Option<Tolerance>,
 }
 
-/// The variables with its API keys.
+/// The environment variables for the API keys.
 pub const SECRETS: SecretVariables = SecretVariables { list: "WEAVR_API_KEYS", arn: "WEAVR_API_KEYS_ARN" };
 
 impl Weavr {
-    /// A provider that serves one family; `tolerance` bounds the age of a delivery.
+    /// Creates the provider for one family. `tolerance` limits the age of a delivery; `None` means no limit.
     #[must_use]
     pub fn new(family: Family, demand: Demand, tolerance: Option<Tolerance>) -> Self {
         Self { family, demand, tolerance }
     }
 
-    /// A provider from `WEAVR_SIGNATURE` and `WEAVR_TIMESTAMP_TOLERANCE_SECONDS`.
+    /// Creates the provider from `WEAVR_SIGNATURE` and `WEAVR_TIMESTAMP_TOLERANCE_SECONDS`.
     ///
     /// # Errors
-    /// [`SettingsError`] that names the variable.
+    /// [`SettingsError`], which names the variable.
     pub fn from_environment(environment: &Environment, family: Family) -> Result<Self, SettingsError> {
         let demand = Demand::from_environment(environment)?;
         Ok(Self::new(family, demand, environment.tolerance("WEAVR_TIMESTAMP_TOLERANCE_SECONDS")?))

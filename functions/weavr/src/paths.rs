@@ -1,7 +1,7 @@
-//! The paths that Weavr publishes, known to [`KINDS`](crate::KINDS) or not.
+//! All paths that Weavr publishes, including those that are not in [`KINDS`](crate::KINDS).
 //!
-//! No signature covers the path of a delivery, and Weavr adds paths without notice. So a path that is not here
-//! is no proof of a forgery.
+//! No signature covers the path of a delivery, and Weavr adds paths without notice. So a delivery to a path
+//! that is missing in this list is not necessarily forged.
 
 /// Every path of the `v2` document, below the base URL that is configured at Weavr.
 const PUBLISHED: [&str; 32] = [
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn every_path_of_the_document_is_here_once() {
+    fn the_list_has_every_path_of_the_document_once() {
         let document: serde_json::Value =
             serde_json::from_str(include_str!("../tests/documented-v2.json")).unwrap();
         let documented: Vec<&str> =

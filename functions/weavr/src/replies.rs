@@ -1,17 +1,17 @@
-//! The table of replies. The 2.14.10 document shows a `message` as the body of a reply; the `v2` document
-//! has 204 without a body as the one reply to a webhook that was received. Weavr sends again after 408, 409,
-//! 425 and 5xx, and after nothing else: 200 with a `message` is a success to it as well.
+//! The table of replies. In the 2.14.10 document the body of a reply has a `message`. In the `v2` document
+//! the only reply to a received webhook is 204 without a body. Weavr retries only after 408, 409, 425 and
+//! 5xx, so it treats 200 with a `message` as a success too.
 
 use ingest::{Outcome, Reply};
 use serde_json::json;
 use verify::Stale;
 
-/// What an outcome is answered with.
+/// The reply to an outcome.
 pub(crate) fn reply(outcome: &Outcome) -> Reply {
     match outcome {
         Outcome::Accepted { .. } => message(200, "The webhook is recorded."),
-        Outcome::Duplicate { .. } => message(200, "The webhook had been recorded before."),
-        Outcome::Conflict { .. } => message(200, "The webhook is recorded, and held."),
+        Outcome::Duplicate { .. } => message(200, "The webhook was recorded before."),
+        Outcome::Conflict { .. } => message(200, "The webhook is recorded and held."),
         Outcome::Unidentified(reason) => {
             message(400, &format!("The webhook cannot be identified: {reason}."))
         }
@@ -22,8 +22,8 @@ pub(crate) fn reply(outcome: &Outcome) -> Reply {
         Outcome::MethodNotAllowed => message(405, "Webhooks are sent by POST."),
         Outcome::TooLarge => message(413, "The webhook is too large to be recorded."),
         Outcome::UnsupportedEncoding => message(415, "The body must not have a Content-Encoding."),
-        // A 4xx would lose a genuine event for a mistake on our side: a key that we do not have yet, a clock that
-        // is wrong. A forger gains nothing by being asked to come again.
+        // Weavr does not retry after 4xx. So a 4xx would lose a genuine event because of a mistake on our
+        // side: a key that we do not have yet, or a wrong clock. A forger gains nothing from a 503.
         Outcome::Unavailable(_)
         | Outcome::Misconfigured(_)
         | Outcome::Unproven { .. }
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_table() {
+    fn every_outcome_has_its_status_and_a_message() {
         let unproven =
             |secrets| Outcome::Unproven { mismatch: Refusal::Mismatch { header: "signature" }, secrets };
         for (outcome, status) in [

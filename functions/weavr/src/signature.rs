@@ -1,16 +1,16 @@
-//! How Weavr signs: HMAC-SHA256 under the API key, in base64, in one header or two.
+//! How Weavr signs: HMAC-SHA256 with the API key, in base64, in one or two headers.
 
 use aws::{Environment, SettingsError};
 use ingest::Outcome;
 use verify::{Delivery, Encoding, Part, Refusal, Scheme, Secrets, Verified, Verifier};
 
-/// The header that dates a delivery.
+/// The header with the time at which Weavr sent the delivery.
 pub(crate) const PUBLISHED_TIMESTAMP: &str = "published-timestamp";
 
 /// The header with the caller's reference.
 pub(crate) const CALL_REF: &str = "call-ref";
 
-/// The first signature. It covers neither the body nor the path.
+/// The first signature. It covers only the timestamp, and neither the body nor the path.
 pub const SIGNATURE_V1: Scheme =
     Scheme { header: "signature", encoding: Encoding::Base64, signed: &[Part::Header(PUBLISHED_TIMESTAMP)] };
 
@@ -21,27 +21,28 @@ pub const SIGNATURE_V2: Scheme = Scheme {
     signed: &[Part::OptionalHeader(CALL_REF), Part::Body, Part::Header(PUBLISHED_TIMESTAMP)],
 };
 
-/// Which signature a delivery has to carry: `WEAVR_SIGNATURE`.
+/// Which signature a delivery must have: the value of `WEAVR_SIGNATURE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
-    /// The first, as the 2.14.10 document has it; the second, where it is there, must be right too.
+    /// The first signature, as in the 2.14.10 document. If the second signature is present, it must match
+    /// too.
     V1,
-    /// The second.
+    /// The second signature.
     V2,
 }
 
 impl Demand {
-    /// Reads `WEAVR_SIGNATURE`, `v1` unless set, and warns of what `v1` means.
+    /// Reads `WEAVR_SIGNATURE`, with `v1` as the default. Logs a warning about the risk of `v1`.
     ///
     /// # Errors
-    /// [`SettingsError::Invalid`] for anything but `v1` and `v2`.
+    /// [`SettingsError::Invalid`] for any value except `v1` and `v2`.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
         let name = "WEAVR_SIGNATURE";
         match environment.optional(name).as_deref() {
             None | Some("v1") => {
                 tracing::warn!(
-                    "WEAVR_SIGNATURE is v1, which signs the timestamp alone: whoever has seen one delivery \
-                     can sign any body with it. Set v2 if Weavr sends you signature-v2"
+                    "WEAVR_SIGNATURE is v1, which signs only the timestamp: anyone who has seen one delivery \
+                     can send any body with its signature. Set v2 if Weavr sends you signature-v2"
                 );
                 Ok(Self::V1)
             }
@@ -50,11 +51,11 @@ impl Demand {
         }
     }
 
-    /// Proves that Weavr sent a delivery.
+    /// Checks the signature, which proves that Weavr sent the delivery.
     ///
     /// # Errors
-    /// [`Outcome::Refused`]; [`Outcome::Misconfigured`] where `v2` is demanded of a Weavr that signs
-    /// by `v1` alone.
+    /// [`Outcome::Refused`]; [`Outcome::Misconfigured`] when we require `v2` but Weavr sends only a correct
+    /// `v1`.
     pub(crate) fn verify(self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
         let verifier = match self {
             Self::V1 => Verifier::new(SIGNATURE_V1).and_when_present(SIGNATURE_V2),
@@ -67,11 +68,11 @@ impl Demand {
     }
 }
 
-/// What to make of a delivery that lacks the demanded signature. The other one tells whether the sender
-/// is genuine; where it does not fit, that may be for a secret that we do not know yet.
+/// The outcome for a delivery without the required `signature-v2`. The header `signature` still shows whether
+/// the sender is genuine. If it does not match, Weavr may have used a secret that we do not have yet.
 fn without_v2(delivery: &Delivery, secrets: &Secrets) -> Outcome {
     match SIGNATURE_V1.check(delivery, secrets) {
-        Ok(()) => Outcome::Misconfigured("signature-v2 is required, and only signature was sent"),
+        Ok(()) => Outcome::Misconfigured("signature-v2 is required, but only signature was sent"),
         Err(mismatch @ Refusal::Mismatch { .. }) => Outcome::Refused(mismatch),
         Err(_) => Outcome::Refused(Refusal::Missing { header: SIGNATURE_V2.header }),
     }
@@ -84,9 +85,9 @@ mod tests {
 
     use super::*;
 
-    /// Computed with another implementation of HMAC.
+    /// The expected digests come from another implementation of HMAC.
     #[test]
-    fn digests() {
+    fn signatures_equal_those_of_another_implementation() {
         let secrets = Secrets::parse_list("demo-api-key").unwrap();
         let body = r#"{"actionDoneBy":"ADMIN","emailAddress":"zoë@x.example"}"#;
         let mut delivery = Delivery::new("/weavr/anything", body);

@@ -1,4 +1,4 @@
-//! Every reply of every kind: signed requests through the whole path, on the in-memory ports.
+//! Tests every reply for every kind: signed requests through the whole path, on the in-memory ports.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -16,10 +16,10 @@ use serde_json::{Value, json};
 use verify::{Delivery, Scheme, Secrets, Tolerance};
 use weavr::{Demand, Family, KINDS, Kind, SIGNATURE_V1, SIGNATURE_V2, UNKNOWN, Weavr};
 
-/// Where the fixture of an unknown kind is posted: a path that Weavr publishes and we do not know.
+/// The path for the fixture of the unknown kind. Weavr publishes this path, but it is not in `KINDS`.
 const UNKNOWN_PATH: &str = "/weavr/managed_cards/state_change/watch";
 
-/// When all deliveries here are published and received, unless a test says otherwise.
+/// When all deliveries in these tests are published and received, unless a test says otherwise.
 const PUBLISHED: &str = "1793612075500";
 const LATER: &str = "1793698475500";
 
@@ -31,7 +31,7 @@ fn secrets() -> Secrets {
     Secrets::parse_list("demo-api-key,the-one-before").unwrap()
 }
 
-/// A provider with all its functions, one table and one queue.
+/// Weavr with all its functions, one table and one queue.
 struct Deployment {
     receiver: Receiver<Weavr, Arc<Secrets>, MemoryStore, MemorySink, MemoryDirectory>,
     demand: Demand,
@@ -53,7 +53,7 @@ impl Deployment {
         Self { receiver, demand, tolerance: None, deliveries: 0 }
     }
 
-    /// Posts to the function that has the path.
+    /// Posts a delivery to the function that serves its path.
     fn post(&mut self, delivery: &Delivery) -> (Reply, Report) {
         let kind = KINDS.iter().find(|kind| kind.path == delivery.path);
         self.post_to(kind.map_or(Family::Other, |kind| kind.family), delivery)
@@ -77,7 +77,7 @@ impl Deployment {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(all)
     }
 
-    /// Posts, and gives status and outcome.
+    /// Posts a delivery, and returns the status and the name of the outcome.
     fn outcome(&mut self, delivery: &Delivery) -> (u16, &'static str) {
         let (reply, report) = self.post(delivery);
         assert_eq!(reply.retry_after.is_some(), reply.status == 503);
@@ -100,7 +100,7 @@ const ACCEPTED: (u16, &str) = (200, "accepted");
 const DUPLICATE: (u16, &str) = (200, "duplicate");
 const CONFLICT: (u16, &str) = (200, "conflict");
 const REFUSED: (u16, &str) = (401, "refused");
-/// A signature that fits no key may have been made with one that we do not have yet.
+/// A signature that matches no key may come from a key that we do not have yet.
 const UNPROVEN: (u16, &str) = (503, "unproven");
 
 /// A delivery as Weavr sends it, with both signatures.
@@ -134,8 +134,8 @@ fn kind(name: &str) -> &'static Kind {
     KINDS.iter().find(|kind| kind.name == name).unwrap()
 }
 
-/// What the README says of each kind: whether its body alone is the identity, and the subject and
-/// the time of its fixture.
+/// What the README says about each kind: whether the body alone is the identity. Then the subject and the
+/// time of the kind's fixture.
 const FACTS: [(&str, bool, &str, &str); 15] = [
     ("weavr.corporates.activated", false, GRACE, AT_PUBLICATION),
     ("weavr.corporates.deactivated", false, GRACE, AT_PUBLICATION),
@@ -175,7 +175,7 @@ fn every_kind_has_a_fixture_and_every_fixture_is_a_documented_kind() {
 }
 
 #[test]
-fn every_kind_arrives_through_its_own_function_and_no_other() {
+fn only_the_function_of_its_family_accepts_a_kind() {
     for (name, _, subject, time) in FACTS {
         let kind = kind(name);
         let body = fixture(name);
@@ -206,7 +206,7 @@ fn every_kind_arrives_through_its_own_function_and_no_other() {
 }
 
 #[test]
-fn an_unknown_path_arrives_with_its_path() {
+fn a_delivery_to_an_unknown_path_is_forwarded_with_the_path() {
     let body = fixture(UNKNOWN);
     for path in [UNKNOWN_PATH, "/weavr/Send/watch", "/weavr/send", "/weavr/é?"] {
         let mut weavr = Deployment::new(Demand::V2);
@@ -220,9 +220,9 @@ fn an_unknown_path_arrives_with_its_path() {
     }
 }
 
-/// The gateway knows each path in one spelling, and sends every other one to the function for the rest.
+/// The gateway knows each path in one spelling, and routes every other spelling to `weavr-other`.
 #[test]
-fn a_kind_arrives_under_any_spelling_of_its_path() {
+fn a_kind_is_recognised_by_every_spelling_of_its_path() {
     for (name, ..) in FACTS {
         let path = kind(name).path;
         let rest = path.strip_prefix("/weavr/").unwrap();
@@ -243,7 +243,7 @@ fn a_kind_arrives_under_any_spelling_of_its_path() {
 }
 
 #[test]
-fn paths_that_are_not_weavrs_are_404() {
+fn paths_outside_of_weavr_are_answered_404() {
     let mut weavr = Deployment::new(Demand::V2);
     for path in
         ["", "/", "/weavr", "/weavr/", "/weavr//", "/weavrs/send/watch", "/umaaas", "/WEAVR/send/watch"]
@@ -270,7 +270,7 @@ fn a_redelivery_is_one_event() {
 }
 
 #[test]
-fn the_same_body_published_again_is_one_event_only_if_it_names_its_event() {
+fn the_same_body_with_a_later_timestamp_is_a_duplicate_only_if_the_body_identifies_the_event() {
     for (name, by_body_alone, ..) in FACTS {
         let mut weavr = Deployment::new(Demand::V2);
         assert_eq!(weavr.outcome(&published(kind(name).path, fixture(name), PUBLISHED)), ACCEPTED);
@@ -281,7 +281,7 @@ fn the_same_body_published_again_is_one_event_only_if_it_names_its_event() {
 }
 
 #[test]
-fn bodies_that_name_no_event_need_their_timestamp() {
+fn bodies_that_do_not_identify_the_event_need_the_timestamp() {
     for (body, by_body_alone) in [
         (r#"{"transactionId":7}"#, true),
         (r#"{"transactionId":"7"}"#, true),
@@ -324,9 +324,9 @@ fn another_state_of_one_deposit_is_another_event() {
     assert_ne!(messages[0]["id"], messages[1]["id"]);
 }
 
-/// No signature covers the path, so a captured delivery can be posted anywhere.
+/// No signature covers the path, so an attacker can post a captured delivery on any path.
 #[test]
-fn a_delivered_body_is_held_at_every_other_path() {
+fn the_same_delivery_on_another_path_is_held_as_a_conflict() {
     for demand in [Demand::V1, Demand::V2] {
         for first in &KINDS {
             let mut weavr = Deployment::new(demand);
@@ -348,7 +348,7 @@ fn a_delivered_body_is_held_at_every_other_path() {
                 assert_eq!(item.record.id, format!("{id}#{}", &sha256_hex(path.as_bytes())[..16]));
                 held.insert(item.record.id);
             }
-            assert_eq!(held.len(), KINDS.len(), "each path is another conflict");
+            assert_eq!(held.len(), KINDS.len(), "each path gives a separate conflict");
             assert_eq!(weavr.outcome(&genuine), DUPLICATE);
             assert_eq!(weavr.messages().len(), 1, "{}: no conflict is forwarded", first.name);
         }
@@ -362,19 +362,19 @@ fn paths_that_weavr_does_not_publish_share_one_conflict() {
         delivery(kind("weavr.corporates.deactivated").path, fixture("weavr.corporates.deactivated"));
     assert_eq!(weavr.outcome(&genuine), ACCEPTED);
     let at = |path: &str| Delivery { path: path.to_owned(), ..genuine.clone() };
-    // published, with the same schema: another event, or a replay
+    // Weavr publishes this path, with the same schema: this may be another event, or a replay.
     assert_eq!(weavr.outcome(&at("/weavr/auth/users/user_deactivated/watch")), CONFLICT);
-    // of paths that nobody publishes, however many there are, one is held
+    // Of all paths that Weavr does not publish, only one is held.
     assert_eq!(weavr.outcome(&at("/weavr/anything")), CONFLICT);
     assert_eq!(weavr.outcome(&at("/weavr/anything/else")), DUPLICATE);
     assert_eq!(weavr.outcome(&at("/weavr//anything//")), DUPLICATE);
-    // a path that is spelt in another way is no other path
+    // Another spelling of the first path is the same path.
     assert_eq!(weavr.outcome(&at("/stage/weavr/corporates//corporate_deactivated/watch/")), DUPLICATE);
     assert_eq!(weavr.messages().len(), 1);
 }
 
 #[test]
-fn signatures() {
+fn every_combination_of_the_two_signatures() {
     #[derive(Clone, Copy, Debug, PartialEq)]
     enum Signature {
         Right,
@@ -433,7 +433,7 @@ fn what_a_signature_covers() {
 
     type Change = fn(&mut Delivery);
     let changes: [(&str, Change, (u16, &str)); 4] = [
-        // The first signature is the timestamp's alone: whatever else is in the delivery, it stays right.
+        // The first signature covers only the timestamp, so it still matches after every other change.
         ("body", |delivery| delivery.body = Bytes::from_static(b"{}"), ACCEPTED),
         ("call-ref", |delivery| drop(delivery.headers.remove("call-ref")), ACCEPTED),
         ("timestamp", |delivery| set(delivery, "published-timestamp", LATER), UNPROVEN),
@@ -461,7 +461,7 @@ fn headers_that_occur_twice_are_refused() {
     for demand in [Demand::V1, Demand::V2] {
         for name in ["published-timestamp", "signature", "signature-v2"] {
             if (demand, name) == (Demand::V2, "signature") {
-                continue; // nothing reads it
+                continue; // no code reads this header under v2
             }
             let genuine = delivery("/weavr/send/watch", "{}");
             let value = genuine.headers[name].clone();
@@ -480,12 +480,12 @@ fn headers_that_occur_twice_are_refused() {
 }
 
 #[test]
-fn a_timestamp_is_a_number() {
+fn a_signed_timestamp_that_is_not_a_number_is_answered_400() {
     for text in ["now", "", "-1", "+1", "1.5", "1e3", "0x10", "17 93", "2026-11-02T09:15:00Z", "１"] {
         let mut dated = Delivery::new("/weavr/send/watch", "{}");
         dated.headers.insert("published-timestamp", HeaderValue::from_bytes(text.as_bytes()).unwrap());
         let mut weavr = Deployment::new(Demand::V1);
-        assert_eq!(weavr.outcome(&dated), REFUSED, "{text}: the signature comes first");
+        assert_eq!(weavr.outcome(&dated), REFUSED, "{text}: the signature is checked first");
         sign(&mut dated);
         assert_eq!(weavr.outcome(&dated), (400, "unidentified"), "{text}");
         assert!(weavr.messages().is_empty());
@@ -493,7 +493,7 @@ fn a_timestamp_is_a_number() {
 }
 
 #[test]
-fn a_timestamp_is_in_seconds_or_milliseconds() {
+fn a_timestamp_can_be_in_seconds_or_milliseconds() {
     let far = "9".repeat(400);
     for (text, time) in [
         ("1793612075", Some("2026-11-02T09:34:35Z")),
@@ -511,7 +511,7 @@ fn a_timestamp_is_in_seconds_or_milliseconds() {
 }
 
 #[test]
-fn freshness() {
+fn a_tolerance_limits_the_age() {
     let far = "9".repeat(400);
     const STALE: (u16, &str) = (401, "stale");
     const FUTURE: (u16, &str) = (503, "future");
@@ -533,7 +533,7 @@ fn freshness() {
 }
 
 #[test]
-fn drift_is_reported_and_the_event_delivered() {
+fn drift_is_reported_and_the_event_is_forwarded() {
     for (name, pointer, value, drift) in [
         (
             "weavr.corporates.activated",
@@ -581,7 +581,7 @@ fn drift_is_reported_and_the_event_delivered() {
 }
 
 #[test]
-fn a_call_ref_is_carried_whatever_it_is() {
+fn a_call_ref_is_forwarded_unless_it_is_repeated() {
     let carried = |values: &[&[u8]]| {
         let mut delivery = Delivery::new("/weavr/anything", "{}");
         delivery.headers.insert("published-timestamp", HeaderValue::from_static(PUBLISHED));
@@ -635,17 +635,17 @@ fn any_json_object_is_accepted() {
 }
 
 #[test]
-fn a_byte_order_mark_is_kept_in_base64() {
+fn a_body_with_a_byte_order_mark_is_forwarded_in_base64() {
     let body = b"\xef\xbb\xbf{\"id\":\"7\"}".as_slice();
     let mut weavr = Deployment::new(Demand::V2);
     assert_eq!(weavr.outcome(&delivery(UNKNOWN_PATH, body)), ACCEPTED);
     let message = weavr.last_message();
     assert_eq!((&message["data_base64"], message.get("data")), (&json!("77u/eyJpZCI6IjcifQ=="), None));
-    assert_eq!(message["subject"], "7", "and it is read");
+    assert_eq!(message["subject"], "7", "the body is still parsed");
 }
 
 #[test]
-fn only_a_json_object_is_an_event() {
+fn a_body_that_is_not_a_json_object_is_answered_400() {
     for body in [&b""[..], b"null", b"[]", b"\"{}\"", b"7", b"{", b"{}{}", b"{\"a\":\"\xff\"}"] {
         for path in KINDS.iter().map(|kind| kind.path).chain([UNKNOWN_PATH]) {
             let mut weavr = Deployment::new(Demand::V2);
@@ -657,7 +657,7 @@ fn only_a_json_object_is_an_event() {
 
 proptest! {
     #[test]
-    fn nothing_panics(
+    fn every_delivery_gets_a_known_status_and_a_message_only_with_200(
         path in prop_oneof![
             "\\PC{0,40}",
             "/weavr/\\PC{0,40}",

@@ -1,5 +1,5 @@
-//! The tables in `kinds` against the two documents, whose facts were extracted into
-//! `documented-*.json` by a program that knows nothing of the tables; and the paths against the routes.
+//! Compares the tables in `kinds` with the two documents, and the paths with the routes. An independent
+//! program, which does not use the tables, extracted the facts of the documents into `documented-*.json`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -47,8 +47,8 @@ fn shape(shape: Shape) -> String {
     }
 }
 
-/// The rule at the top of `kinds.rs`: the first document decides about what it shows, the later one
-/// about the rest, and a field of the body that only the later one has is optional.
+/// Checks the rule at the top of `kinds.rs`: the first document decides about the fields that it shows, the
+/// later document about all other fields. A top-level field that only the later document has is optional.
 #[test]
 fn every_field_is_as_documented() {
     let first = documented(include_str!("documented-2.14.10.json"));

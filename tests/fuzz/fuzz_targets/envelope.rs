@@ -1,4 +1,4 @@
-//! See [`tests::properties::envelope`].
+//! Fuzzes [`tests::properties::envelope`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See [`tests::properties::gateway`].
+//! Fuzzes [`tests::properties::gateway`].
 
 #![no_main]
 

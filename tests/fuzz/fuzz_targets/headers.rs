@@ -1,4 +1,4 @@
-//! See [`tests::properties::headers`].
+//! Fuzzes [`tests::properties::headers`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See [`tests::properties::umaaas`].
+//! Fuzzes [`tests::properties::umaaas`].
 
 #![no_main]
 

@@ -1,4 +1,4 @@
-//! See [`tests::properties::weavr`].
+//! Fuzzes [`tests::properties::weavr`].
 
 #![no_main]
 

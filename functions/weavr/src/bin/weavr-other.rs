@@ -1,4 +1,4 @@
-//! The Lambda function behind every path below `/weavr/` that no other function has.
+//! The Lambda function behind every path below `/weavr/` that no other function serves.
 
 use std::process::ExitCode;
 

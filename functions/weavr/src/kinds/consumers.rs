@@ -1,4 +1,5 @@
-//! People: KYC. Activation and deactivation are the same for corporates.
+//! Consumers (people): KYC. Activation and deactivation are in `values`, because corporates have the same
+//! fields.
 
 use ingest::schema::Shape::{Digits, List, Object as Fields, OneOf, Text};
 use ingest::schema::{Field, Shape, optional};

@@ -1,4 +1,5 @@
-//! Companies: KYB and its beneficiaries. Activation and deactivation are the same for consumers.
+//! Corporates (companies): KYB and beneficiaries. Activation and deactivation are in `values`, because
+//! consumers have the same fields.
 
 use ingest::schema::Shape::{Digits, List, Object as Fields, OneOf, Text};
 use ingest::schema::{Field, Shape, optional};

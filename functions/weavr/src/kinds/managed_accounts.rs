@@ -8,7 +8,7 @@ use super::values::{
     TRANSACTION_AMOUNT, TRANSACTION_ID, TRANSACTION_TIMESTAMP,
 };
 
-/// Money came in from outside.
+/// An account received money from outside.
 pub(super) const DEPOSIT: &[Field] = &[
     INSTRUMENT_ID,
     TRANSACTION_ID,
@@ -30,7 +30,7 @@ pub(super) const DEPOSIT: &[Field] = &[
     optional(&["senderReference"], Text),
 ];
 
-/// An account was made, changed or refused.
+/// An account was requested, created, updated or rejected.
 pub(super) const UPDATE: &[Field] = &[
     required(&["account"], Fields(ACCOUNT)),
     PUBLISHED_TIMESTAMP,

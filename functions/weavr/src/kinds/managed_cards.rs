@@ -7,7 +7,7 @@ use super::values::{
     AMOUNT, INSTRUMENT_ID, OWNER, TRANSACTION_AMOUNT, TRANSACTION_ID, TRANSACTION_TIMESTAMP,
 };
 
-/// A payment by card was tried; it may have been declined.
+/// A card payment was attempted. It may have been declined.
 pub(super) const AUTHORISATION: &[Field] = &[
     INSTRUMENT_ID,
     TRANSACTION_ID,
@@ -62,7 +62,7 @@ pub(super) const AUTHORISATION: &[Field] = &[
     ),
 ];
 
-/// Money moved because of a payment by card.
+/// Money moved because of a card payment.
 pub(super) const SETTLEMENT: &[Field] = &[
     INSTRUMENT_ID,
     TRANSACTION_ID,
@@ -90,7 +90,7 @@ pub(super) const SETTLEMENT: &[Field] = &[
     USER_CURRENCY,
 ];
 
-/// A card's balance was put right.
+/// The balance of a card was corrected.
 pub(super) const ADJUSTMENT: &[Field] = &[
     INSTRUMENT_ID,
     TRANSACTION_ID,
@@ -184,7 +184,7 @@ const MERCHANT_DATA: Field = optional(
     ]),
 );
 
-/// What the card can spend: of its own balance, or of its account's.
+/// The money that the card can spend: from its own balance (prepaid), or from its account (debit).
 const MODE_DETAILS: Field = optional(
     &["details"],
     Fields(&[
@@ -192,7 +192,7 @@ const MODE_DETAILS: Field = optional(
         optional(
             &["debitModeDetails"],
             Fields(&[
-                // a string without a pattern in the document, unlike the other ids
+                // The document gives this id no pattern, unlike the other ids, so it is a text.
                 optional(&["parentManagedAccountId"], Text),
                 optional(&["availableToSpend"], List(&Fields(AVAILABLE_TO_SPEND))),
             ]),

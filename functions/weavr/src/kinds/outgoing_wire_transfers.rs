@@ -1,4 +1,4 @@
-//! Transfers to bank accounts elsewhere.
+//! Transfers to external bank accounts.
 
 use ingest::schema::Shape::{Digits, List, Object as Fields, OneOf, Text};
 use ingest::schema::{Field, optional, required};
@@ -30,7 +30,7 @@ const TRANSFER: &[Field] = &[
     required(&["type"], OneOf(&["SEPA", "FASTER_PAYMENTS", "SWIFT", "RIX"])),
     required(&["destination"], Fields(DESTINATION)),
     optional(&["externalAccountId"], Fields(EXTERNAL_ACCOUNT)),
-    // Documented as digits, or empty.
+    // The document says: digits, or empty.
     optional(&["beneficiaryId"], Text),
     required(
         &["state"],
@@ -83,7 +83,7 @@ const DESTINATION: &[Field] = &[
 const EXTERNAL_ACCOUNT: &[Field] =
     &[required(&["type"], OneOf(&["linked_accounts"])), required(&["id"], Digits)];
 
-/// Whether the payee's name fits the account, in the British or in the European scheme.
+/// Whether the payee's name matches the account, by the British or the European scheme.
 const VALIDATION_OUTCOME: &[Field] = &[
     required(&["category"], OneOf(&["UK_CONFIRMATION_OF_PAYEE", "SEPA_VERIFICATION_OF_PAYEE"])),
     required(

@@ -1,12 +1,12 @@
-//! What the bodies of several families hold.
+//! Fields that the bodies of several families have.
 
 use ingest::schema::Shape::{Digits, Object as Fields, OneOf, Text};
 use ingest::schema::{Field, optional, required};
 
-/// An identity may act from now on.
+/// An identity was activated.
 pub(super) const ACTIVATED: &[Field] = &[ACTION_DONE_BY, EMAIL_ADDRESS];
 
-/// An identity may no longer act.
+/// An identity was deactivated.
 pub(super) const DEACTIVATED: &[Field] = &[
     ACTION_DONE_BY,
     EMAIL_ADDRESS,
@@ -19,16 +19,16 @@ pub(super) const DEACTIVATED: &[Field] = &[
 const ACTION_DONE_BY: Field = required(&["actionDoneBy"], OneOf(&["ADMIN", "INNOVATOR"]));
 const EMAIL_ADDRESS: Field = required(&["emailAddress"], Text);
 
-/// The state of a check on an identity.
+/// The status of a KYC or KYB check.
 pub(super) const STATUS: Field =
     optional(&["status"], OneOf(&["NOT_STARTED", "INITIATED", "PENDING_REVIEW", "APPROVED", "REJECTED"]));
 pub(super) const REJECTION_COMMENT: Field = optional(&["rejectionComment"], Text);
 
-/// The same state where only the later document has it.
+/// The values of the same status, in fields that only the later document has.
 pub(super) const LATER_STATUS: &[&str] =
     &["UNDEFINED", "NOT_STARTED", "INITIATED", "PENDING_REVIEW", "APPROVED", "REJECTED"];
 
-/// An id together with the type of what it names.
+/// An id, with the type of the object that it names.
 pub(super) const TYPED_ID: &[Field] = &[required(&["type"], Text), required(&["id"], Digits)];
 
 /// A managed account or a managed card.
@@ -45,7 +45,7 @@ pub(super) const TRANSACTION_AMOUNT: Field = required(&["transactionAmount"], Fi
 pub(super) const TRANSACTION_TIMESTAMP: Field = required(&["transactionTimestamp"], Digits);
 pub(super) const PUBLISHED_TIMESTAMP: Field = required(&["publishedTimestamp"], Digits);
 
-// What transfers, sends and outgoing wire transfers have in common.
+// Fields that transfers, sends and outgoing wire transfers have in common.
 pub(super) const TRANSFER_ID: Field = required(&["id"], Fields(TYPED_ID));
 pub(super) const PROFILE_ID: Field = required(&["profileId"], Digits);
 pub(super) const TAG: Field = optional(&["tag"], Text);
