@@ -1,5 +1,6 @@
 //! The webhooks of Weavr: their path, the function that serves them, and every documented field. Only the
-//! path tells the kind of a webhook. To add a kind, add one entry here and one fixture in `events/weavr`.
+//! path tells the kind of a webhook. To add a kind, add one entry to its family's file and one fixture in
+//! `events/weavr`; `functions/adding-a-kind.md` has the whole list.
 //!
 //! Two documents describe the bodies, and each lacks a part that the other has:
 //!
@@ -26,7 +27,7 @@ use ingest::schema::Field;
 use ingest::{Object, sha256_hex};
 
 /// One kind of webhook.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Kind {
     /// The family whose function serves this kind.
     pub family: Family,
@@ -66,99 +67,41 @@ pub(crate) const SOURCE: &str = "/weavr";
 /// The message's `type` for a path that is not in [`KINDS`].
 pub const UNKNOWN: &str = "weavr.unknown";
 
-/// All kinds, as the 2.14.10 document lists them.
-pub const KINDS: [Kind; 15] = [
-    Kind {
-        family: Family::Corporates,
-        name: "weavr.corporates.activated",
-        path: "/weavr/corporates/corporate_activated/watch",
-        schema: values::ACTIVATED,
-    },
-    Kind {
-        family: Family::Corporates,
-        name: "weavr.corporates.deactivated",
-        path: "/weavr/corporates/corporate_deactivated/watch",
-        schema: values::DEACTIVATED,
-    },
-    Kind {
-        family: Family::Corporates,
-        name: "weavr.corporates.beneficiary",
-        path: "/weavr/corporates/kyb/beneficiaries/watch",
-        schema: corporates::BENEFICIARY,
-    },
-    Kind {
-        family: Family::Corporates,
-        name: "weavr.corporates.kyb",
-        path: "/weavr/corporates/kyb/watch",
-        schema: corporates::KYB,
-    },
-    Kind {
-        family: Family::Consumers,
-        name: "weavr.consumers.activated",
-        path: "/weavr/consumers/consumer_activated/watch",
-        schema: values::ACTIVATED,
-    },
-    Kind {
-        family: Family::Consumers,
-        name: "weavr.consumers.deactivated",
-        path: "/weavr/consumers/consumer_deactivated/watch",
-        schema: values::DEACTIVATED,
-    },
-    Kind {
-        family: Family::Consumers,
-        name: "weavr.consumers.kyc",
-        path: "/weavr/consumers/kyc/watch",
-        schema: consumers::KYC,
-    },
-    Kind {
-        family: Family::ManagedAccounts,
-        name: "weavr.managed_accounts.deposit",
-        path: "/weavr/managed_accounts/deposits/watch",
-        schema: managed_accounts::DEPOSIT,
-    },
-    Kind {
-        family: Family::ManagedAccounts,
-        name: "weavr.managed_accounts.update",
-        path: "/weavr/managed_accounts/watch",
-        schema: managed_accounts::UPDATE,
-    },
-    Kind {
-        family: Family::ManagedCards,
-        name: "weavr.managed_cards.authorisation",
-        path: "/weavr/managed_cards/authorisations/watch",
-        schema: managed_cards::AUTHORISATION,
-    },
-    Kind {
-        family: Family::ManagedCards,
-        name: "weavr.managed_cards.settlement",
-        path: "/weavr/managed_cards/settlements/watch",
-        schema: managed_cards::SETTLEMENT,
-    },
-    Kind {
-        family: Family::ManagedCards,
-        name: "weavr.managed_cards.adjustment",
-        path: "/weavr/managed_cards/adjustments/watch",
-        schema: managed_cards::ADJUSTMENT,
-    },
-    Kind {
-        family: Family::Transfers,
-        name: "weavr.transfers.transaction",
-        path: "/weavr/transfers/watch",
-        schema: transfers::TRANSACTION,
-    },
-    Kind {
-        family: Family::Send,
-        name: "weavr.send.transaction",
-        path: "/weavr/send/watch",
-        schema: send::TRANSACTION,
-    },
-    Kind {
-        family: Family::OutgoingWireTransfers,
-        name: "weavr.outgoing_wire_transfers.transaction",
-        path: "/weavr/outgoing_wire_transfers/watch",
-        schema: outgoing_wire_transfers::TRANSACTION,
-    },
+/// All families with kinds of their own.
+const FAMILIES: [&[Kind]; 7] = [
+    corporates::KINDS,
+    consumers::KINDS,
+    managed_accounts::KINDS,
+    managed_cards::KINDS,
+    transfers::KINDS,
+    send::KINDS,
+    outgoing_wire_transfers::KINDS,
 ];
+
+const COUNT: usize = {
+    let (mut count, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        count += FAMILIES[family].len();
+        family += 1;
+    }
+    count
+};
+
+/// All kinds, family by family.
+pub const KINDS: [Kind; COUNT] = {
+    let mut kinds = [FAMILIES[0][0]; COUNT];
+    let (mut count, mut family) = (0, 0);
+    while family < FAMILIES.len() {
+        let mut kind = 0;
+        while kind < FAMILIES[family].len() {
+            kinds[count] = FAMILIES[family][kind];
+            count += 1;
+            kind += 1;
+        }
+        family += 1;
+    }
+    kinds
+};
 
 impl Kind {
     /// The kind that is posted to a path.
@@ -168,6 +111,18 @@ impl Kind {
 }
 
 impl Family {
+    /// All families.
+    pub const ALL: [Self; 8] = [
+        Self::Corporates,
+        Self::Consumers,
+        Self::ManagedAccounts,
+        Self::ManagedCards,
+        Self::Transfers,
+        Self::Send,
+        Self::OutgoingWireTransfers,
+        Self::Other,
+    ];
+
     /// The name of this family's binary.
     #[must_use]
     pub const fn binary(self) -> &'static str {

@@ -4,10 +4,33 @@
 use ingest::schema::Shape::{Digits, List, Object as Fields, OneOf, Text};
 use ingest::schema::{Field, Shape, optional};
 
-use super::values::{LATER_STATUS, REJECTION_COMMENT, STATUS};
+use super::values::{ACTIVATED, DEACTIVATED, LATER_STATUS, REJECTION_COMMENT, STATUS};
+use super::{Family, Kind};
+
+/// All kinds of this family.
+pub(super) const KINDS: &[Kind] = &[
+    Kind {
+        family: Family::Consumers,
+        name: "weavr.consumers.activated",
+        path: "/weavr/consumers/consumer_activated/watch",
+        schema: ACTIVATED,
+    },
+    Kind {
+        family: Family::Consumers,
+        name: "weavr.consumers.deactivated",
+        path: "/weavr/consumers/consumer_deactivated/watch",
+        schema: DEACTIVATED,
+    },
+    Kind {
+        family: Family::Consumers,
+        name: "weavr.consumers.kyc",
+        path: "/weavr/consumers/kyc/watch",
+        schema: KYC,
+    },
+];
 
 /// The state of a person's KYC changed.
-pub(super) const KYC: &[Field] = &[
+const KYC: &[Field] = &[
     optional(&["consumerId"], Digits),
     optional(&["consumerEmail"], Text),
     STATUS,

@@ -4,10 +4,39 @@
 use ingest::schema::Shape::{Digits, List, Object as Fields, OneOf, Text};
 use ingest::schema::{Field, Shape, optional};
 
-use super::values::{LATER_STATUS, REJECTION_COMMENT, STATUS};
+use super::values::{ACTIVATED, DEACTIVATED, LATER_STATUS, REJECTION_COMMENT, STATUS};
+use super::{Family, Kind};
+
+/// All kinds of this family.
+pub(super) const KINDS: &[Kind] = &[
+    Kind {
+        family: Family::Corporates,
+        name: "weavr.corporates.activated",
+        path: "/weavr/corporates/corporate_activated/watch",
+        schema: ACTIVATED,
+    },
+    Kind {
+        family: Family::Corporates,
+        name: "weavr.corporates.deactivated",
+        path: "/weavr/corporates/corporate_deactivated/watch",
+        schema: DEACTIVATED,
+    },
+    Kind {
+        family: Family::Corporates,
+        name: "weavr.corporates.beneficiary",
+        path: "/weavr/corporates/kyb/beneficiaries/watch",
+        schema: BENEFICIARY,
+    },
+    Kind {
+        family: Family::Corporates,
+        name: "weavr.corporates.kyb",
+        path: "/weavr/corporates/kyb/watch",
+        schema: KYB,
+    },
+];
 
 /// The state of a company's KYB changed.
-pub(super) const KYB: &[Field] = &[
+const KYB: &[Field] = &[
     optional(&["corporateId"], Digits),
     optional(&["corporateEmail"], Text),
     STATUS,
@@ -17,7 +46,7 @@ pub(super) const KYB: &[Field] = &[
 ];
 
 /// The state of a company's beneficiary changed.
-pub(super) const BENEFICIARY: &[Field] = &[
+const BENEFICIARY: &[Field] = &[
     optional(&["event"], List(&BENEFICIARY_EVENT)),
     optional(&["eventDetails"], List(&FAILURE_REASON)),
     optional(&["additionalInformation"], Fields(ADDITIONAL_INFORMATION)),

@@ -7,9 +7,26 @@ use super::values::{
     AMOUNT, CREATION_TIMESTAMP, INSTRUMENT_ID, OWNER, PROFILE_ID, PUBLISHED_TIMESTAMP, TAG,
     TRANSACTION_AMOUNT, TRANSACTION_ID, TRANSACTION_TIMESTAMP,
 };
+use super::{Family, Kind};
+
+/// All kinds of this family.
+pub(super) const KINDS: &[Kind] = &[
+    Kind {
+        family: Family::ManagedAccounts,
+        name: "weavr.managed_accounts.deposit",
+        path: "/weavr/managed_accounts/deposits/watch",
+        schema: DEPOSIT,
+    },
+    Kind {
+        family: Family::ManagedAccounts,
+        name: "weavr.managed_accounts.update",
+        path: "/weavr/managed_accounts/watch",
+        schema: UPDATE,
+    },
+];
 
 /// An account received money from outside.
-pub(super) const DEPOSIT: &[Field] = &[
+const DEPOSIT: &[Field] = &[
     INSTRUMENT_ID,
     TRANSACTION_ID,
     TRANSACTION_AMOUNT,
@@ -31,7 +48,7 @@ pub(super) const DEPOSIT: &[Field] = &[
 ];
 
 /// An account was requested, created, updated or rejected.
-pub(super) const UPDATE: &[Field] = &[
+const UPDATE: &[Field] = &[
     required(&["account"], Fields(ACCOUNT)),
     PUBLISHED_TIMESTAMP,
     required(&["type"], OneOf(&["CREATED", "UPDATED", "REQUESTED", "REJECTED"])),

@@ -6,9 +6,32 @@ use ingest::schema::{Field, optional, required};
 use super::values::{
     AMOUNT, INSTRUMENT_ID, OWNER, TRANSACTION_AMOUNT, TRANSACTION_ID, TRANSACTION_TIMESTAMP,
 };
+use super::{Family, Kind};
+
+/// All kinds of this family.
+pub(super) const KINDS: &[Kind] = &[
+    Kind {
+        family: Family::ManagedCards,
+        name: "weavr.managed_cards.authorisation",
+        path: "/weavr/managed_cards/authorisations/watch",
+        schema: AUTHORISATION,
+    },
+    Kind {
+        family: Family::ManagedCards,
+        name: "weavr.managed_cards.settlement",
+        path: "/weavr/managed_cards/settlements/watch",
+        schema: SETTLEMENT,
+    },
+    Kind {
+        family: Family::ManagedCards,
+        name: "weavr.managed_cards.adjustment",
+        path: "/weavr/managed_cards/adjustments/watch",
+        schema: ADJUSTMENT,
+    },
+];
 
 /// A card payment was attempted. It may have been declined.
-pub(super) const AUTHORISATION: &[Field] = &[
+const AUTHORISATION: &[Field] = &[
     INSTRUMENT_ID,
     TRANSACTION_ID,
     TRANSACTION_AMOUNT,
@@ -63,7 +86,7 @@ pub(super) const AUTHORISATION: &[Field] = &[
 ];
 
 /// Money moved because of a card payment.
-pub(super) const SETTLEMENT: &[Field] = &[
+const SETTLEMENT: &[Field] = &[
     INSTRUMENT_ID,
     TRANSACTION_ID,
     required(&["settlementType"], OneOf(SETTLEMENT_TYPES)),
@@ -91,7 +114,7 @@ pub(super) const SETTLEMENT: &[Field] = &[
 ];
 
 /// The balance of a card was corrected.
-pub(super) const ADJUSTMENT: &[Field] = &[
+const ADJUSTMENT: &[Field] = &[
     INSTRUMENT_ID,
     TRANSACTION_ID,
     required(&["adjustmentType"], OneOf(&["DEFAULT_ADJUSTMENT", "LOST_STOLEN_REPLACEMENT_BALANCE_TRANSFER"])),

@@ -8,9 +8,18 @@ use super::values::{
     PROFILE_ID, PUBLISHED_TIMESTAMP, SCHEDULED_TIMESTAMP, SOURCE, TAG, TRANSACTION_AMOUNT, TRANSFER_ID,
     TYPED_ID,
 };
+use super::{Family, Kind};
+
+/// All kinds of this family.
+pub(super) const KINDS: &[Kind] = &[Kind {
+    family: Family::OutgoingWireTransfers,
+    name: "weavr.outgoing_wire_transfers.transaction",
+    path: "/weavr/outgoing_wire_transfers/watch",
+    schema: TRANSACTION,
+}];
 
 /// An outgoing wire transfer reached another state.
-pub(super) const TRANSACTION: &[Field] = &[
+const TRANSACTION: &[Field] = &[
     required(&["transfer"], Fields(TRANSFER)),
     PUBLISHED_TIMESTAMP,
     required(

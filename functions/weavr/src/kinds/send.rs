@@ -8,9 +8,18 @@ use super::values::{
     INSTRUMENT, PROFILE_ID, PUBLISHED_TIMESTAMP, SCHEDULED_TIMESTAMP, SOURCE, TAG, TRANSACTION_AMOUNT,
     TRANSFER_ID,
 };
+use super::{Family, Kind};
+
+/// All kinds of this family.
+pub(super) const KINDS: &[Kind] = &[Kind {
+    family: Family::Send,
+    name: "weavr.send.transaction",
+    path: "/weavr/send/watch",
+    schema: TRANSACTION,
+}];
 
 /// A send reached another state.
-pub(super) const TRANSACTION: &[Field] = &[
+const TRANSACTION: &[Field] = &[
     required(&["eventType"], OneOf(&["PENDING", "COMPLETED", "FAILED"])),
     required(&["send"], Fields(SEND)),
     PUBLISHED_TIMESTAMP,

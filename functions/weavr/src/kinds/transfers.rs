@@ -7,9 +7,18 @@ use super::values::{
     AMOUNT, CANCELLATION_REASON, CREATION_TIMESTAMP, EXECUTION_TIMESTAMP, INSTRUMENT, PROFILE_ID,
     PUBLISHED_TIMESTAMP, SCHEDULED_TIMESTAMP, SOURCE, TAG, TRANSFER_ID,
 };
+use super::{Family, Kind};
+
+/// All kinds of this family.
+pub(super) const KINDS: &[Kind] = &[Kind {
+    family: Family::Transfers,
+    name: "weavr.transfers.transaction",
+    path: "/weavr/transfers/watch",
+    schema: TRANSACTION,
+}];
 
 /// A transfer reached another state.
-pub(super) const TRANSACTION: &[Field] = &[
+const TRANSACTION: &[Field] = &[
     required(&["eventType"], OneOf(&["PENDING", "COMPLETED", "FAILED"])),
     required(&["transfer"], Fields(TRANSFER)),
     PUBLISHED_TIMESTAMP,
