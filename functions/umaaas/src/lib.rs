@@ -25,7 +25,7 @@ mod replies;
 mod signature;
 mod spelling;
 
-use aws::{Environment, SecretVariables, SettingsError};
+use aws::{Environment, SecretVariables, SettingsError, Unset, Variable};
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Secrets, Tolerance, Verified, Verifier};
 
@@ -43,7 +43,24 @@ pub struct Umaaas {
 
 /// The environment variables for the webhook secrets.
 pub const SECRETS: SecretVariables =
-    SecretVariables { list: "UMAAAS_WEBHOOK_SECRETS", arn: "UMAAAS_WEBHOOK_SECRETS_ARN" };
+    SecretVariables::new("UMAAAS_WEBHOOK_SECRETS", "UMAAAS_WEBHOOK_SECRETS_ARN");
+
+const TOLERANCE: Variable = Variable::new(
+    "UMAAAS_TIMESTAMP_TOLERANCE_SECONDS",
+    Unset::Optional,
+    "the oldest `timestamp` that is accepted, in seconds. Not set: any age. UMAAaS retries for 7 days: a smaller value \
+     refuses genuine webhooks. It must be shorter than the retention by more than 5 minutes",
+);
+
+const APPROVAL_POLICY: Variable = Variable::new(
+    "APPROVAL_POLICY",
+    Unset::Optional,
+    "the path of a [policy](../functions/umaaas/policies/README.md), or `sample`. Not set: every payment to decide is \
+     rejected",
+);
+
+/// The environment variables that only this function reads.
+pub const VARIABLES: [Variable; 4] = [SECRETS.list, SECRETS.arn, TOLERANCE, APPROVAL_POLICY];
 
 impl Umaaas {
     /// Creates the provider. `tolerance` limits the age of a delivery; `None` means no limit. Without a
@@ -64,20 +81,19 @@ impl Umaaas {
     /// # Errors
     /// [`SettingsError`], which names the variable.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
-        let tolerance = environment.tolerance("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS")?;
+        let tolerance = environment.tolerance(&TOLERANCE)?;
         Ok(Self::new(tolerance, policy(environment)?))
     }
 }
 
 /// Loads the policy that `APPROVAL_POLICY` names: `sample`, or the path of a file.
 fn policy(environment: &Environment) -> Result<Option<Policy>, SettingsError> {
-    let name = "APPROVAL_POLICY";
-    let Some(value) = environment.optional(name) else { return Ok(None) };
+    let Some(value) = environment.optional(&APPROVAL_POLICY) else { return Ok(None) };
     let policy = match value.trim() {
         "sample" => Policy::sample(),
         file => Policy::load(file),
     };
-    policy.map(Some).map_err(|error| SettingsError::Invalid { name, expected: error.to_string() })
+    policy.map(Some).map_err(|error| APPROVAL_POLICY.wrong(error.to_string()))
 }
 
 impl Provider for Umaaas {

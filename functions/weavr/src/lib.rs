@@ -18,7 +18,7 @@ mod signature;
 
 use std::convert::Infallible;
 
-use aws::{Environment, SecretVariables, SettingsError};
+use aws::{Environment, SecretVariables, SettingsError, Unset, Variable};
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Secrets, Tolerance, Verified};
 
@@ -34,7 +34,17 @@ pub struct Weavr {
 }
 
 /// The environment variables for the API keys.
-pub const SECRETS: SecretVariables = SecretVariables { list: "WEAVR_API_KEYS", arn: "WEAVR_API_KEYS_ARN" };
+pub const SECRETS: SecretVariables = SecretVariables::new("WEAVR_API_KEYS", "WEAVR_API_KEYS_ARN");
+
+const TOLERANCE: Variable = Variable::new(
+    "WEAVR_TIMESTAMP_TOLERANCE_SECONDS",
+    Unset::Optional,
+    "the oldest `published-timestamp` that is accepted, in seconds. Not set: any age. Weavr retries for 4 h 20 min: a \
+     smaller value refuses genuine webhooks. It must be shorter than the retention by more than 5 minutes",
+);
+
+/// The environment variables that only functions of Weavr read.
+pub const VARIABLES: [Variable; 4] = [SECRETS.list, SECRETS.arn, TOLERANCE, signature::DEMAND];
 
 impl Weavr {
     /// Creates the provider for one family. `tolerance` limits the age of a delivery; `None` means no limit.
@@ -49,7 +59,7 @@ impl Weavr {
     /// [`SettingsError`], which names the variable.
     pub fn from_environment(environment: &Environment, family: Family) -> Result<Self, SettingsError> {
         let demand = Demand::from_environment(environment)?;
-        Ok(Self::new(family, demand, environment.tolerance("WEAVR_TIMESTAMP_TOLERANCE_SECONDS")?))
+        Ok(Self::new(family, demand, environment.tolerance(&TOLERANCE)?))
     }
 }
 

@@ -1,6 +1,6 @@
 //! How Weavr signs: HMAC-SHA256 with the API key, in base64, in one or two headers.
 
-use aws::{Environment, SettingsError};
+use aws::{Environment, SettingsError, Unset, Variable};
 use ingest::Outcome;
 use verify::{Delivery, Encoding, Part, Refusal, Scheme, Secrets, Verified, Verifier};
 
@@ -21,6 +21,12 @@ pub const SIGNATURE_V2: Scheme = Scheme {
     signed: &[Part::OptionalHeader(CALL_REF), Part::Body, Part::Header(PUBLISHED_TIMESTAMP)],
 };
 
+pub(crate) const DEMAND: Variable = Variable::new(
+    "WEAVR_SIGNATURE",
+    Unset::Default("v1"),
+    "`v2` demands `signature-v2`; `v1` does not. The template sets `v2`",
+);
+
 /// Which signature a delivery must have: the value of `WEAVR_SIGNATURE`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Demand {
@@ -37,17 +43,16 @@ impl Demand {
     /// # Errors
     /// [`SettingsError::Invalid`] for any value except `v1` and `v2`.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
-        let name = "WEAVR_SIGNATURE";
-        match environment.optional(name).as_deref() {
-            None | Some("v1") => {
+        match environment.required(&DEMAND)?.as_str() {
+            "v1" => {
                 tracing::warn!(
                     "WEAVR_SIGNATURE is v1, which signs only the timestamp: anyone who has seen one delivery \
                      can send any body with its signature. Set v2 if Weavr sends you signature-v2"
                 );
                 Ok(Self::V1)
             }
-            Some("v2") => Ok(Self::V2),
-            Some(_) => Err(SettingsError::Invalid { name, expected: "v1 or v2".to_owned() }),
+            "v2" => Ok(Self::V2),
+            _ => Err(DEMAND.wrong("v1 or v2")),
         }
     }
 

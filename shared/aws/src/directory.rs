@@ -14,6 +14,7 @@ use serde_json::Value;
 use crate::budget::{self, Budget};
 use crate::failure::failure;
 use crate::time_refusal::TimeRefusal;
+use crate::variables::RECEIVER_DIRECTORY_TABLE;
 use crate::{Environment, metrics};
 
 /// The key of the table.
@@ -45,7 +46,7 @@ impl DynamoDirectory {
         config: &SdkConfig,
         provider: &'static str,
     ) -> Self {
-        Self::new(config, provider, environment.optional("RECEIVER_DIRECTORY_TABLE"))
+        Self::new(config, provider, environment.optional(&RECEIVER_DIRECTORY_TABLE))
     }
 
     async fn get(&self, table: &str, user: &str, names: &[&str]) -> Result<Option<Facts>, PortError> {

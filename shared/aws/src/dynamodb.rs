@@ -28,6 +28,7 @@ use crate::budget::{self, Budget};
 use crate::connect;
 use crate::failure::failure;
 use crate::time_refusal::TimeRefusal;
+use crate::variables::EVENTS_TABLE;
 use crate::{Environment, SettingsError};
 
 /// A free key, or one whose record is over. DynamoDB deletes expired items late, so a settled
@@ -87,7 +88,7 @@ impl DynamoStore {
         environment: &Environment,
         config: &SdkConfig,
     ) -> Result<Self, SettingsError> {
-        let table = environment.required("EVENTS_TABLE", "the DynamoDB table of records")?;
+        let table = environment.required(&EVENTS_TABLE)?;
         Ok(Self::new(config, table, environment.retention()?, environment.keep_payload()?))
     }
 

@@ -3,6 +3,7 @@
 //! | module | holds |
 //! |---|---|
 //! | `start` | [`run`]: from the environment to the event loop |
+//! | [`variables`] | the environment variables, each declared once |
 //! | `settings` | reading the environment, and refusing what is wrong in it |
 //! | `secrets` | the provider's secrets, from the environment or Secrets Manager |
 //! | `gateway` | the events of API Gateway, function URLs and load balancers in, responses out |
@@ -29,6 +30,7 @@ mod settings;
 mod sqs;
 mod start;
 mod time_refusal;
+pub mod variables;
 
 pub use directory::DynamoDirectory;
 pub use dynamodb::DynamoStore;
@@ -38,3 +40,4 @@ pub use secrets::SecretVariables;
 pub use settings::{Environment, SettingsError};
 pub use sqs::SqsSink;
 pub use start::run;
+pub use variables::{Unset, Variable};

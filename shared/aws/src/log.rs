@@ -9,6 +9,7 @@ use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 
+use crate::variables::{AWS_LAMBDA_LOG_LEVEL, LOG_LEVEL};
 use crate::{Environment, SettingsError};
 
 /// Crates whose log lines hold nothing secret. All others only warn, whatever the level: at `debug`
@@ -51,8 +52,8 @@ pub(crate) fn init(environment: &Environment) -> Result<(), SettingsError> {
 }
 
 fn level(environment: &Environment) -> Result<Level, SettingsError> {
-    for name in ["AWS_LAMBDA_LOG_LEVEL", "LOG_LEVEL"] {
-        let Some(level) = environment.optional(name) else { continue };
+    for variable in [AWS_LAMBDA_LOG_LEVEL, LOG_LEVEL] {
+        let Some(level) = environment.optional(&variable) else { continue };
         // Names that others have for our levels; Lambda's own are TRACE to ERROR and FATAL.
         let level = level.trim().to_ascii_lowercase();
         let level = match level.as_str() {
@@ -60,8 +61,7 @@ fn level(environment: &Environment) -> Result<Level, SettingsError> {
             "warning" => "warn",
             level => level,
         };
-        let expected = "trace, debug, info, warn or error".to_owned();
-        return level.parse().map_err(|_| SettingsError::Invalid { name, expected });
+        return level.parse().map_err(|_| variable.wrong("trace, debug, info, warn or error"));
     }
     Ok(Level::INFO)
 }

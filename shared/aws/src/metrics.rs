@@ -10,24 +10,22 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
+use crate::variables::METRICS_NAMESPACE;
 use crate::{Environment, line, reconcile};
 
-/// The namespace of all metrics, unless `METRICS_NAMESPACE` names another: two stacks in one account must not
-/// count into each other's metrics.
-const DEFAULT_NAMESPACE: &str = "PaymentWebhooks";
-
+/// The namespace of all metrics, once it is read.
 static NAMESPACE: OnceLock<String> = OnceLock::new();
 
 /// Reads `METRICS_NAMESPACE`.
 pub(crate) fn init(environment: &Environment) {
-    if let Some(namespace) = environment.optional("METRICS_NAMESPACE") {
+    if let Some(namespace) = environment.optional(&METRICS_NAMESPACE) {
         // A process starts one function.
         let _ = NAMESPACE.set(namespace);
     }
 }
 
 fn namespace() -> &'static str {
-    NAMESPACE.get().map_or(DEFAULT_NAMESPACE, String::as_str)
+    NAMESPACE.get().map_or("PaymentWebhooks", String::as_str)
 }
 
 /// What a metric counts in.

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::budget::TO_FINISH;
 use crate::metrics::{Directive, Line, Metric, Unit};
 use crate::start::{sdk_config, serve};
+use crate::variables::Variable;
 use crate::{DynamoStore, Environment, SettingsError, SqsSink, budget, metrics};
 
 /// How long a run goes on where nobody sets a deadline (`cargo lambda watch` sets one in 1970).
@@ -37,9 +38,9 @@ const LAG: Directive = Directive::new(&[&[]], &[Metric::new("ReconcilerLag", Uni
 /// All of them.
 pub(crate) const OF_A_RUN: [Directive; 3] = [RUN, OLDEST_AGE, LAG];
 
-/// Runs the reconciler's function until Lambda ends it. `queues` has each provider's name and the
-/// variable that holds its queue's URL.
-pub async fn run_reconciler(queues: &[(&'static str, &'static str)]) -> ExitCode {
+/// Runs the reconciler's function until Lambda ends it. `queues` has each provider's name, as the keys of its records
+/// begin, and the variable that has its queue's URL.
+pub async fn run_reconciler(queues: &[(&'static str, Variable)]) -> ExitCode {
     serve(
         async |environment| reconciler(environment, queues).await,
         |reconciler, event: LambdaEvent<Value>| async move {
@@ -52,12 +53,12 @@ pub async fn run_reconciler(queues: &[(&'static str, &'static str)]) -> ExitCode
 
 async fn reconciler(
     environment: &Environment,
-    queues: &[(&'static str, &'static str)],
+    queues: &[(&'static str, Variable)],
 ) -> Result<Reconciler<DynamoStore, SqsSink>, SettingsError> {
     let urls: Vec<_> =
         queues.iter().filter_map(|(name, variable)| Some((*name, environment.optional(variable)?))).collect();
-    if let (true, Some((_, name))) = (urls.is_empty(), queues.first()) {
-        return Err(SettingsError::Missing { name, meaning: "the URL of the provider's SQS queue" });
+    if let (true, Some((_, first))) = (urls.is_empty(), queues.first()) {
+        return Err(SettingsError::Missing { name: first.name, meaning: first.meaning });
     }
     let config = sdk_config(environment)?;
     let sink = |(name, url)| (name, SqsSink::new(&config, url, budget::FORWARD_BATCH));

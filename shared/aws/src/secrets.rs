@@ -20,6 +20,7 @@ use verify::{Secret, Secrets, is_invisible};
 use crate::budget::{self, Budget, SECRETS};
 use crate::failure::failure;
 use crate::time_refusal::TimeRefusal;
+use crate::variables::{Unset, Variable};
 use crate::{Environment, SettingsError, metrics};
 
 /// What the template puts in a secret's place. It is no secret: everybody can read it there.
@@ -39,9 +40,31 @@ const REREAD_AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(2);
 #[derive(Clone, Copy, Debug)]
 pub struct SecretVariables {
     /// The secrets themselves, comma-separated, newest first.
-    pub list: &'static str,
+    pub list: Variable,
     /// The ARN of their secret in Secrets Manager.
-    pub arn: &'static str,
+    pub arn: Variable,
+}
+
+impl SecretVariables {
+    /// Declares the two: `list` and `arn` are their names.
+    #[must_use]
+    pub const fn new(list: &'static str, arn: &'static str) -> Self {
+        Self {
+            list: Variable::new(
+                list,
+                Unset::RequiredUnless(arn),
+                "the secrets themselves, comma-separated, newest first; all are valid. It is an error to set this and the \
+                 ARN",
+            ),
+            arn: Variable::new(
+                arn,
+                Unset::RequiredUnless(list),
+                "the provider's secret in Secrets Manager: a plain text, or JSON `{\"current\": \"...\", \"previous\": \
+                 \"...\"}`; both values are valid. Read at the start, every five minutes, and when a signature does not \
+                 fit (at most every two seconds)",
+            ),
+        }
+    }
 }
 
 /// Where a provider's secrets come from.
@@ -82,10 +105,10 @@ impl ProviderSecrets {
         variables: SecretVariables,
     ) -> Result<Self, SettingsError> {
         let SecretVariables { list, arn } = variables;
-        match environment.optional(arn) {
-            None => Ok(Self::Listed(Arc::new(environment.secrets(list)?))),
-            Some(_) if environment.optional(list).is_some() => {
-                Err(SettingsError::Invalid { name: arn, expected: format!("unset where {list} is set") })
+        match environment.optional(&arn) {
+            None => Ok(Self::Listed(Arc::new(environment.secrets(&list)?))),
+            Some(_) if environment.optional(&list).is_some() => {
+                Err(arn.wrong(format!("unset where {} is set", list.name)))
             }
             Some(arn) => Ok(Self::Managed(ManagedSecrets::new(config, provider, arn))),
         }

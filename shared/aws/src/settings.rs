@@ -6,8 +6,7 @@ use std::fmt;
 use jiff::SignedDuration;
 use verify::{FUTURE_SKEW, Secrets, Tolerance};
 
-/// How long a settled record stays, unless `RETENTION_DAYS` says otherwise.
-const DEFAULT_RETENTION_DAYS: u32 = 90;
+use crate::variables::{KEEP_PAYLOAD, RETENTION_DAYS, Unset, Variable};
 
 /// The longest retention: ten years, far from the end of any clock's range.
 const MAX_RETENTION_DAYS: u32 = 3650;
@@ -58,28 +57,32 @@ impl Environment {
         Self { lookup: Box::new(lookup) }
     }
 
-    /// A variable; an empty one counts as not set.
+    /// The value of a variable, or its default. An empty value counts as not set.
     #[must_use]
-    pub fn optional(&self, name: &str) -> Option<String> {
-        (self.lookup)(name).filter(|value| !value.trim().is_empty())
+    pub fn optional(&self, variable: &Variable) -> Option<String> {
+        let value = (self.lookup)(variable.name).filter(|value| !value.trim().is_empty());
+        value.or_else(|| match variable.unset {
+            Unset::Default(value) => Some(value.to_owned()),
+            _ => None,
+        })
     }
 
     /// A variable that has to be set.
     ///
     /// # Errors
     /// [`SettingsError::Missing`].
-    pub fn required(&self, name: &'static str, meaning: &'static str) -> Result<String, SettingsError> {
-        self.optional(name).ok_or(SettingsError::Missing { name, meaning })
+    pub fn required(&self, variable: &Variable) -> Result<String, SettingsError> {
+        let Variable { name, meaning, .. } = *variable;
+        self.optional(variable).ok_or(SettingsError::Missing { name, meaning })
     }
 
     /// Secrets from a comma-separated list, newest first.
     ///
     /// # Errors
     /// [`SettingsError`] when there is none, or an empty one.
-    pub fn secrets(&self, name: &'static str) -> Result<Secrets, SettingsError> {
-        let list = self.required(name, "the shared secrets, comma-separated, newest first")?;
-        Secrets::parse_list(&list)
-            .map_err(|error| SettingsError::Invalid { name, expected: error.to_string() })
+    pub fn secrets(&self, variable: &Variable) -> Result<Secrets, SettingsError> {
+        let list = self.required(variable)?;
+        Secrets::parse_list(&list).map_err(|error| variable.wrong(error.to_string()))
     }
 
     /// How long a settled record stays.
@@ -87,7 +90,7 @@ impl Environment {
     /// # Errors
     /// [`SettingsError::Invalid`] for anything but 1 to 3650 days.
     pub fn retention(&self) -> Result<SignedDuration, SettingsError> {
-        let days = self.number("RETENTION_DAYS", 1, MAX_RETENTION_DAYS)?.unwrap_or(DEFAULT_RETENTION_DAYS);
+        let days = self.number(&RETENTION_DAYS, 1, MAX_RETENTION_DAYS)?.unwrap_or_default();
         Ok(SignedDuration::from_hours(i64::from(days) * 24))
     }
 
@@ -97,13 +100,13 @@ impl Environment {
     /// # Errors
     /// [`SettingsError::Invalid`] for anything but a positive number of seconds that is shorter
     /// than the retention by more than [`FUTURE_SKEW`].
-    pub fn tolerance(&self, name: &'static str) -> Result<Option<Tolerance>, SettingsError> {
-        let Some(seconds) = self.number(name, 1, u32::MAX)? else { return Ok(None) };
+    pub fn tolerance(&self, variable: &Variable) -> Result<Option<Tolerance>, SettingsError> {
+        let Some(seconds) = self.number(variable, 1, u32::MAX)? else { return Ok(None) };
         let tolerance = SignedDuration::from_secs(i64::from(seconds));
         if tolerance + FUTURE_SKEW >= self.retention()? {
-            let expected =
-                "a time shorter than RETENTION_DAYS, or replays would outlive the records".to_owned();
-            return Err(SettingsError::Invalid { name, expected });
+            return Err(
+                variable.wrong("a time shorter than RETENTION_DAYS, or replays would outlive the records")
+            );
         }
         Ok(Some(Tolerance(tolerance)))
     }
@@ -113,36 +116,44 @@ impl Environment {
     /// # Errors
     /// [`SettingsError::Invalid`] for anything but `true` and `false`.
     pub fn keep_payload(&self) -> Result<bool, SettingsError> {
-        self.flag("KEEP_PAYLOAD", true)
+        self.flag(&KEEP_PAYLOAD)
     }
 
     /// A variable that is `true` or `false`.
     ///
     /// # Errors
     /// [`SettingsError::Invalid`] for anything else.
-    pub(crate) fn flag(&self, name: &'static str, unless_set: bool) -> Result<bool, SettingsError> {
-        match self.optional(name).as_deref() {
-            None => Ok(unless_set),
-            Some("true") => Ok(true),
-            Some("false") => Ok(false),
-            Some(_) => Err(SettingsError::Invalid { name, expected: "true or false".to_owned() }),
+    pub(crate) fn flag(&self, variable: &Variable) -> Result<bool, SettingsError> {
+        match self.required(variable)?.as_str() {
+            "true" => Ok(true),
+            "false" => Ok(false),
+            _ => Err(variable.wrong("true or false")),
         }
     }
 
-    fn number(&self, name: &'static str, min: u32, max: u32) -> Result<Option<u32>, SettingsError> {
-        let Some(text) = self.optional(name) else { return Ok(None) };
+    fn number(&self, variable: &Variable, min: u32, max: u32) -> Result<Option<u32>, SettingsError> {
+        let Some(text) = self.optional(variable) else { return Ok(None) };
         match text.trim().parse() {
             Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
-            _ => {
-                Err(SettingsError::Invalid { name, expected: format!("a whole number from {min} to {max}") })
-            }
+            _ => Err(variable.wrong(format!("a whole number from {min} to {max}"))),
         }
+    }
+}
+
+impl Variable {
+    /// The error of a variable that is set to something else than what is `expected`.
+    #[must_use]
+    pub fn wrong(&self, expected: impl Into<String>) -> SettingsError {
+        SettingsError::Invalid { name: self.name, expected: expected.into() }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const T: Variable = Variable::new("T", Unset::Optional, "a tolerance");
+    const S: Variable = Variable::new("S", Unset::Required, "secrets");
 
     fn environment(pairs: &'static [(&'static str, &'static str)]) -> Environment {
         Environment::from_lookup(move |name| {
@@ -154,9 +165,9 @@ mod tests {
     fn defaults() {
         let nothing = environment(&[]);
         assert_eq!(nothing.retention(), Ok(SignedDuration::from_hours(90 * 24)));
-        assert_eq!(nothing.tolerance("T"), Ok(None));
+        assert_eq!(nothing.tolerance(&T), Ok(None));
         assert_eq!(nothing.keep_payload(), Ok(true));
-        assert!(matches!(nothing.secrets("S"), Err(SettingsError::Missing { name: "S", .. })));
+        assert!(matches!(nothing.secrets(&S), Err(SettingsError::Missing { name: "S", .. })));
     }
 
     #[test]
@@ -168,15 +179,15 @@ mod tests {
         }
         let error = environment(&[("KEEP_PAYLOAD", "no")]).keep_payload().unwrap_err().to_string();
         assert_eq!(error, "KEEP_PAYLOAD is wrong: true or false");
-        let error = environment(&[("S", "hunter2,,")]).secrets("S").unwrap_err().to_string();
+        let error = environment(&[("S", "hunter2,,")]).secrets(&S).unwrap_err().to_string();
         assert!(error.contains('S') && !error.contains("hunter2"), "{error}");
-        assert!(matches!(environment(&[("S", " ")]).secrets("S"), Err(SettingsError::Missing { .. })));
+        assert!(matches!(environment(&[("S", " ")]).secrets(&S), Err(SettingsError::Missing { .. })));
     }
 
     #[test]
     fn records_outlive_the_tolerance() {
         let day = environment(&[("RETENTION_DAYS", "1"), ("T", "86099")]);
-        assert_eq!(day.tolerance("T"), Ok(Some(Tolerance(SignedDuration::from_secs(86_099)))));
-        assert!(environment(&[("RETENTION_DAYS", "1"), ("T", "86100")]).tolerance("T").is_err());
+        assert_eq!(day.tolerance(&T), Ok(Some(Tolerance(SignedDuration::from_secs(86_099)))));
+        assert!(environment(&[("RETENTION_DAYS", "1"), ("T", "86100")]).tolerance(&T).is_err());
     }
 }

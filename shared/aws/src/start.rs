@@ -20,6 +20,10 @@ use serde::de::DeserializeOwned;
 use crate::failure::CREDENTIALS_EXPIRED;
 use crate::gateway::{GatewayEvent, GatewayRequest, GatewayResponse};
 use crate::secrets::{ProviderSecrets, SecretVariables};
+use crate::variables::{
+    AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, AWS_REGION, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
+    AWS_USE_DUALSTACK_ENDPOINT, AWS_USE_FIPS_ENDPOINT, CONNECT_AT_START, QUEUE_URL,
+};
 use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, line, log, metrics};
 
 /// Runs one provider's function until Lambda ends it. A wrong environment is logged and ends the
@@ -64,13 +68,13 @@ async fn receiver<P: Provider>(
     secrets: SecretVariables,
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
 ) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink, DynamoDirectory>, SettingsError> {
-    let queue_url = environment.required("QUEUE_URL", "the URL of the provider's SQS queue")?;
+    let queue_url = environment.required(&QUEUE_URL)?;
     let config = sdk_config(environment)?;
     let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, secrets)?;
     let store = DynamoStore::from_environment(environment, &config)?;
     let sink = SqsSink::new(&config, queue_url, budget::FORWARD);
     let directory = DynamoDirectory::from_environment(environment, &config, P::NAME);
-    let connect = environment.flag("CONNECT_AT_START", true)?;
+    let connect = environment.flag(&CONNECT_AT_START)?;
     let ready = async {
         let connections = async {
             if connect {
@@ -222,21 +226,21 @@ impl AfterAnswer {
 /// and at a cold start wait for, its own.
 pub(crate) fn sdk_config(environment: &Environment) -> Result<SdkConfig, SettingsError> {
     let credentials = Credentials::new(
-        environment.required("AWS_ACCESS_KEY_ID", "Lambda sets it")?,
-        environment.required("AWS_SECRET_ACCESS_KEY", "Lambda sets it")?,
-        environment.optional("AWS_SESSION_TOKEN"),
+        environment.required(&AWS_ACCESS_KEY_ID)?,
+        environment.required(&AWS_SECRET_ACCESS_KEY)?,
+        environment.optional(&AWS_SESSION_TOKEN),
         None,
         "environment",
     );
     let http = Builder::new().tls_provider(Tls::Rustls(CryptoMode::AwsLc)).build_https();
     let mut config = SdkConfig::builder()
         .behavior_version(BehaviorVersion::latest())
-        .region(Region::new(environment.required("AWS_REGION", "Lambda sets it")?))
+        .region(Region::new(environment.required(&AWS_REGION)?))
         .credentials_provider(SharedCredentialsProvider::new(credentials))
-        .use_fips(environment.flag("AWS_USE_FIPS_ENDPOINT", false)?)
-        .use_dual_stack(environment.flag("AWS_USE_DUALSTACK_ENDPOINT", false)?)
+        .use_fips(environment.flag(&AWS_USE_FIPS_ENDPOINT)?)
+        .use_dual_stack(environment.flag(&AWS_USE_DUALSTACK_ENDPOINT)?)
         .http_client(http);
-    config.set_endpoint_url(environment.optional("AWS_ENDPOINT_URL"));
+    config.set_endpoint_url(environment.optional(&AWS_ENDPOINT_URL));
     Ok(config.build())
 }
 
