@@ -134,7 +134,7 @@ fn kind(name: &str) -> &'static Kind {
     KINDS.iter().find(|kind| kind.name == name).unwrap()
 }
 
-/// What the README says about each kind: whether the body alone is the identity. Then the subject and the
+/// What the README says about each kind: whether the body alone is the identity, and the subject and the
 /// time of the kind's fixture.
 const FACTS: [(&str, bool, &str, &str); 15] = [
     ("weavr.corporates.activated", false, GRACE, AT_PUBLICATION),
