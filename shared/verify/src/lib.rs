@@ -20,10 +20,14 @@
 
 mod delivery;
 mod freshness;
+mod refusal;
 mod scheme;
 mod secret;
+mod verifier;
 
 pub use delivery::Delivery;
 pub use freshness::{FUTURE_SKEW, Stale, Tolerance};
-pub use scheme::{Encoding, Part, Refusal, Scheme, Verified, Verifier};
+pub use refusal::Refusal;
+pub use scheme::{Encoding, Part, Scheme};
 pub use secret::{NoSecret, Secret, Secrets, is_invisible};
+pub use verifier::{Verified, Verifier};

@@ -1,72 +1,12 @@
 //! Signature schemes, declared rather than coded: which header carries the digest, how the digest
 //! is written, and what was signed. Every scheme is an HMAC-SHA256 under a shared secret.
 
-use std::ops::Deref;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::{Delivery, Secret, Secrets};
-
-/// Something whose sender has been proven. [`Verifier::verify`] is the only function that makes one.
-#[derive(Clone, Debug)]
-pub struct Verified<T>(T);
-
-impl<T> Deref for Verified<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl Verified<Delivery> {
-    /// The body alone, still proven.
-    #[must_use]
-    pub fn payload(&self) -> Verified<Bytes> {
-        Verified(self.0.body.clone())
-    }
-}
-
-/// Decides whether a delivery is genuine.
-#[derive(Clone, Copy, Debug)]
-pub struct Verifier {
-    required: Scheme,
-    when_present: Option<Scheme>,
-}
-
-impl Verifier {
-    /// A verifier that demands a signature under `required`.
-    #[must_use]
-    pub const fn new(required: Scheme) -> Self {
-        Self { required, when_present: None }
-    }
-
-    /// Also checks `scheme` on every delivery that carries its header: a second signature that is
-    /// there must be right.
-    #[must_use]
-    pub const fn and_when_present(mut self, scheme: Scheme) -> Self {
-        self.when_present = Some(scheme);
-        self
-    }
-
-    /// Checks the signature over the exact bytes received, under each valid secret.
-    ///
-    /// # Errors
-    /// A [`Refusal`] that says what was wrong, and never what would have been right.
-    pub fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Refusal> {
-        self.required.check(&delivery, secrets)?;
-        if let Some(scheme) = &self.when_present
-            && delivery.headers.contains_key(scheme.header)
-        {
-            scheme.check(&delivery, secrets)?;
-        }
-        Ok(Verified(delivery))
-    }
-}
+use crate::{Delivery, Refusal, Secret, Secrets};
 
 /// One way to sign a delivery with HMAC-SHA256.
 #[derive(Clone, Copy, Debug)]
@@ -97,48 +37,6 @@ pub enum Part {
     Header(&'static str),
     /// The text of a header that may be absent, which signs as nothing.
     OptionalHeader(&'static str),
-}
-
-/// Why a delivery was refused.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refusal {
-    /// A header that the scheme needs is absent.
-    #[error("the {header} header is missing")]
-    Missing {
-        /// Which header.
-        header: &'static str,
-    },
-    /// A header occurs more than once, or arrives joined by a comma.
-    #[error("the {header} header occurs more than once")]
-    Repeated {
-        /// Which header.
-        header: &'static str,
-    },
-    /// A digest that is not one: wrong length, or not in the scheme's encoding.
-    #[error("the {header} header is not a SHA-256 digest in the documented encoding")]
-    Malformed {
-        /// Which header.
-        header: &'static str,
-    },
-    /// A well-formed digest that no valid secret produces.
-    #[error("the {header} header does not match")]
-    Mismatch {
-        /// Which header.
-        header: &'static str,
-    },
-}
-
-impl Refusal {
-    /// A short name for logs and metrics.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
-        match self {
-            Self::Missing { .. } => "missing",
-            Self::Repeated { .. } => "repeated",
-            Self::Malformed { .. } => "malformed",
-            Self::Mismatch { .. } => "mismatch",
-        }
-    }
 }
 
 impl Scheme {
