@@ -51,7 +51,7 @@ async fn every_example_is_identified_and_as_documented() {
             // The examples share a few webhookIds, so each has a store of its own.
             let receiver = Receiver {
                 provider: Umaaas::new(None, None),
-                secrets: Arc::new(Secrets::parse_list("key").unwrap()),
+                secrets: Arc::new(Secrets::parse_list("key").unwrap().into()),
                 store: MemoryStore::new(SignedDuration::from_hours(24)),
                 sink: MemorySink::default(),
                 directory: MemoryDirectory::default(),
@@ -74,7 +74,7 @@ async fn every_example_is_identified_and_as_documented() {
 fn signed(path: &str, body: &str) -> Request {
     let body = body.as_bytes().to_vec();
     let secrets = Secrets::parse_list("key").unwrap();
-    let signature = SIGNATURE.sign(&Delivery::new(path, body.clone()), secrets.newest()).unwrap();
+    let signature = secrets.newest().sign(&SIGNATURE, &Delivery::new(path, body.clone())).unwrap();
     let mut headers = HeaderMap::new();
     headers.append(SIGNATURE.header, signature.parse().unwrap());
     Request {

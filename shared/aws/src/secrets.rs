@@ -15,7 +15,7 @@ use aws_sdk_secretsmanager::config::Builder;
 use ingest::{NoSecrets, Operation, PortError, Reread, SecretSource};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use verify::{Secret, Secrets, is_invisible};
+use verify::{Keys, Secret, Secrets, is_invisible};
 
 use crate::budget::{self, Budget, SECRETS};
 use crate::failure::failure;
@@ -48,7 +48,7 @@ pub struct SecretVariables {
 #[derive(Debug)]
 pub enum ProviderSecrets {
     /// The environment; they stay as they are.
-    Listed(Arc<Secrets>),
+    Listed(Arc<Keys>),
     /// Secrets Manager.
     Managed(ManagedSecrets),
 }
@@ -64,7 +64,7 @@ pub struct ManagedSecrets {
 /// What is known of the secrets.
 #[derive(Default)]
 struct State {
-    secrets: Option<Arc<Secrets>>,
+    secrets: Option<Arc<Keys>>,
     /// When they were read.
     read_at: Option<Timestamp>,
     /// When it was last tried.
@@ -83,7 +83,7 @@ impl ProviderSecrets {
     ) -> Result<Self, SettingsError> {
         let SecretVariables { list, arn } = variables;
         match environment.optional(arn) {
-            None => Ok(Self::Listed(Arc::new(environment.secrets(list)?))),
+            None => Ok(Self::Listed(Arc::new(environment.secrets(list)?.into()))),
             Some(_) if environment.optional(list).is_some() => {
                 Err(SettingsError::Invalid { name: arn, expected: format!("unset where {list} is set") })
             }
@@ -110,7 +110,7 @@ impl ProviderSecrets {
 }
 
 impl SecretSource for ProviderSecrets {
-    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Keys>, NoSecrets> {
         match self {
             Self::Listed(secrets) => secrets.current(now, within).await,
             Self::Managed(managed) => managed.current(now, within).await,
@@ -137,7 +137,7 @@ impl ManagedSecrets {
     }
 
     /// Reads them, whatever is known. What is known stays so when that fails.
-    async fn read(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn read(&self, now: Timestamp, within: Duration) -> Result<Arc<Keys>, NoSecrets> {
         self.state().tried_at = Some(now);
         let read = match budget::within(within, Operation::Secrets, self.get()).await {
             Ok(Some(secrets)) => Ok(secrets),
@@ -182,11 +182,12 @@ impl ManagedSecrets {
     }
 
     /// What is in Secrets Manager; nothing while that is the placeholder.
-    async fn get(&self) -> Result<Option<Secrets>, PortError> {
+    async fn get(&self) -> Result<Option<Keys>, PortError> {
         let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
         let value = value.map_err(|error| failure(Operation::Secrets, &error))?;
-        parse(value.secret_string().unwrap_or_default())
-            .map_err(|error| PortError::new(Operation::Secrets, error))
+        let secrets = parse(value.secret_string().unwrap_or_default())
+            .map_err(|error| PortError::new(Operation::Secrets, error))?;
+        Ok(secrets.map(Keys::Hmac))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -195,7 +196,7 @@ impl ManagedSecrets {
 }
 
 impl SecretSource for ManagedSecrets {
-    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Keys>, NoSecrets> {
         let (known, fresh, tried, placeholder) = {
             let state = self.state();
             let fresh = recent(READ_EVERY, state.read_at, now);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
-use verify::{Delivery, Refusal, Secrets, Verified};
+use verify::{Delivery, Keys, Refusal, Verified};
 
 use crate::{
     Arrival, Base, Breaker, Conflicts, Deadline, Decision, Directory, Drift, Earlier, Event, Facts, Message,
@@ -50,7 +50,7 @@ pub trait Provider: Send + Sync {
     ///
     /// # Errors
     /// The outcome, when the sender is not proven.
-    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome>;
+    fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Outcome>;
 
     /// Finds out which event a delivery is about, and whether it asks for a decision.
     ///

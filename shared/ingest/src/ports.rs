@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use verify::Secrets;
+use verify::Keys;
 
 use crate::{Claim, Due, DuePage, Message, Record, Recorded, RecordedDecision};
 
@@ -22,7 +22,7 @@ pub trait SecretSource: Send + Sync {
         &self,
         now: Timestamp,
         within: Duration,
-    ) -> impl Future<Output = Result<Arc<Secrets>, NoSecrets>> + Send;
+    ) -> impl Future<Output = Result<Arc<Keys>, NoSecrets>> + Send;
 
     /// Looks again, because a signature fits none of the current ones.
     fn reread(&self, now: Timestamp, within: Duration) -> impl Future<Output = Reread> + Send;
@@ -41,7 +41,7 @@ pub enum NoSecrets {
 #[derive(Debug)]
 pub enum Reread {
     /// There are others now.
-    Changed(Arc<Secrets>),
+    Changed(Arc<Keys>),
     /// They are still the same.
     Same,
     /// Nobody knows: they could not be read, or had been a moment ago. Says which.
@@ -49,7 +49,7 @@ pub enum Reread {
 }
 
 /// Secrets that never change.
-impl SecretSource for Arc<Secrets> {
+impl SecretSource for Arc<Keys> {
     async fn current(&self, _now: Timestamp, _within: Duration) -> Result<Self, NoSecrets> {
         Ok(Self::clone(self))
     }

@@ -1,31 +1,29 @@
-//! Signature schemes, declared rather than coded: which header carries the digest, how the digest
-//! is written, and what was signed. Every scheme is an HMAC-SHA256 under a shared secret.
+//! Signature schemes, declared rather than coded. A scheme has three independent parts: what is signed
+//! ([`Part`]), how the signature is written in its header ([`HeaderForm`]), and the [`Algorithm`].
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::{Delivery, Refusal, Secret, Secrets};
+use crate::{Delivery, HeaderForm, Keys, Refusal, Secret};
 
-/// One way to sign a delivery with HMAC-SHA256.
+/// One way to sign a delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Scheme {
-    /// The header that carries the digest, in lower case. Header names have no case.
+    /// The header that carries the signature, in lower case. Header names are case-insensitive.
     pub header: &'static str,
-    /// How the digest is written there.
-    pub encoding: Encoding,
-    /// What is signed, joined without separators.
+    /// How the signature is written in that header.
+    pub form: HeaderForm,
+    /// How the signature is made, and with which sort of key.
+    pub algorithm: Algorithm,
+    /// What is signed: these parts, one after the other, without separators.
     pub signed: &'static [Part],
 }
 
-/// How a digest is written in its header.
+/// How a signature is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Hexadecimal, in either case.
-    Hex,
-    /// Base64 with the standard alphabet and padding.
-    Base64,
+pub enum Algorithm {
+    /// HMAC with SHA-256 under a shared secret ([`Keys::Hmac`]); RFC 2104. The signature has 32 bytes.
+    HmacSha256,
 }
 
 /// A piece of what is signed.
@@ -33,65 +31,51 @@ pub enum Encoding {
 pub enum Part {
     /// The body, byte for byte.
     Body,
-    /// The text of a header that has to be there once and holds no comma, such as a timestamp.
+    /// The text of a header that must occur exactly once and contain no comma, such as a timestamp.
     Header(&'static str),
-    /// The text of a header that may be absent, which signs as nothing.
+    /// The text of a header that may be absent. An absent header adds no bytes.
     OptionalHeader(&'static str),
 }
 
 impl Scheme {
-    /// Checks this scheme's signature on a delivery. Comparison is constant-time, on the decoded
-    /// digest.
+    /// Checks this scheme's signature on a delivery with each of the keys.
     ///
     /// # Errors
-    /// A [`Refusal`], see there.
-    pub fn check(&self, delivery: &Delivery, secrets: &Secrets) -> Result<(), Refusal> {
+    /// A [`Refusal`]. Keys of another sort than the [`Algorithm`] takes are a [`Refusal::Mismatch`], because
+    /// none of them made the signature.
+    pub fn check(&self, delivery: &Delivery, keys: &Keys) -> Result<(), Refusal> {
         let header = self.header;
-        let text = delivery.unjoined(header)?.ok_or(Refusal::Missing { header })?;
-        let digest = self.encoding.decode(text).ok_or(Refusal::Malformed { header })?;
-        for secret in secrets.iter() {
-            if self.mac(delivery, secret)?.verify_slice(&digest).is_ok() {
-                return Ok(());
+        let signature = self.form.read(delivery, header)?;
+        let genuine = match self.algorithm {
+            Algorithm::HmacSha256 => {
+                let digest: [u8; 32] = signature.try_into().map_err(|_| Refusal::Malformed { header })?;
+                let signed = self.signed_bytes(delivery)?;
+                let Keys::Hmac(secrets) = keys;
+                secrets.iter().any(|secret| hmac(&signed, secret).verify_slice(&digest).is_ok())
             }
-        }
-        Err(Refusal::Mismatch { header })
+        };
+        if genuine { Ok(()) } else { Err(Refusal::Mismatch { header }) }
     }
 
-    /// Signs a delivery as its sender would: the value of this scheme's header.
+    /// The bytes that are signed, in pieces and in order.
     ///
     /// # Errors
-    /// [`Refusal`] when a header that is part of what is signed is missing or repeated.
-    pub fn sign(&self, delivery: &Delivery, secret: &Secret) -> Result<String, Refusal> {
-        let digest = self.mac(delivery, secret)?.finalize().into_bytes();
-        Ok(match self.encoding {
-            Encoding::Hex => hex::encode(digest),
-            Encoding::Base64 => BASE64.encode(digest),
-        })
-    }
-
-    fn mac(&self, delivery: &Delivery, secret: &Secret) -> Result<Hmac<Sha256>, Refusal> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.key()).expect("HMAC takes keys of any length");
-        for part in self.signed {
-            match *part {
-                Part::Body => mac.update(&delivery.body),
-                Part::Header(header) => {
-                    mac.update(delivery.unjoined(header)?.ok_or(Refusal::Missing { header })?);
-                }
-                Part::OptionalHeader(header) => mac.update(delivery.single(header)?.unwrap_or_default()),
-            }
-        }
-        Ok(mac)
+    /// [`Refusal`] when a header that is signed is missing or repeated.
+    pub(crate) fn signed_bytes<'d>(&self, delivery: &'d Delivery) -> Result<Vec<&'d [u8]>, Refusal> {
+        let bytes = |part: &Part| match *part {
+            Part::Body => Ok(delivery.body.as_ref()),
+            Part::Header(header) => delivery.unjoined(header)?.ok_or(Refusal::Missing { header }),
+            Part::OptionalHeader(header) => Ok(delivery.single(header)?.unwrap_or_default()),
+        };
+        self.signed.iter().map(bytes).collect()
     }
 }
 
-impl Encoding {
-    /// The digest, or nothing when the text is not exactly one.
-    fn decode(self, text: &[u8]) -> Option<[u8; 32]> {
-        let mut digest = [0; 32];
-        match self {
-            Self::Hex => hex::decode_to_slice(text, &mut digest).ok()?,
-            Self::Base64 => digest = BASE64.decode(text).ok()?.try_into().ok()?,
-        }
-        Some(digest)
+/// The HMAC of the pieces under a secret. The caller compares it in constant time with `verify_slice`.
+pub(crate) fn hmac(signed: &[&[u8]], secret: &Secret) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.key()).expect("HMAC takes keys of any length");
+    for piece in signed {
+        mac.update(piece);
     }
+    mac
 }

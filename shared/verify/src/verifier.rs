@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use bytes::Bytes;
 
-use crate::{Delivery, Refusal, Scheme, Secrets};
+use crate::{Delivery, Keys, Refusal, Scheme};
 
 /// Something whose sender has been proven. [`Verifier::verify`] is the only function that makes one.
 #[derive(Clone, Debug)]
@@ -48,16 +48,16 @@ impl Verifier {
         self
     }
 
-    /// Checks the signature over the exact bytes received, under each valid secret.
+    /// Checks the signature over the exact bytes received, with each valid key.
     ///
     /// # Errors
     /// A [`Refusal`] that says what was wrong, and never what would have been right.
-    pub fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Refusal> {
-        self.required.check(&delivery, secrets)?;
+    pub fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Refusal> {
+        self.required.check(&delivery, keys)?;
         if let Some(scheme) = &self.when_present
             && delivery.headers.contains_key(scheme.header)
         {
-            scheme.check(&delivery, secrets)?;
+            scheme.check(&delivery, keys)?;
         }
         Ok(Verified(delivery))
     }
