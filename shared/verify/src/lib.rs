@@ -1,9 +1,19 @@
 //! Proves who sent a delivery.
 //!
-//! [`Delivery`] is what arrived; [`Verified<Delivery>`](Verified) is what a provider signed. Only
-//! [`Verifier::verify`] makes the second out of the first, so a function that takes a `Verified<_>`
-//! cannot be reached by a forgery. Parsing, recording and replying are other crates' work; nothing
-//! here reads a clock, does I/O or knows AWS.
+//! A [`Delivery`] is one POST as it arrived. A [`Verified<Delivery>`](Verified) is a delivery whose signature
+//! was checked. Only [`Verifier::verify`] makes a `Verified`, so a forged delivery never reaches a function that
+//! takes a `Verified`. Other crates parse, record and reply. This crate reads no clock, does no I/O and does not
+//! depend on AWS.
+//!
+//! | type | holds |
+//! |---|---|
+//! | [`Scheme`] | how a provider signs: the header, its [`HeaderForm`], the [`Algorithm`], the signed [`Part`]s |
+//! | [`Keys`] | the keys that are valid now, several during a rotation |
+//! | [`Verifier`] | the scheme that is required, and one that is checked when its header is present |
+//! | [`Refusal`] | why a delivery was refused |
+//! | [`Tolerance`] | how old a delivery may be |
+//!
+//! [`Secret::sign`] signs like a sender, for tools and tests.
 //!
 //! ```
 //! use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verifier};

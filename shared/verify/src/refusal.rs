@@ -9,19 +9,19 @@ pub enum Refusal {
         /// Which header.
         header: &'static str,
     },
-    /// A header occurs more than once, or arrives joined by a comma.
+    /// A header occurs more than once, or several values stand in it.
     #[error("the {header} header occurs more than once")]
     Repeated {
         /// Which header.
         header: &'static str,
     },
-    /// A digest that is not one: wrong length, or not in the scheme's encoding.
+    /// The header does not hold a digest: its length is wrong, or it is not in the scheme's encoding.
     #[error("the {header} header is not a SHA-256 digest in the documented encoding")]
     Malformed {
         /// Which header.
         header: &'static str,
     },
-    /// A well-formed digest that no valid secret produces.
+    /// The digest is well-formed, but none of the valid keys made it.
     #[error("the {header} header does not match")]
     Mismatch {
         /// Which header.

@@ -1,4 +1,4 @@
-//! Signature schemes, declared rather than coded. A scheme has three independent parts: what is signed
+//! Signature schemes. A provider declares its scheme as data and writes no cryptography. A scheme has three independent parts: what is signed
 //! ([`Part`]), how the signature is written in its header ([`HeaderForm`]), and the [`Algorithm`].
 
 use hmac::{Hmac, KeyInit, Mac};

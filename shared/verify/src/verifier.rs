@@ -1,4 +1,4 @@
-//! The verifier, and the type that proves that it was asked.
+//! The verifier, and the type that only the verifier makes.
 
 use std::ops::Deref;
 
@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use crate::{Delivery, Keys, Refusal, Scheme};
 
-/// Something whose sender has been proven. [`Verifier::verify`] is the only function that makes one.
+/// A value whose sender has been proven. Only [`Verifier::verify`] makes one from a delivery.
 #[derive(Clone, Debug)]
 pub struct Verified<T>(T);
 
@@ -19,7 +19,7 @@ impl<T> Deref for Verified<T> {
 }
 
 impl Verified<Delivery> {
-    /// The body alone, still proven.
+    /// The body of a verified delivery, which is verified too.
     #[must_use]
     pub fn payload(&self) -> Verified<Bytes> {
         Verified(self.0.body.clone())
@@ -34,24 +34,24 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier that demands a signature under `required`.
+    /// A verifier that requires a signature by the scheme `required`.
     #[must_use]
     pub const fn new(required: Scheme) -> Self {
         Self { required, when_present: None }
     }
 
-    /// Also checks `scheme` on every delivery that carries its header: a second signature that is
-    /// there must be right.
+    /// Also checks `scheme` on every delivery that has its header. A wrong second signature is refused, a
+    /// missing one is accepted.
     #[must_use]
     pub const fn and_when_present(mut self, scheme: Scheme) -> Self {
         self.when_present = Some(scheme);
         self
     }
 
-    /// Checks the signature over the exact bytes received, with each valid key.
+    /// Checks the signature over the exact bytes that were received, with each valid key.
     ///
     /// # Errors
-    /// A [`Refusal`] that says what was wrong, and never what would have been right.
+    /// A [`Refusal`] that says what was wrong. It never contains the expected signature.
     pub fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Refusal> {
         self.required.check(&delivery, keys)?;
         if let Some(scheme) = &self.when_present
