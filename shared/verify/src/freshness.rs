@@ -27,9 +27,9 @@ pub enum Stale {
 impl Tolerance {
     /// Checks the time at which a delivery was `sent` against the time of its arrival.
     ///
-    /// One or two clocks measure the arrival. A delivery is too old only if it is too old by the `earliest` of
-    /// these times, and from the future only if it is so by the `latest`: no refusal depends on one wrong clock.
-    /// An age of exactly the tolerance, or exactly [`FUTURE_SKEW`] ahead, is accepted.
+    /// One or two clocks measure the arrival. A delivery is too old only if it is too old by the `earliest`
+    /// of these times, and from the future only if it is so by the `latest`: no refusal depends on one wrong
+    /// clock. An age of exactly the tolerance, or exactly [`FUTURE_SKEW`] ahead, is accepted.
     ///
     /// # Errors
     /// [`Stale`] says whether the delivery is too old or from the future.

@@ -1,9 +1,9 @@
 //! Proves who sent a delivery.
 //!
 //! A [`Delivery`] is one POST as it arrived. A [`Verified<Delivery>`](Verified) is a delivery whose signature
-//! was checked. Only [`Verifier::verify`] makes a `Verified`, so a forged delivery never reaches a function that
-//! takes a `Verified`. Other crates parse, record and reply. This crate reads no clock, does no I/O and does not
-//! depend on AWS.
+//! was checked. Only [`Verifier::verify`] makes a `Verified`, so a forged delivery never reaches a function
+//! that takes a `Verified`. Other crates parse, record and reply. This crate reads no clock, does no I/O and
+//! does not depend on AWS.
 //!
 //! | type | holds |
 //! |---|---|

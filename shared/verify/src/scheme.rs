@@ -1,5 +1,6 @@
-//! Signature schemes. A provider declares its scheme as data and writes no cryptography. A scheme has three independent parts: what is signed
-//! ([`Part`]), how the signature is written in its header ([`HeaderForm`]), and the [`Algorithm`].
+//! Signature schemes. A provider declares its scheme as data and writes no cryptography. A scheme has three
+//! independent parts: what is signed ([`Part`]), how the signature is written in its header ([`HeaderForm`]),
+//! and the [`Algorithm`].
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;

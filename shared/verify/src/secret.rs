@@ -21,8 +21,8 @@ impl Secret {
     }
 }
 
-/// Whether a character is white space, a control character, or a mark without width: U+00AD, U+200B to U+200F, U+202A to
-/// U+202E, U+2060 to U+2064, U+FEFF.
+/// Whether a character is white space, a control character, or a mark without width: U+00AD, U+200B to
+/// U+200F, U+202A to U+202E, U+2060 to U+2064, U+FEFF.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     const MARKS: [std::ops::RangeInclusive<char>; 5] = [
