@@ -35,9 +35,11 @@
 //! ```
 
 mod delivery;
+mod ecdsa;
 mod form;
 mod freshness;
 mod keys;
+mod public_key;
 mod refusal;
 mod scheme;
 mod secret;
@@ -48,6 +50,7 @@ pub use delivery::Delivery;
 pub use form::HeaderForm;
 pub use freshness::{FUTURE_SKEW, Stale, Tolerance};
 pub use keys::Keys;
+pub use public_key::{PublicKey, PublicKeyError, PublicKeys};
 pub use refusal::Refusal;
 pub use scheme::{Algorithm, Part, Scheme};
 pub use secret::{NoSecret, Secret, Secrets, is_invisible};

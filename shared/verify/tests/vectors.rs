@@ -67,15 +67,16 @@ fn published_vectors() {
 fn refusals() {
     let good = secrets("k").newest().sign(&HEX, &delivery("{}", &[])).unwrap();
     let header = "x-signature";
+    let malformed = Refusal::Malformed { header, algorithm: Algorithm::HmacSha256 };
     let two_lines = [(header, good.as_str()), (header, good.as_str())];
     let cases: [(&str, &[Header<'_>], Option<Refusal>); 10] = [
         ("right", &[(header, &good)], None),
         ("absent", &[], Some(Refusal::Missing { header })),
-        ("empty", &[(header, "")], Some(Refusal::Malformed { header })),
-        ("truncated", &[(header, &good[..62])], Some(Refusal::Malformed { header })),
-        ("odd", &[(header, &good[..63])], Some(Refusal::Malformed { header })),
-        ("extended", &[(header, &*format!("{good}00").leak())], Some(Refusal::Malformed { header })),
-        ("not hex", &[(header, "zz")], Some(Refusal::Malformed { header })),
+        ("empty", &[(header, "")], Some(malformed)),
+        ("truncated", &[(header, &good[..62])], Some(malformed)),
+        ("odd", &[(header, &good[..63])], Some(malformed)),
+        ("extended", &[(header, &*format!("{good}00").leak())], Some(malformed)),
+        ("not hex", &[(header, "zz")], Some(malformed)),
         ("two lines", &two_lines, Some(Refusal::Repeated { header })),
         ("another digest", &[(header, &*"0".repeat(64).leak())], Some(Refusal::Mismatch { header })),
         ("joined", &[(header, &*format!("{good}, {good}").leak())], Some(Refusal::Repeated { header })),
