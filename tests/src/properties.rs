@@ -19,12 +19,12 @@ use local::providers::PROVIDERS;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use umaaas::{Policy, SIGNATURE, Umaaas};
-use verify::{Delivery, Scheme, Secrets};
+use verify::{Delivery, Keys, Scheme, Secrets};
 use weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
 
 use crate::{provider_bytes, unique, valid_envelope};
 
-type Deployment<P> = Receiver<P, Arc<Secrets>, MemoryStore, MemorySink, MemoryDirectory>;
+type Deployment<P> = Receiver<P, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;
 
 /// One for all, because the policy takes its time to be read.
 static UMAAAS: LazyLock<Mutex<Deployment<Umaaas>>> = LazyLock::new(|| {
@@ -229,7 +229,7 @@ pub fn gateway(event: &[u8]) {
         (SIGNATURE_V2, "weavr", receive(&weavr_anew(Family::Other, Demand::V2), request.clone()).0),
     ];
     for (scheme, provider, reply) in replies {
-        let genuine = request.body.is_some() && scheme.check(&delivery, &secrets(provider)).is_ok();
+        let genuine = request.body.is_some() && scheme.check(&delivery, &secrets(provider).into()).is_ok();
         assert!(genuine || !acknowledged(reply.status), "{provider}: {}", reply.status);
         let status = reply.status;
         let response = serde_json::to_value(GatewayResponse { reply, format }).unwrap();
@@ -249,7 +249,7 @@ fn secrets(provider: &str) -> Secrets {
 
 fn deployment<P: Provider>(provider: P) -> Deployment<P> {
     let store = MemoryStore::new(SignedDuration::from_hours(24));
-    let secrets = Arc::new(secrets(P::NAME));
+    let secrets = Arc::new(secrets(P::NAME).into());
     Receiver {
         provider,
         secrets,
@@ -285,7 +285,7 @@ fn insert(delivery: &mut Delivery, header: &'static str, value: &Option<HeaderVa
 
 /// Signs, if the headers that are part of it are there.
 fn sign(delivery: &mut Delivery, scheme: Scheme, provider: &str) -> bool {
-    let Ok(signature) = scheme.sign(delivery, secrets(provider).newest()) else { return false };
+    let Ok(signature) = secrets(provider).newest().sign(&scheme, delivery) else { return false };
     delivery.headers.insert(scheme.header, signature.parse().unwrap());
     true
 }
@@ -316,7 +316,7 @@ fn refused_unless_signed<P: Provider>(
     provider: &str,
 ) {
     let status = post(receiver, delivery).status;
-    if scheme.check(delivery, &secrets(provider)).is_err() {
+    if scheme.check(delivery, &secrets(provider).into()).is_err() {
         assert!(!acknowledged(status), "{status}");
         assert!(receiver.sink.messages().is_empty());
     }

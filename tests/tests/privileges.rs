@@ -367,7 +367,7 @@ async fn leave_behind(aws: &LocalAws) {
     for provider in PROVIDERS {
         let mut delivery = verify::Delivery::new("/", "{}");
         (provider.sign)(&mut delivery, &provider.signing_secret());
-        let secrets = verify::Secrets::new(provider.signing_secret(), vec![]);
+        let secrets = verify::Secrets::new(provider.signing_secret(), vec![]).into();
         let scheme = if provider.name == "umaaas" { umaaas::SIGNATURE } else { weavr::SIGNATURE_V2 };
         let event = Event {
             kind: "test",

@@ -508,9 +508,9 @@ fn reject(reason: &str) -> Decision {
 fn record(key: &str, body: &str, decision: Option<Decision>, delivery_id: &str, now: Timestamp) -> Record {
     let secrets = Secrets::parse_list("key").unwrap();
     let mut delivery = Delivery::new("/umaaas", Bytes::copy_from_slice(body.as_bytes()));
-    let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
+    let signature = secrets.newest().sign(&SIGNATURE, &delivery).unwrap();
     delivery.headers.insert(SIGNATURE.header, HeaderValue::try_from(signature).unwrap());
-    let verified = Verifier::new(SIGNATURE).verify(delivery, &secrets).unwrap();
+    let verified = Verifier::new(SIGNATURE).verify(delivery, &secrets.into()).unwrap();
     let event = Event {
         kind: "umaaas.incoming_payment",
         key: key.to_owned(),

@@ -31,7 +31,7 @@ async fn post(url: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Re
 
 fn signature(body: &str) -> String {
     let delivery = verify::Delivery::new("/", body.as_bytes().to_vec());
-    ::umaaas::SIGNATURE.sign(&delivery, &umaaas().signing_secret()).unwrap()
+    umaaas().signing_secret().sign(&::umaaas::SIGNATURE, &delivery).unwrap()
 }
 
 fn code(response: &Response<Bytes>) -> String {

@@ -47,9 +47,9 @@ fn identify(criterion: &mut Criterion) {
 fn verified(umaaas: &Umaaas, body: &str) -> Verified<Delivery> {
     let mut delivery = Delivery::new("/umaaas", body.to_owned());
     let secrets = Secrets::parse_list("key").unwrap();
-    let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
+    let signature = secrets.newest().sign(&SIGNATURE, &delivery).unwrap();
     delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    umaaas.verify(delivery, &secrets).unwrap()
+    umaaas.verify(delivery, &secrets.into()).unwrap()
 }
 
 /// A body of about this many bytes, with a list whose rows are all different.

@@ -31,9 +31,9 @@ fn policy(criterion: &mut Criterion) {
 fn payment(umaaas: &Umaaas, body: &'static str) -> Asking {
     let mut delivery = Delivery::new("/umaaas", body.as_bytes());
     let secrets = Secrets::parse_list("key").unwrap();
-    let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
+    let signature = secrets.newest().sign(&SIGNATURE, &delivery).unwrap();
     delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    let delivery = umaaas.verify(delivery, &secrets).unwrap();
+    let delivery = umaaas.verify(delivery, &secrets.into()).unwrap();
     umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap().payment.unwrap()
 }
 

@@ -27,7 +27,7 @@ mod spelling;
 
 use aws::{Environment, SecretVariables, SettingsError, Unset, Variable};
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
-use verify::{Delivery, Secrets, Tolerance, Verified, Verifier};
+use verify::{Delivery, Keys, Tolerance, Verified, Verifier};
 
 pub use decide::Asking;
 pub use kinds::{KINDS, Kind, UNKNOWN};
@@ -106,8 +106,8 @@ impl Provider for Umaaas {
         path == kinds::ANY_KIND || KINDS.iter().any(|kind| kind.path == path)
     }
 
-    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
-        Verifier::new(SIGNATURE).verify(delivery, secrets).map_err(Outcome::Refused)
+    fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Outcome> {
+        Verifier::new(SIGNATURE).verify(delivery, keys).map_err(Outcome::Refused)
     }
 
     fn identify(

@@ -12,7 +12,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use umaaas::{KINDS, SIGNATURE, Umaaas};
-use verify::{Delivery, Secrets, Tolerance};
+use verify::{Delivery, Keys, Secrets, Tolerance};
 
 const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json");
 const COMPLETED: &str = include_str!("../../../events/umaaas/incoming_payment.completed.json");
@@ -23,12 +23,12 @@ fn now() -> Timestamp {
     "2026-11-02T09:26:10Z".parse().unwrap()
 }
 
-type UmaaasReceiver = Receiver<Umaaas, Arc<Secrets>, MemoryStore, MemorySink, MemoryDirectory>;
+type UmaaasReceiver = Receiver<Umaaas, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;
 
 fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
     Receiver {
         provider: Umaaas::new(tolerance, None),
-        secrets: Arc::new(Secrets::parse_list(secrets).unwrap()),
+        secrets: Arc::new(Secrets::parse_list(secrets).unwrap().into()),
         store: MemoryStore::new(SignedDuration::from_hours(24 * 90)),
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
@@ -56,7 +56,7 @@ fn request(path: &str, body: impl Into<Vec<u8>>, headers: &[Header<'_>]) -> Requ
 
 fn signature(secret: &str, body: &[u8]) -> String {
     let secrets = Secrets::parse_list(secret).unwrap();
-    SIGNATURE.sign(&Delivery::new("/", body.to_vec()), secrets.newest()).unwrap()
+    secrets.newest().sign(&SIGNATURE, &Delivery::new("/", body.to_vec())).unwrap()
 }
 
 fn signed(path: &str, body: impl Into<Vec<u8>>) -> Request {

@@ -53,7 +53,7 @@ async fn every_example_has_its_kind_and_subject_and_no_drift() {
             // Some examples have the same webhookId, so each example gets a separate store.
             let receiver = Receiver {
                 provider: Umaaas::new(None, None),
-                secrets: Arc::new(Secrets::parse_list("key").unwrap()),
+                secrets: Arc::new(Secrets::parse_list("key").unwrap().into()),
                 store: MemoryStore::new(SignedDuration::from_hours(24)),
                 sink: MemorySink::default(),
                 directory: MemoryDirectory::default(),
@@ -76,7 +76,7 @@ async fn every_example_has_its_kind_and_subject_and_no_drift() {
 fn signed(path: &str, body: &str) -> Request {
     let body = body.as_bytes().to_vec();
     let secrets = Secrets::parse_list("key").unwrap();
-    let signature = SIGNATURE.sign(&Delivery::new(path, body.clone()), secrets.newest()).unwrap();
+    let signature = secrets.newest().sign(&SIGNATURE, &Delivery::new(path, body.clone())).unwrap();
     let mut headers = HeaderMap::new();
     headers.append(SIGNATURE.header, signature.parse().unwrap());
     Request {

@@ -13,18 +13,18 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use umaaas::{Policy, SIGNATURE, Umaaas};
-use verify::{Delivery, Secrets};
+use verify::{Delivery, Keys, Secrets};
 
 const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json");
 const SAMPLE: &str = include_str!("../policies/sample.cedar");
 const PERMIT: &str = "permit (principal, action, resource);";
 
-type UmaaasReceiver = Receiver<Umaaas, Arc<Secrets>, MemoryStore, MemorySink, MemoryDirectory>;
+type UmaaasReceiver = Receiver<Umaaas, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;
 
 fn receiver(policy: &str) -> UmaaasReceiver {
     Receiver {
         provider: umaaas(policy),
-        secrets: Arc::new(Secrets::parse_list("key").unwrap()),
+        secrets: Arc::new(Secrets::parse_list("key").unwrap().into()),
         store: MemoryStore::new(SignedDuration::from_hours(24)),
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
@@ -41,7 +41,7 @@ fn umaaas(policy: &str) -> Umaaas {
 async fn send(receiver: &UmaaasReceiver, body: &str) -> (u16, Value) {
     let secrets = Secrets::parse_list("key").unwrap();
     let body = body.as_bytes().to_vec();
-    let signature = SIGNATURE.sign(&Delivery::new("/", body.clone()), secrets.newest()).unwrap();
+    let signature = secrets.newest().sign(&SIGNATURE, &Delivery::new("/", body.clone())).unwrap();
     let mut headers = HeaderMap::new();
     headers.insert(SIGNATURE.header, signature.parse().unwrap());
     let request = Request {
@@ -773,9 +773,9 @@ fn any_name() -> impl Strategy<Value = String> {
 fn decided(umaaas: &Umaaas, body: &str) -> &'static str {
     let mut delivery = Delivery::new("/umaaas", body.as_bytes().to_vec());
     let secrets = Secrets::parse_list("key").unwrap();
-    let signature = SIGNATURE.sign(&delivery, secrets.newest()).unwrap();
+    let signature = secrets.newest().sign(&SIGNATURE, &delivery).unwrap();
     delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    let delivery = umaaas.verify(delivery, &secrets).unwrap();
+    let delivery = umaaas.verify(delivery, &secrets.into()).unwrap();
     let payment = umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap().payment;
     payment.map(|payment| umaaas.decide(&payment)).as_ref().map_or("nothing", Decision::name)
 }

@@ -8,7 +8,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ingest::{Arrival, Provider};
 use jiff::Timestamp;
-use verify::{Delivery, Secrets};
+use verify::{Delivery, Keys, Secrets};
 use weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
 
 fn identify(criterion: &mut Criterion) {
@@ -18,15 +18,16 @@ fn identify(criterion: &mut Criterion) {
     let mut delivery = Delivery::new("/weavr/managed_accounts/deposits/watch", body);
     delivery.headers.insert("published-timestamp", "1762074900000".parse().unwrap());
     for scheme in [SIGNATURE_V1, SIGNATURE_V2] {
-        let signature = scheme.sign(&delivery, secrets.newest()).unwrap();
+        let signature = secrets.newest().sign(&scheme, &delivery).unwrap();
         delivery.headers.insert(scheme.header, signature.parse().unwrap());
     }
     let now = Timestamp::UNIX_EPOCH;
+    let keys = Keys::Hmac(secrets);
     criterion.bench_function("weavr/verify/a deposit", |bench| {
         let given = || delivery.clone();
-        bench.iter_batched(given, |given| weavr.verify(black_box(given), &secrets), BatchSize::SmallInput);
+        bench.iter_batched(given, |given| weavr.verify(black_box(given), &keys), BatchSize::SmallInput);
     });
-    let verified = weavr.verify(delivery.clone(), &secrets).unwrap();
+    let verified = weavr.verify(delivery.clone(), &keys).unwrap();
     criterion.bench_function("weavr/identify/a deposit", |bench| {
         bench.iter(|| weavr.identify(black_box(&verified), Arrival::at(now)).unwrap());
     });

@@ -20,7 +20,7 @@ use std::convert::Infallible;
 
 use aws::{Environment, SecretVariables, SettingsError, Unset, Variable};
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
-use verify::{Delivery, Secrets, Tolerance, Verified};
+use verify::{Delivery, Keys, Tolerance, Verified};
 
 pub use kinds::{Family, KINDS, Kind, UNKNOWN};
 pub use signature::{Demand, SIGNATURE_V1, SIGNATURE_V2};
@@ -74,8 +74,8 @@ impl Provider for Weavr {
         self.family.serves(path)
     }
 
-    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
-        self.demand.verify(delivery, secrets)
+    fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Outcome> {
+        self.demand.verify(delivery, keys)
     }
 
     fn identify(

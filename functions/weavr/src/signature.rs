@@ -2,7 +2,7 @@
 
 use aws::{Environment, SettingsError, Unset, Variable};
 use ingest::Outcome;
-use verify::{Delivery, Encoding, Part, Refusal, Scheme, Secrets, Verified, Verifier};
+use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Refusal, Scheme, Verified, Verifier};
 
 /// The header with the time at which Weavr sent the delivery.
 pub(crate) const PUBLISHED_TIMESTAMP: &str = "published-timestamp";
@@ -11,13 +11,18 @@ pub(crate) const PUBLISHED_TIMESTAMP: &str = "published-timestamp";
 pub(crate) const CALL_REF: &str = "call-ref";
 
 /// The first signature. It covers only the timestamp, and neither the body nor the path.
-pub const SIGNATURE_V1: Scheme =
-    Scheme { header: "signature", encoding: Encoding::Base64, signed: &[Part::Header(PUBLISHED_TIMESTAMP)] };
+pub const SIGNATURE_V1: Scheme = Scheme {
+    header: "signature",
+    form: HeaderForm::Base64,
+    algorithm: Algorithm::HmacSha256,
+    signed: &[Part::Header(PUBLISHED_TIMESTAMP)],
+};
 
 /// The second signature. It covers the body, but not the path.
 pub const SIGNATURE_V2: Scheme = Scheme {
     header: "signature-v2",
-    encoding: Encoding::Base64,
+    form: HeaderForm::Base64,
+    algorithm: Algorithm::HmacSha256,
     signed: &[Part::OptionalHeader(CALL_REF), Part::Body, Part::Header(PUBLISHED_TIMESTAMP)],
 };
 
@@ -61,22 +66,22 @@ impl Demand {
     /// # Errors
     /// [`Outcome::Refused`]; [`Outcome::Misconfigured`] when we require `v2` but Weavr sends only a correct
     /// `v1`.
-    pub(crate) fn verify(self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
+    pub(crate) fn verify(self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Outcome> {
         let verifier = match self {
             Self::V1 => Verifier::new(SIGNATURE_V1).and_when_present(SIGNATURE_V2),
             Self::V2 if !delivery.headers.contains_key(SIGNATURE_V2.header) => {
-                return Err(without_v2(&delivery, secrets));
+                return Err(without_v2(&delivery, keys));
             }
             Self::V2 => Verifier::new(SIGNATURE_V2),
         };
-        verifier.verify(delivery, secrets).map_err(Outcome::Refused)
+        verifier.verify(delivery, keys).map_err(Outcome::Refused)
     }
 }
 
 /// The outcome for a delivery without the required `signature-v2`. The header `signature` still shows whether
 /// the sender is genuine. If it does not match, Weavr may have used a secret that we do not have yet.
-fn without_v2(delivery: &Delivery, secrets: &Secrets) -> Outcome {
-    match SIGNATURE_V1.check(delivery, secrets) {
+fn without_v2(delivery: &Delivery, keys: &Keys) -> Outcome {
+    match SIGNATURE_V1.check(delivery, keys) {
         Ok(()) => Outcome::Misconfigured("signature-v2 is required, but only signature was sent"),
         Err(mismatch @ Refusal::Mismatch { .. }) => Outcome::Refused(mismatch),
         Err(_) => Outcome::Refused(Refusal::Missing { header: SIGNATURE_V2.header }),
@@ -88,6 +93,8 @@ mod tests {
     use std::io::Read;
     use std::sync::Arc;
 
+    use verify::Secrets;
+
     use super::*;
 
     /// The expected digests come from another implementation of HMAC.
@@ -97,7 +104,7 @@ mod tests {
         let body = r#"{"actionDoneBy":"ADMIN","emailAddress":"zoë@x.example"}"#;
         let mut delivery = Delivery::new("/weavr/anything", body);
         delivery.headers.insert(PUBLISHED_TIMESTAMP, "1793612075500".parse().unwrap());
-        let sign = |scheme: Scheme, delivery: &Delivery| scheme.sign(delivery, secrets.newest()).unwrap();
+        let sign = |scheme: Scheme, delivery: &Delivery| secrets.newest().sign(&scheme, delivery).unwrap();
         assert_eq!(sign(SIGNATURE_V1, &delivery), "ZbIqX4qHYXRTGep8gKvL/Yq2qcBMmmE5YeMEQbEE+ig=");
         assert_eq!(sign(SIGNATURE_V2, &delivery), "WSyqIUcK01Fi+P4dbzmCtakuwxP0uNYHsUiWdIiX8ts=");
         delivery.headers.insert(CALL_REF, "order-7".parse().unwrap());

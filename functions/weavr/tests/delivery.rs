@@ -13,7 +13,7 @@ use ingest::{Breakers, Receiver, Reply, Report, Request, State, sha256_hex};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use verify::{Delivery, Scheme, Secrets, Tolerance};
+use verify::{Delivery, Keys, Scheme, Secrets, Tolerance};
 use weavr::{Demand, Family, KINDS, Kind, SIGNATURE_V1, SIGNATURE_V2, UNKNOWN, Weavr};
 
 /// The path for the fixture of the unknown kind. Weavr publishes this path, but it is not in `KINDS`.
@@ -33,7 +33,7 @@ fn secrets() -> Secrets {
 
 /// Weavr with all its functions, one table and one queue.
 struct Deployment {
-    receiver: Receiver<Weavr, Arc<Secrets>, MemoryStore, MemorySink, MemoryDirectory>,
+    receiver: Receiver<Weavr, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>,
     demand: Demand,
     tolerance: Option<Tolerance>,
     deliveries: u32,
@@ -43,7 +43,7 @@ impl Deployment {
     fn new(demand: Demand) -> Self {
         let receiver = Receiver {
             provider: Weavr::new(Family::Other, demand, None),
-            secrets: Arc::new(secrets()),
+            secrets: Arc::new(secrets().into()),
             store: MemoryStore::new(SignedDuration::from_hours(24)),
             sink: MemorySink::default(),
             directory: MemoryDirectory::default(),
@@ -122,7 +122,7 @@ fn sign(delivery: &mut Delivery) {
 }
 
 fn signature(scheme: Scheme, delivery: &Delivery) -> HeaderValue {
-    scheme.sign(delivery, secrets().newest()).unwrap().parse().unwrap()
+    secrets().newest().sign(&scheme, delivery).unwrap().parse().unwrap()
 }
 
 fn fixture(kind: &str) -> Bytes {
@@ -681,7 +681,7 @@ proptest! {
             }
         }
         for scheme in [SIGNATURE_V1, SIGNATURE_V2] {
-            if let Ok(right) = scheme.sign(&delivery, secrets().newest()) {
+            if let Ok(right) = secrets().newest().sign(&scheme, &delivery) {
                 delivery.headers.insert(scheme.header, right.parse().unwrap());
             }
         }

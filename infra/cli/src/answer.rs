@@ -29,13 +29,13 @@ pub(crate) struct Answer {
 /// Answers a webhook.
 pub(crate) fn answer(umaaas: &Umaaas, body: Vec<u8>) -> anyhow::Result<Answer> {
     let mut delivery = Delivery::new("/umaaas", body);
-    let signature = SIGNATURE.sign(&delivery, secrets().newest()).context("only the body is signed")?;
+    let signature = secrets().newest().sign(&SIGNATURE, &delivery).context("only the body is signed")?;
     delivery.headers.insert(SIGNATURE.header, signature.parse()?);
 
     // Nothing is too old: no tolerance is set.
     let arrival = Arrival::at(Timestamp::now());
     let refused = |outcome: Outcome| anyhow!(outcome.detail().unwrap_or(outcome.name().to_owned()));
-    let delivery = umaaas.verify(delivery, &secrets()).map_err(refused)?;
+    let delivery = umaaas.verify(delivery, &secrets().into()).map_err(refused)?;
     let payment = umaaas.identify(&delivery, arrival).map_err(refused)?.payment;
     let requested = payment.as_ref().and_then(|payment| umaaas.requested(payment)).cloned();
     let decision = payment.map(|payment| umaaas.decide(&payment));

@@ -210,7 +210,7 @@ const fn sample(file: &'static str, path: &'static str, kind: &'static str) -> S
 }
 
 fn sign_umaaas(delivery: &mut Delivery, secret: &Secret) {
-    let signature = SIGNATURE.sign(delivery, secret).expect("only the body is signed");
+    let signature = secret.sign(&SIGNATURE, delivery).expect("only the body is signed");
     let signature = signature.parse().expect("hexadecimal is fit for a header");
     delivery.headers.insert(SIGNATURE.header, signature);
 }
@@ -232,7 +232,7 @@ fn sign_weavr(delivery: &mut Delivery, secret: &Secret) {
         HeaderValue::from_str(&now.to_string()).expect("digits")
     });
     for scheme in [SIGNATURE_V1, SIGNATURE_V2] {
-        let signature = scheme.sign(delivery, secret).expect("the timestamp is there");
+        let signature = secret.sign(&scheme, delivery).expect("the timestamp is there");
         delivery.headers.insert(scheme.header, HeaderValue::from_str(&signature).expect("base64"));
     }
 }

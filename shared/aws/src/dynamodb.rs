@@ -218,7 +218,7 @@ fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>,
     let decided = if failed(&base) {
         let decided = Fields(base.item.unwrap_or_default()).decision("decided_later");
         Some(decided.ok_or_else(|| {
-            PortError::new(Operation::RecordConflict, "the record it conflicts with is another now")
+            PortError::new(Operation::RecordConflict, "another record has replaced the one it conflicts with")
         })?)
     } else {
         None

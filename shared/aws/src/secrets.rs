@@ -15,7 +15,7 @@ use aws_types::SdkConfig;
 use ingest::{NoSecrets, Operation, PortError, Reread, SecretSource};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use verify::{Secret, Secrets, is_invisible};
+use verify::{Keys, Secret, Secrets, is_invisible};
 
 use crate::budget::{self, Budget, SECRETS};
 use crate::failure::failure;
@@ -71,7 +71,7 @@ impl SecretVariables {
 #[derive(Debug)]
 pub enum ProviderSecrets {
     /// The environment; they stay as they are.
-    Listed(Arc<Secrets>),
+    Listed(Arc<Keys>),
     /// Secrets Manager.
     Managed(ManagedSecrets),
 }
@@ -87,7 +87,7 @@ pub struct ManagedSecrets {
 /// What is known of the secrets.
 #[derive(Default)]
 struct State {
-    secrets: Option<Arc<Secrets>>,
+    secrets: Option<Arc<Keys>>,
     /// When they were read.
     read_at: Option<Timestamp>,
     /// When it was last tried.
@@ -106,7 +106,7 @@ impl ProviderSecrets {
     ) -> Result<Self, SettingsError> {
         let SecretVariables { list, arn } = variables;
         match environment.optional(&arn) {
-            None => Ok(Self::Listed(Arc::new(environment.secrets(&list)?))),
+            None => Ok(Self::Listed(Arc::new(environment.secrets(&list)?.into()))),
             Some(_) if environment.optional(&list).is_some() => {
                 Err(arn.wrong(format!("unset where {} is set", list.name)))
             }
@@ -133,7 +133,7 @@ impl ProviderSecrets {
 }
 
 impl SecretSource for ProviderSecrets {
-    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Keys>, NoSecrets> {
         match self {
             Self::Listed(secrets) => secrets.current(now, within).await,
             Self::Managed(managed) => managed.current(now, within).await,
@@ -160,7 +160,7 @@ impl ManagedSecrets {
     }
 
     /// Reads them, whatever is known. What is known stays so when that fails.
-    async fn read(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn read(&self, now: Timestamp, within: Duration) -> Result<Arc<Keys>, NoSecrets> {
         self.state().tried_at = Some(now);
         let read = match budget::within(within, Operation::Secrets, self.get()).await {
             Ok(Some(secrets)) => Ok(secrets),
@@ -205,11 +205,12 @@ impl ManagedSecrets {
     }
 
     /// What is in Secrets Manager; nothing while that is the placeholder.
-    async fn get(&self) -> Result<Option<Secrets>, PortError> {
+    async fn get(&self) -> Result<Option<Keys>, PortError> {
         let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
         let value = value.map_err(|error| failure(Operation::Secrets, &error))?;
-        parse(value.secret_string().unwrap_or_default())
-            .map_err(|error| PortError::new(Operation::Secrets, error))
+        let secrets = parse(value.secret_string().unwrap_or_default())
+            .map_err(|error| PortError::new(Operation::Secrets, error))?;
+        Ok(secrets.map(Keys::Hmac))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -218,7 +219,7 @@ impl ManagedSecrets {
 }
 
 impl SecretSource for ManagedSecrets {
-    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn current(&self, now: Timestamp, within: Duration) -> Result<Arc<Keys>, NoSecrets> {
         let (known, fresh, tried, placeholder) = {
             let state = self.state();
             let fresh = recent(READ_EVERY, state.read_at, now);

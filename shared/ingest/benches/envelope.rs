@@ -9,7 +9,7 @@ use std::hint::black_box;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ingest::{Event, Message, Record};
 use jiff::Timestamp;
-use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};
+use verify::{Algorithm, Delivery, HeaderForm, Part, Scheme, Secrets, Verified, Verifier};
 
 fn envelope(criterion: &mut Criterion) {
     for bytes in [500, 10_000, 1_000_000] {
@@ -45,12 +45,17 @@ fn event(body: &str) -> Event {
 }
 
 fn verified(body: &str) -> Verified<Delivery> {
-    let scheme = Scheme { header: "x-signature", encoding: Encoding::Hex, signed: &[Part::Body] };
+    let scheme = Scheme {
+        header: "x-signature",
+        form: HeaderForm::Hex,
+        algorithm: Algorithm::HmacSha256,
+        signed: &[Part::Body],
+    };
     let secrets = Secrets::parse_list("key").unwrap();
     let mut delivery = Delivery::new("/", body.to_owned());
-    let signature = scheme.sign(&delivery, secrets.newest()).unwrap();
+    let signature = secrets.newest().sign(&scheme, &delivery).unwrap();
     delivery.headers.insert(scheme.header, signature.parse().unwrap());
-    Verifier::new(scheme).verify(delivery, &secrets).unwrap()
+    Verifier::new(scheme).verify(delivery, &secrets.into()).unwrap()
 }
 
 /// A list whose rows are all different.

@@ -1,5 +1,5 @@
-//! A circuit breaker around the work after a reply. While a call does not answer, each delivery would keep its
-//! instance busy for the call's whole time budget, and the account would run out of concurrency.
+//! A circuit breaker for the calls after a reply. While a service does not answer, each delivery would keep its
+//! Lambda instance busy for the call's whole time budget, and the account would run out of concurrency.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,10 +7,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::PortError;
 
-/// After so many failures in a row a call is not made for a while.
+/// The breaker opens after this number of failures in a row.
 const OPENS_AFTER: u32 = 3;
 
-/// How long it is not made. After that one call tries.
+/// How long an open breaker stops the call. After that time the call is tried once.
 const OPEN_FOR: SignedDuration = SignedDuration::from_secs(30);
 
 /// The breaker of one call.
@@ -27,12 +27,12 @@ impl Breaker {
     /// Whether the call should not be made now.
     pub fn is_open(&self, now: Timestamp) -> bool {
         let State { open_until, .. } = *self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // A clock that was set back does not keep it open for longer than it was opened for.
+        // If the clock was set back, `until` is too far ahead: the breaker is then closed.
         open_until.is_some_and(|until| (SignedDuration::ZERO..=OPEN_FOR).contains(&now.duration_until(until)))
     }
 
-    /// Takes note of how a call ended. Only what is [`unavailable`](PortError::unavailable) counts against
-    /// it: a call that was answered, if with a refusal, took no time.
+    /// Records how a call ended. Only an [`unavailable`](PortError::unavailable) error counts as a failure: a
+    /// call that was answered with a refusal does not keep the instance busy.
     pub fn note<T>(&self, result: &Result<T, PortError>, now: Timestamp) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match result {

@@ -1,54 +1,56 @@
-//! Until when a delivery has to be answered.
+//! The time by which a delivery must be answered.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// When a reply has left at the latest, counted from when its request reached the gateway. The shortest
-/// deadline of a provider is 5 seconds (UMAaaS, for a payment that waits); the rest is the network's.
+/// The longest time between the arrival of a request at the gateway and its reply. The shortest deadline of a
+/// provider is 5 seconds (UMAaaS, for a payment that waits); the difference is for the network.
 pub const REPLY_WITHIN: SignedDuration = SignedDuration::from_secs(4);
 
-/// What the calls before the record leave for it. A payment that cannot be recorded is not approved.
+/// The time that earlier calls must leave for writing the record. A payment that cannot be recorded is not
+/// approved.
 pub const FOR_RECORD: Duration = Duration::from_millis(1900);
 
-/// API Gateway gives up a request after this long. A request that seems to be older was dated by a clock that
-/// differs from ours.
+/// API Gateway ends a request after this time. If a request seems to be older, the gateway's clock and ours
+/// differ.
 const GATEWAY_GIVES_UP: SignedDuration = SignedDuration::from_secs(30);
 
-/// The two times at which a delivery arrived, by two clocks, each of which may be wrong: a function's own
-/// clock is for a moment after it was frozen.
+/// When a delivery arrived, by two clocks. Each of them can be wrong: after Lambda has frozen an instance, its
+/// clock is wrong for a moment.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrival {
-    /// By our clock.
+    /// The arrival by our clock.
     pub received_at: Timestamp,
-    /// By the gateway's, where it says so. Between the two lies a cold start, if there was one.
+    /// The arrival at the gateway by its clock, if the request says so. A cold start happens between the two
+    /// times.
     pub reached_gateway_at: Option<Timestamp>,
 }
 
-/// Until when a delivery has to be answered, by our clock.
+/// The time by which a delivery must be answered, by our clock.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline(Timestamp);
 
 impl Arrival {
-    /// An arrival that one clock tells.
+    /// An arrival that only our clock measured.
     #[must_use]
     pub fn at(received_at: Timestamp) -> Self {
         Self { received_at, reached_gateway_at: None }
     }
 
-    /// The earlier of the two times. What is too old by it is too old.
+    /// The earlier of the two times. It decides whether a delivery is too old.
     #[must_use]
     pub fn earliest(self) -> Timestamp {
         self.reached_gateway_at.map_or(self.received_at, |at| at.min(self.received_at))
     }
 
-    /// The later of the two times. What lies in the future of it lies in the future.
+    /// The later of the two times. It decides whether a delivery is from the future.
     #[must_use]
     pub fn latest(self) -> Timestamp {
         self.reached_gateway_at.map_or(self.received_at, |at| at.max(self.received_at))
     }
 
-    /// Until when to answer.
+    /// The time by which this delivery must be answered.
     #[must_use]
     pub fn deadline(self) -> Deadline {
         let under_way = self.received_at.duration_since(self.reached_gateway_at.unwrap_or(self.received_at));
@@ -59,13 +61,13 @@ impl Arrival {
 }
 
 impl Deadline {
-    /// What is left of the time; nothing when it is over.
+    /// The time that is left; zero after the deadline.
     #[must_use]
     pub fn left(self, now: Timestamp) -> Duration {
         now.duration_until(self.0).try_into().unwrap_or_default()
     }
 
-    /// What is left for a call before the record.
+    /// The time that is left for a call before the record is written.
     #[must_use]
     pub fn before_record(self, now: Timestamp) -> Duration {
         self.left(now).saturating_sub(FOR_RECORD)

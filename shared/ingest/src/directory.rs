@@ -1,4 +1,4 @@
-//! Facts about the receiver of a payment, which some providers want to be told with an approval.
+//! Facts about the receiver of a payment. Some providers request them with the approval.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::PortError;
 
-/// What a payment asks about its receiver.
+/// The facts that a payment requests about its receiver.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedFacts {
-    /// The receiver's id on the user's own platform. Without one, nothing can be looked up.
+    /// The receiver's id on the user's own platform. Without this id no fact can be looked up.
     pub user: Option<String>,
     /// The facts, in the provider's vocabulary and order. At least one.
     pub fields: Vec<RequestedField>,
 }
 
-/// One fact that a payment asks for.
+/// One requested fact.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestedField {
     /// Its name, as in `NATIONALITY`.
@@ -27,7 +27,7 @@ pub struct RequestedField {
     pub mandatory: bool,
 }
 
-/// Facts about one receiver, by name. They are personal data: they go into one reply and nowhere else.
+/// Facts about one receiver, by name. They are personal data: the reply contains them, and nothing else does.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Facts(pub BTreeMap<String, Value>);
 
@@ -39,11 +39,10 @@ impl fmt::Debug for Facts {
 
 /// Something that knows facts about receivers.
 pub trait Directory: Send + Sync {
-    /// The facts of these names about one user; those that are not known are left out. `None` when the
-    /// user is not known.
+    /// The facts with these names about one user. Unknown facts are left out. `None` when the user is unknown.
     ///
     /// # Errors
-    /// [`PortError`] when there was no answer `within` this time.
+    /// [`PortError`] when the directory did not answer `within` this time.
     fn facts(
         &self,
         user: &str,

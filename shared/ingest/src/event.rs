@@ -20,7 +20,7 @@ pub struct Event {
     pub id: String,
     /// The message's `source`, as in `/umaaas/incoming-payment`.
     pub source: &'static str,
-    /// What it is about: a transaction, an instrument, an identity. At most [`MAX_ID_BYTES`].
+    /// The transaction, instrument or identity that the event is about. At most [`MAX_ID_BYTES`].
     pub subject: Option<String>,
     /// When it happened, by the provider's clock.
     pub occurred_at: Option<Timestamp>,
@@ -30,17 +30,17 @@ pub struct Event {
     pub path: String,
     /// The sender's reference for the call, where its protocol has one.
     pub call_ref: Option<String>,
-    /// Where the body departs from the documented schema.
+    /// Where the body differs from the documented schema.
     pub drift: Vec<Drift>,
-    /// Hex SHA-256 of what a redelivery of the same event repeats. Under one key, another content is a
-    /// conflict.
+    /// Hex SHA-256 of the part of the body that every redelivery of this event repeats. An event with the same
+    /// key and another digest is a conflict.
     pub content_sha256: String,
     /// The body, byte for byte.
     pub payload: Verified<Bytes>,
 }
 
-/// The answer to a payment that waits for approval, and what explains it afterwards. Records written
-/// before there were policies hold the verdict only.
+/// The answer to a payment that waits for approval, and how it was reached. Records of older versions hold only
+/// the verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decision {
     /// The answer.
@@ -130,11 +130,11 @@ pub fn bounded_id(id: String) -> String {
     if id.len() > MAX_ID_BYTES { sha256_hex(id.as_bytes()) } else { id }
 }
 
-/// The finest that a clock of ours counts: RFC 3339 allows any number of digits behind the second.
+/// Digits of a fraction of a second that are kept (nanoseconds). RFC 3339 allows any number of digits.
 const FRACTION_DIGITS: usize = 9;
 
-/// A time in RFC 3339, whatever the number of its fraction digits, and in what comes close to it (a space
-/// before the hours, an offset without a colon). `None` for everything else.
+/// Reads a time in RFC 3339 with any number of fraction digits, and in similar forms (a space before the hours,
+/// an offset without a colon). `None` for everything else.
 #[must_use]
 pub fn written_time(text: &str) -> Option<Timestamp> {
     if let Ok(time) = text.parse() {
@@ -157,12 +157,12 @@ pub(crate) fn is_rfc_3339(text: &str) -> bool {
     fraction != 1 && matches!(offset, "Z" | "+00:00" | "-00:00") && written_time(text).is_some()
 }
 
-/// From here on a time counts milliseconds since the epoch: as milliseconds this is March 1973, as
-/// seconds it is the year 5138.
+/// A number of at least this size counts milliseconds since the epoch, a smaller one counts seconds. As
+/// milliseconds this is March 1973, as seconds it is the year 5138.
 const MILLISECONDS_FROM: i64 = 100_000_000_000;
 
-/// A time that is written as seconds or as milliseconds since the epoch. `None` for what is not a
-/// whole number, or beyond the calendar.
+/// Reads a time that is written as seconds or as milliseconds since the epoch. `None` when the text is not a
+/// whole number, or when the time is out of range.
 #[must_use]
 pub fn epoch_time(digits: &str) -> Option<Timestamp> {
     let number = digits.parse().ok()?;
@@ -254,7 +254,7 @@ mod tests {
                 assert!(text.contains(&format!(r#""outcome":"{}""#, decision.name())), "{text}");
                 assert_eq!(serde_json::from_str::<Decision>(&text).unwrap(), decision);
             }
-            // what is in the table from before decisions were explained
+            // the form of older records, which hold only the verdict
             let former = serde_json::to_string(&verdict).unwrap();
             assert_eq!(serde_json::from_str::<Decision>(&former).unwrap(), Decision::new(verdict));
         }

@@ -1,10 +1,9 @@
 //! Reading a provider's body without refusing it.
 //!
 //! A body is a JSON object of any depth, with any numbers and any escapes: RFC 8259 allows lone
-//! surrogates, 400-digit numbers and thousands of levels, and a verified event must not be lost to
-//! a parser's limit. So one level is read at a time and every value stays raw until somebody asks
-//! for it. Of duplicate names the last one counts, as in the parsers of Python, JavaScript and most
-//! others.
+//! surrogates, 400-digit numbers and thousands of levels, and a parser's limit must not lose a verified event.
+//! So one level is read at a time, and a value is parsed only when it is needed. If a name occurs more than
+//! once, the last value counts, as in most parsers (Python, JavaScript).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,7 +17,7 @@ use crate::event::{sha256_hex, sha256_hex_without};
 /// U+FEFF in UTF-8, which some programs put before a text.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// One level of a JSON object, its values unread.
+/// One level of a JSON object. Its values are not parsed yet.
 #[derive(Debug)]
 pub struct Object<'a> {
     fields: Vec<(Cow<'a, str>, &'a RawValue)>,
@@ -46,7 +45,7 @@ impl<'a> Object<'a> {
         serde_json::from_str(self.get(name)?.get()).ok()
     }
 
-    /// A field's string, or the digits of its integer: some fields are documented as either.
+    /// A field's string, or the digits of its integer. Providers send some fields in either form.
     #[must_use]
     pub fn text_or_digits(&self, name: &str) -> Option<String> {
         let raw = self.get(name)?.get();
@@ -59,7 +58,7 @@ impl<'a> Object<'a> {
         Self::parse(self.get(name)?.get().as_bytes())
     }
 
-    /// All values of a field, in order of appearance: more than one when its name is there more than once.
+    /// All values of a field, in order of appearance. A name that occurs twice has two values.
     pub fn all<'s>(&'s self, name: &'s str) -> impl Iterator<Item = &'a RawValue> + 's {
         self.fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| *value)
     }
@@ -69,9 +68,9 @@ impl<'a> Object<'a> {
         self.fields.iter().map(|(name, value)| (name.as_ref(), *value))
     }
 
-    /// Hex SHA-256 of the document that this object was parsed from, without the bytes of one field's value:
-    /// what is left is the same in documents that differ in that value alone. A field that is not there
-    /// exactly once is not left out.
+    /// Hex SHA-256 of the document that this object was parsed from, without the bytes of one field's value.
+    /// Documents that differ only in this value have the same hash. If the field is absent or occurs more than
+    /// once, the hash covers the whole document.
     #[must_use]
     pub fn sha256_hex_without(&self, document: &[u8], name: &str) -> String {
         let mut values = self.all(name);
@@ -90,7 +89,7 @@ impl<'a> Object<'a> {
     }
 }
 
-/// Where a part that was borrowed from a document stands in it.
+/// The position in a document of a part that was borrowed from it.
 fn position(document: &[u8], part: &str) -> Option<Range<usize>> {
     let start = part.as_ptr().addr().checked_sub(document.as_ptr().addr())?;
     let end = start.checked_add(part.len())?;
@@ -127,7 +126,8 @@ impl<'de> Deserialize<'de> for Object<'de> {
     }
 }
 
-/// A field's name. Read as bytes, because as a string a lone surrogate would fail the whole body.
+/// A field's name. It is read as bytes: read as a string, a lone surrogate in it would make the whole body
+/// unreadable.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de> Deserialize<'de> for Name<'de> {

@@ -1,20 +1,20 @@
-//! The path of a delivery: [`Receiver::receive`] and [`Receiver::finish`], and what flows along it.
+//! The path of a delivery, [`Receiver::receive`] and [`Receiver::finish`], and the types that it handles.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `path` | the steps, in order; the [`Provider`] that answers them |
+//! | `path` | the steps, in order; what each provider implements: [`Provider`] |
 //! | `event` | what happened: [`Event`]; what we decided: [`Decision`] |
-//! | `breaker` | when the work after a reply is left to the reconciler: [`Breaker`] |
+//! | `breaker` | when the reconciler does the work after a reply: [`Breaker`] |
 //! | `deadline` | until when a delivery has to be answered: [`Deadline`] |
-//! | `directory` | what a payment asks about its receiver, and the port that knows it: [`Directory`] |
-//! | `json`, `schema` | reading a body without ever refusing it, and reporting [`Drift`] from what is documented |
-//! | `record` | what is stored about an event, and what finding an earlier one means |
-//! | `reconcile` | forwarding what an interrupted delivery left behind: [`Reconciler`] |
+//! | `directory` | the facts that a payment requests about its receiver, and the port that reads them: [`Directory`] |
+//! | `json`, `schema` | reading a body without refusing it, and reporting where it differs from the documentation: [`Drift`] |
+//! | `record` | what is stored about an event, and how a delivery relates to an earlier record |
+//! | `reconcile` | forwarding the records of interrupted deliveries: [`Reconciler`] |
 //! | `message` | the CloudEvents envelope that goes to the queue |
-//! | `reply` | how a delivery can end ([`Outcome`]) and what is answered ([`Reply`]) |
-//! | `ports` | [`SecretSource`], [`Store`], [`Sink`], and what a reconciler needs of both; [`memory`] has both without AWS |
+//! | `reply` | how a delivery can end ([`Outcome`]) and the HTTP response ([`Reply`]) |
+//! | `ports` | [`SecretSource`], [`Store`], [`Sink`], and the ports of the reconciler; [`memory`] implements store, sink and directory without AWS |
 //!
-//! It excludes everything that knows AWS, HTTP servers or the time of day: those pass in requests,
+//! Nothing here depends on AWS or on an HTTP server, or reads the system clock. The caller passes in requests,
 //! ports and a clock.
 
 mod breaker;

@@ -1,4 +1,4 @@
-//! The ports in memory, under the same contract as the real ones. For unit tests of what uses them.
+//! The ports in memory, for unit tests. They keep the same contract as the real ones.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,15 +24,15 @@ pub struct MemoryStore {
 pub struct Item {
     /// The record.
     pub record: Record,
-    /// Where it is in its life.
+    /// Its state.
     pub state: State,
-    /// From when on its key is free again.
+    /// The time from which its key is free again.
     pub expires_at: Option<Timestamp>,
-    /// From when on it is left behind, while it is pending.
+    /// While it is pending: the time from which the reconciler may claim it.
     pub due_at: Option<Timestamp>,
     /// The final decision about a conflict with it.
     pub decided_later: Option<Decision>,
-    /// Whether its reply is known to have left in time, once that was noted.
+    /// Whether Lambda is known to have taken the reply in time. `None` before the record is settled.
     pub reply_confirmed: Option<bool>,
 }
 
@@ -49,7 +49,7 @@ impl Item {
         }
     }
 
-    /// Whether its key is free for a record of this time.
+    /// Whether its key is free for a record that is received now.
     fn is_over(&self, now: Timestamp) -> bool {
         self.state == State::Forwarded && self.expires_at.is_some_and(|expiry| expiry < now)
     }
@@ -115,7 +115,7 @@ impl Store for MemoryStore {
         let Some(item) = items.get_mut(base.key).filter(seen) else {
             return Err(PortError::new(
                 Operation::RecordConflict,
-                "the record it conflicts with is another now",
+                "another record has replaced the one it conflicts with",
             ));
         };
         let decided = item.decided_later.clone().map(Box::new);

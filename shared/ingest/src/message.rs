@@ -1,5 +1,5 @@
-//! The message that goes to the queue: a CloudEvents 1.0 envelope in JSON around the provider's
-//! own bytes.
+//! The message that goes to the queue: a CloudEvents 1.0 envelope in JSON that contains the provider's body
+//! unchanged.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,23 +14,23 @@ use crate::{Decision, Record, Verdict};
 /// The largest message that SQS takes, attributes included.
 pub const MAX_MESSAGE_BYTES: usize = 1024 * 1024;
 
-/// What is kept free of [`MAX_MESSAGE_BYTES`] for the message attributes: three names and types,
-/// two short values and an id of at most 529 bytes (512, and what tells a conflict apart).
+/// The part of [`MAX_MESSAGE_BYTES`] that is reserved for the message attributes: three names and types, two
+/// short values, and an id of at most 529 bytes (512, and 17 that a conflict's id has in addition).
 const ATTRIBUTE_BYTES: usize = 1024;
 
-/// The first time that RFC 3339 can write. An earlier one is nonsense, and stays in the body.
+/// The earliest time that RFC 3339 can express. An earlier time is left out of the envelope.
 const YEAR_ZERO: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
-/// One message. The same record always makes the same message, but for `replyconfirmed`.
+/// One message. Messages of one record differ only in `replyconfirmed`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The envelope.
     pub body: String,
     /// Attributes that a consumer can filter by without parsing the body.
     pub attributes: [(&'static str, String); 3],
-    /// FIFO: events about one subject stay in one group.
+    /// The FIFO group: all events about one subject are in one group.
     pub group_id: String,
-    /// FIFO: the same for every attempt to send this event.
+    /// The FIFO deduplication id: the same for every attempt to send this event.
     pub deduplication_id: String,
 }
 
@@ -77,8 +77,8 @@ struct Envelope<'a> {
 }
 
 impl Message {
-    /// The message about a recorded event. `reply_confirmed` says whether its reply is known to have left in
-    /// time: Lambda took it within 5 seconds of the gateway's request time.
+    /// The message about a recorded event. `reply_confirmed` is true when Lambda took the reply within 5
+    /// seconds of the gateway's request time.
     #[must_use]
     pub fn new(record: &Record, reply_confirmed: bool) -> Self {
         let decision = record.decision.as_ref();
@@ -128,7 +128,7 @@ impl Message {
 }
 
 impl Message {
-    /// What SQS counts: the body, and each attribute's name, type and value.
+    /// The size in bytes as SQS counts it: the body, and each attribute's name, type and value.
     #[must_use]
     pub fn size(&self) -> usize {
         let attributes =
@@ -137,18 +137,18 @@ impl Message {
     }
 }
 
-/// A time in RFC 3339, where that can write it.
+/// A time in RFC 3339. `None` for a time before [`YEAR_ZERO`].
 fn written(time: Timestamp) -> Option<String> {
     (time >= YEAR_ZERO).then(|| time.to_string())
 }
 
-/// Puts the body into the envelope: as it is; in base64 where SQS would refuse its characters; in
-/// base64 of its gzip where the message would be too large.
+/// Puts the body into the envelope: unchanged; in base64 when SQS would refuse its characters; compressed and
+/// in base64 when the message would be too large.
 fn with_data(mut envelope: String, payload: &[u8]) -> String {
     envelope.pop(); // the closing brace
     let room = MAX_MESSAGE_BYTES - ATTRIBUTE_BYTES;
     match std::str::from_utf8(payload) {
-        // After a byte order mark the envelope would not be JSON.
+        // A byte order mark inside the envelope would make it invalid JSON.
         Ok(text)
             if !payload.starts_with(BYTE_ORDER_MARK)
                 && queue_accepts(text)
@@ -172,15 +172,15 @@ fn with_data(mut envelope: String, payload: &[u8]) -> String {
     envelope
 }
 
-/// Whether SQS takes a text as it is. It allows the characters of XML 1.0: tab, line feed, carriage
-/// return, and everything from U+0020 but U+FFFE and U+FFFF.
+/// Whether SQS accepts every character of a text. SQS accepts the characters of XML 1.0: tab, line feed,
+/// carriage return, and everything from U+0020 except U+FFFE and U+FFFF.
 #[must_use]
 pub fn queue_accepts(text: &str) -> bool {
     text.chars().all(|c| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..))
 }
 
-/// The envelope's own strings come from outside too (ids, paths). JSON escapes control characters;
-/// the two others that SQS refuses are escaped here.
+/// Escapes U+FFFE and U+FFFF, which SQS refuses. The envelope contains strings of the sender (ids, paths), and
+/// JSON escapes only control characters.
 fn escape_refused(envelope: String) -> String {
     if queue_accepts(&envelope) {
         return envelope;
@@ -188,7 +188,8 @@ fn escape_refused(envelope: String) -> String {
     envelope.replace('\u{fffe}', "\\ufffe").replace('\u{ffff}', "\\uffff")
 }
 
-/// An attribute has no escapes: an id that SQS would refuse, or an empty one, goes as its digest.
+/// The value of the `id` attribute. SQS has no escapes there, so an id that SQS would refuse, or an empty id,
+/// is replaced by its hex SHA-256.
 fn attribute(id: &str) -> String {
     if id.is_empty() || !queue_accepts(id) { sha256_hex(id.as_bytes()) } else { id.to_owned() }
 }

@@ -1,13 +1,13 @@
-//! The path of a delivery, in two parts: what its reply waits for, [`Receiver::receive`], and what can be
-//! done once the reply has left, [`Receiver::finish`]. The first reads top to bottom in
-//! [`Receiver::deliver`], and each step changes the type of what it handles.
+//! The path of a delivery. It has two parts: [`Receiver::receive`] does everything that the reply needs, and
+//! [`Receiver::finish`] does the rest after the reply has been sent. [`Receiver::deliver`] has the steps of the
+//! first part in order, and each step changes the type of the delivery.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
-use verify::{Delivery, Refusal, Secrets, Verified};
+use verify::{Delivery, Keys, Refusal, Verified};
 
 use crate::{
     Arrival, Base, Breaker, Conflicts, Deadline, Decision, Directory, Drift, Earlier, Event, Facts, Message,
@@ -24,38 +24,38 @@ pub struct Request {
     pub path: String,
     /// All header lines.
     pub headers: HeaderMap,
-    /// The body's exact bytes; `None` when the gateway's encoding of it could not be undone.
+    /// The body's exact bytes. `None` when the gateway's base64 could not be decoded.
     pub body: Option<Bytes>,
-    /// When it had reached the gateway. A cold start lies between that and our receiving it.
+    /// When the request arrived at the gateway. A cold start happens between this time and our receiving it.
     pub reached_gateway_at: Option<Timestamp>,
-    /// The id under which its way through AWS is traced.
+    /// The id of its trace in AWS X-Ray.
     pub trace_id: Option<String>,
 }
 
-/// What a provider has to say about itself. Each provider crate implements it once.
+/// What a provider crate implements: how its deliveries are verified, identified, decided and answered.
 pub trait Provider: Send + Sync {
     /// Its name in logs and metrics; also the first segment of its paths.
     const NAME: &'static str;
 
-    /// What becomes of an event whose key is taken by another content.
+    /// What happens to an event whose key already belongs to an event with another content.
     const CONFLICTS: Conflicts;
 
     /// A payment that waits for approval, as far as it could be read.
     type Payment: Send + Sync;
 
-    /// Whether one of its webhooks lives at this path.
+    /// Whether one of its webhooks is served at this path.
     fn serves(&self, path: &str) -> bool;
 
-    /// Proves who sent a delivery: somebody who has one of these secrets.
+    /// Proves that the sender of a delivery has one of these keys.
     ///
     /// # Errors
     /// The outcome, when the sender is not proven.
-    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome>;
+    fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Outcome>;
 
-    /// Finds out which event a delivery is about, and whether it asks for a decision.
+    /// Determines which event a delivery is about, and whether the event asks for a decision.
     ///
     /// # Errors
-    /// The outcome, when it is about none.
+    /// The outcome, when the delivery is not an event.
     fn identify(
         &self,
         delivery: &Verified<Delivery>,
@@ -65,43 +65,43 @@ pub trait Provider: Send + Sync {
     /// Decides about a payment that waits for approval.
     fn decide(&self, payment: &Self::Payment) -> Decision;
 
-    /// What has to be known about the receiver of a payment before its approval can be answered.
+    /// The facts about the receiver that a payment requests with its approval.
     fn requested<'a>(&self, payment: &'a Self::Payment) -> Option<&'a RequestedFacts>;
 
     /// The table of replies.
     fn reply(&self, outcome: &Outcome) -> Reply;
 }
 
-/// An event, and what it asks us.
+/// An event, and the payment that it asks to decide.
 #[derive(Debug)]
 pub struct Identified<P> {
     /// The event.
     pub event: Event,
-    /// The payment to decide about. Only an event without one can be accepted undecided.
+    /// The payment to decide. Only an event without such a payment is accepted without a decision.
     pub payment: Option<P>,
 }
 
 /// Receives the deliveries of one provider.
 #[derive(Debug)]
 pub struct Receiver<P, K, S, Q, D> {
-    /// Whose deliveries these are.
+    /// The provider whose deliveries are received.
     pub provider: P,
-    /// What the provider signs with.
+    /// The source of the keys that signatures are checked with.
     pub secrets: K,
     /// Where events are recorded.
     pub store: S,
     /// Where messages go.
     pub sink: Q,
-    /// What knows facts about the receivers of payments.
+    /// The source of facts about the receivers of payments.
     pub directory: D,
-    /// The time of day.
+    /// The current time.
     pub clock: fn() -> Timestamp,
-    /// Whether messages are sent and records settled at present.
+    /// The circuit breakers of sending and settling.
     pub breakers: Breakers,
 }
 
-/// The breakers of the work after a reply. While one is open nothing is sent: the message would be sent again
-/// after a settling write that does not answer.
+/// The circuit breakers of the work after a reply. While either is open, nothing is sent: if only settling
+/// fails, the reconciler would send the message a second time.
 #[derive(Debug, Default)]
 pub struct Breakers {
     send: Breaker,
@@ -118,9 +118,9 @@ impl Breakers {
 /// and no personal data.
 #[derive(Debug)]
 pub struct Report {
-    /// How it ended.
+    /// How the delivery ended.
     pub outcome: Outcome,
-    /// What was answered.
+    /// The HTTP status of the reply.
     pub status: u16,
     /// The event's kind, once identified.
     pub kind: Option<&'static str>,
@@ -128,64 +128,64 @@ pub struct Report {
     pub event_id: Option<String>,
     /// Of a conflict: the id of the event whose key it has.
     pub conflict_of: Option<String>,
-    /// Departures from the documented schema, once identified.
+    /// Differences from the documented schema, once identified.
     pub drift: Vec<String>,
-    /// What became of the message, once recorded.
+    /// What happened to the message, once the event is recorded.
     pub forwarding: Option<Forwarding>,
     /// The id under which the request is traced.
     pub trace_id: Option<String>,
     /// The size of the body.
     pub body_bytes: usize,
-    /// When the delivery had reached the gateway.
+    /// When the delivery arrived at the gateway.
     pub reached_gateway_at: Option<Timestamp>,
     /// When the delivery arrived.
     pub received_at: Timestamp,
     /// When the store had answered.
     pub recorded_at: Option<Timestamp>,
-    /// When the reply stood.
+    /// When the reply was ready.
     pub replied_at: Timestamp,
-    /// When all was done.
+    /// When all work was done.
     pub finished_at: Timestamp,
 }
 
-/// The reason of a rejection because the approval would have lacked facts about the receiver that it must bring.
+/// The reason of a rejection when mandatory facts about the receiver are not available for the approval.
 pub const RECEIVER_INFO_UNAVAILABLE: &str = "receiver_info_unavailable";
 
-/// A delivery that has its reply, and what is still to be done about it.
+/// A delivery that has its reply, and the work that remains.
 #[derive(Debug)]
-#[must_use = "what was recorded is still to be forwarded"]
+#[must_use = "the recorded event still has to be forwarded"]
 pub struct Received {
     report: Report,
-    /// What this delivery recorded: the queue has yet to get it.
+    /// The record that this delivery wrote. Its message has not been sent yet.
     recorded: Option<Record>,
 }
 
 impl Received {
-    /// What is known so far.
+    /// The report so far.
     #[must_use]
     pub fn report(&self) -> &Report {
         &self.report
     }
 }
 
-/// What became of a recorded event's message.
+/// What happened to the message of a recorded event.
 #[derive(Debug)]
 pub enum Forwarding {
-    /// The queue has it and the record says so.
+    /// The queue has the message, and the record is `forwarded`.
     Settled,
-    /// The queue has it, but the record still says `pending`: it will be sent again.
+    /// The queue has the message, but the record is still `pending`: the message will be sent again.
     Unsettled(PortError),
-    /// The queue may not have it; the record stays pending.
+    /// The queue may not have the message. The record stays pending.
     Failed(PortError),
-    /// The first attempt ran out of time before it sent anything; the record stays pending.
+    /// The time for the first attempt ended before anything was sent. The record stays pending.
     Overdue,
-    /// The queue or the store has not answered for a while: the reconciler has the record, in its next run.
+    /// A circuit breaker is open. The reconciler forwards the record in its next run.
     LeftToReconciler,
 }
 
 impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, K, S, Q, D> {
-    /// Takes one request as far as its reply. Of what it needs from outside, a reply waits for the record
-    /// alone.
+    /// Handles one request up to its reply. A reply waits for the keys, the facts about the receiver, and the
+    /// record, but never for the queue.
     pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Received) {
         let received_at = (self.clock)();
         let report = Report {
@@ -214,9 +214,9 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         (reply, received)
     }
 
-    /// Does the rest: sends the message of what was recorded, and settles the record. Whatever fails here,
-    /// or never happens because the function ends, leaves the record pending, where it will be found.
-    /// `reply_confirmed` is what [`Message::new`] says of it.
+    /// Does the work after the reply: sends the message and settles the record. If a step fails, or the
+    /// function ends before, the record stays pending and the reconciler forwards it. For `reply_confirmed`
+    /// see [`Message::new`].
     pub async fn finish(&self, received: Received, reply_confirmed: bool) -> Report {
         let Received { mut report, recorded } = received;
         if let Some(record) = recorded {
@@ -226,8 +226,8 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         report
     }
 
-    /// The path itself. `record` is the point of no return: before it, a failure is the sender's to
-    /// retry; after it, the event is ours and the reply no longer depends on what else fails.
+    /// The steps in order. `record` is the point of no return. After a failure before it, the sender has to
+    /// retry. After it the event is stored, and no later failure changes the reply.
     async fn deliver(
         &self,
         request: Request,
@@ -269,9 +269,9 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         Ok(accepted)
     }
 
-    /// An event whose key is taken by another one. It is recorded under a key of its own, and answered as a
-    /// duplicate; but a payment is decided in its own right, as `accepted` says, while there is no final
-    /// decision under the key.
+    /// Handles an event whose key belongs to another event. It is recorded under a key of its own and
+    /// answered as a duplicate. A payment, however, is answered with its own decision (`accepted`) as long as
+    /// the key has no final decision.
     async fn conflict(
         &self,
         event: Record,
@@ -323,7 +323,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         }
     }
 
-    /// Request to delivery: the right path and method, and a body whose bytes could be had.
+    /// Makes a delivery of a request: checks its path and method, and that its body could be decoded.
     fn accept(&self, request: Request) -> Result<Delivery, Outcome> {
         let path =
             route(&request.path, P::NAME, |path| self.provider.serves(path)).ok_or(Outcome::NotFound)?;
@@ -334,8 +334,8 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         Ok(Delivery { path, headers: request.headers, body })
     }
 
-    /// Proves the sender. A signature that fits no secret may have been made with one that we do not know
-    /// yet: before that is said, the secrets are looked at again.
+    /// Proves the sender. A signature that fits none of the keys may have been made with a newer key, so the
+    /// keys are read again before the delivery is refused.
     async fn verify(&self, delivery: Delivery, deadline: Deadline) -> Result<Verified<Delivery>, Outcome> {
         let now = (self.clock)();
         let secrets = self.secrets.current(now, deadline.before_record(now)).await?;
@@ -358,8 +358,9 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         }
     }
 
-    /// Finds the event. The signature covers the bytes as they came, so they are read as they came, whatever
-    /// `Content-Encoding` says of them. Only where they are no JSON object does it say why.
+    /// Identifies the event. The signature covers the bytes as they arrived, so the body is read without
+    /// decoding, whatever `Content-Encoding` says. If these bytes are not a JSON object and the header names
+    /// a compression, the outcome is `UnsupportedEncoding`.
     fn identify(
         &self,
         delivery: &Verified<Delivery>,
@@ -382,17 +383,17 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         Ok(identified)
     }
 
-    /// Decides, and says how long it took.
+    /// Decides, and measures how long that takes.
     fn decide(&self, payment: &P::Payment) -> Decision {
         let start = (self.clock)();
         let decision = self.provider.decide(payment);
         let taken = (self.clock)().duration_since(start).as_micros();
-        // A clock that was set back meanwhile tells nothing.
+        // If the clock was set back meanwhile, the time is negative and left out.
         Decision { micros: u32::try_from(taken).ok(), ..decision }
     }
 
-    /// An approval that has to bring facts about the receiver becomes a rejection where one of the mandatory
-    /// ones cannot be had.
+    /// Adds the requested facts about the receiver to an approval. If a mandatory fact is not available, the
+    /// approval becomes a rejection.
     async fn supply(
         &self,
         decision: Option<Decision>,
@@ -413,7 +414,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
                 } else {
                     let verdict = Verdict::Reject {
                         reason: RECEIVER_INFO_UNAVAILABLE.to_owned(),
-                        message: "What has to be told about the receiver is not available.".to_owned(),
+                        message: "Mandatory information about the receiver is not available.".to_owned(),
                     };
                     (Some(Decision { verdict, ..decision }), Facts::default())
                 }
@@ -422,17 +423,17 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         }
     }
 
-    /// What the directory knows of the requested facts; nothing when it does not answer.
+    /// The requested facts that the directory has. Empty when the directory does not answer.
     async fn look_up(&self, requested: &RequestedFacts, deadline: Deadline) -> Facts {
         let Some(user) = &requested.user else { return Facts::default() };
         let names: Vec<&str> = requested.fields.iter().map(|field| field.name.as_str()).collect();
         let within = deadline.before_record((self.clock)());
-        // What went wrong is logged and counted where it did.
+        // The directory itself logs and counts its errors.
         let known = self.directory.facts(user, &names, within).await.ok().flatten().unwrap_or_default();
         Facts(known.0.into_iter().filter(|(name, _)| names.contains(&name.as_str())).collect())
     }
 
-    /// What is left of the time for a call that has to be made before the reply.
+    /// The time that is left for a call before the reply.
     fn left(&self, deadline: Deadline) -> Result<Duration, Outcome> {
         let left = deadline.left((self.clock)());
         let over =
@@ -440,7 +441,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         if left.is_zero() { Err(over()) } else { Ok(left) }
     }
 
-    /// Sends the message and settles the record, unless it is too late for a first attempt.
+    /// Sends the message and settles the record, unless a breaker was open or the first attempt is overdue.
     async fn forward(&self, record: &Record, reply_confirmed: bool) -> Forwarding {
         if record.left_to_reconciler {
             return Forwarding::LeftToReconciler;
@@ -462,18 +463,18 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
     }
 }
 
-/// The encodings that leave nothing readable.
+/// The encodings under which JSON cannot be read.
 const COMPRESSIONS: [&str; 7] = ["gzip", "x-gzip", "deflate", "compress", "x-compress", "br", "zstd"];
 
-/// What the `Content-Encoding` lines of a request name, in lower case.
+/// The encodings in the `Content-Encoding` headers of a request, in lower case.
 fn encodings(headers: &HeaderMap) -> Vec<String> {
     let lines = headers.get_all(header::CONTENT_ENCODING).iter();
     let lines = lines.map(|line| String::from_utf8_lossy(line.as_bytes()).to_ascii_lowercase());
     lines.flat_map(|line| line.split(',').map(|name| name.trim().to_owned()).collect::<Vec<_>>()).collect()
 }
 
-/// The end of a delivery whose event has been recorded before. Where the event asks for a decision, the one
-/// that counts is the final one under its key, or else the first one.
+/// The outcome of a delivery whose event was recorded before. If the event asks for a decision, the outcome has
+/// the final decision under its key, or else the first one.
 fn duplicate(record: &Record, earlier: &Earlier, restamped: bool, decided: Option<&Decision>) -> Outcome {
     let asks = record.decision.is_some();
     Outcome::Duplicate {
@@ -482,8 +483,9 @@ fn duplicate(record: &Record, earlier: &Earlier, restamped: bool, decided: Optio
     }
 }
 
-/// The path that a webhook is served at. Empty segments do not count, and neither does what stands before the
-/// provider's name (a stage, a base path): the path counts from the first such segment whose rest is served.
+/// The path at which a webhook is served, without empty segments and without anything before the provider's
+/// name (a stage, a base path). If the name occurs several times, the first one that gives a served path
+/// counts.
 fn route(path: &str, provider: &str, serves: impl Fn(&str) -> bool) -> Option<String> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let named = segments.iter().enumerate().filter(|(_, segment)| **segment == provider);

@@ -1,5 +1,5 @@
-//! What the path of a delivery needs from outside: the secrets of its sender, somewhere to record an
-//! event, and somewhere to send it.
+//! The ports of the path of a delivery: where its sender's keys come from, where an event is recorded, and
+//! where its message is sent.
 
 use std::error::Error;
 use std::future::Future;
@@ -7,49 +7,50 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use verify::Secrets;
+use verify::Keys;
 
 use crate::{Claim, Due, DuePage, Message, Record, Recorded, RecordedDecision};
 
-/// Something that knows the secrets a sender may have signed with. They can change while a function
-/// runs: a rotation needs no deployment.
+/// Where the keys of a provider come from. The keys can change while a function runs: a rotation needs no
+/// deployment.
 pub trait SecretSource: Send + Sync {
-    /// The secrets that are valid now, read `within` this time if they have to be read.
+    /// The keys that are valid now. If they must be read, reading takes at most `within`.
     ///
     /// # Errors
-    /// [`NoSecrets`] when there are none to verify with.
+    /// [`NoSecrets`] when there is no key to verify with.
     fn current(
         &self,
         now: Timestamp,
         within: Duration,
-    ) -> impl Future<Output = Result<Arc<Secrets>, NoSecrets>> + Send;
+    ) -> impl Future<Output = Result<Arc<Keys>, NoSecrets>> + Send;
 
-    /// Looks again, because a signature fits none of the current ones.
+    /// Reads the keys again, because a signature fits none of the current keys.
     fn reread(&self, now: Timestamp, within: Duration) -> impl Future<Output = Reread> + Send;
 }
 
-/// Why there are no secrets to verify with.
+/// Why there is no key to verify with.
 #[derive(Debug)]
 pub enum NoSecrets {
-    /// Nobody has replaced the text that the deployment put in their place.
+    /// The secret still has the placeholder text from the deployment.
     Placeholder,
-    /// They could not be read.
+    /// The keys could not be read.
     Unavailable(PortError),
 }
 
-/// What came of looking at the secrets again.
+/// The result of reading the keys again.
 #[derive(Debug)]
 pub enum Reread {
-    /// There are others now.
-    Changed(Arc<Secrets>),
-    /// They are still the same.
+    /// The keys have changed.
+    Changed(Arc<Keys>),
+    /// The keys are the same.
     Same,
-    /// Nobody knows: they could not be read, or had been a moment ago. Says which.
+    /// It is unknown whether the keys have changed: reading them failed, or they were read too recently to read
+    /// them again. The error says which.
     Unknown(PortError),
 }
 
-/// Secrets that never change.
-impl SecretSource for Arc<Secrets> {
+/// Keys that never change.
+impl SecretSource for Arc<Keys> {
     async fn current(&self, _now: Timestamp, _within: Duration) -> Result<Self, NoSecrets> {
         Ok(Self::clone(self))
     }
@@ -62,10 +63,11 @@ impl SecretSource for Arc<Secrets> {
 /// Something that keeps records. The contract is the test `store_contract` in `tests/`, which runs
 /// against every implementation.
 pub trait Store: Send + Sync {
-    /// Records an event, or a conflict, unless it is there already: the point of no return of a delivery.
+    /// Records an event or a conflict, unless its key is already recorded. This is the point of no return of a
+    /// delivery.
     ///
     /// # Errors
-    /// [`PortError`] when nobody knows whether the record was written; that is also so when there was no
+    /// [`PortError`] when it is unknown whether the record was written, for example because the store did not
     /// answer `within` this time.
     fn record(
         &self,
@@ -73,11 +75,13 @@ pub trait Store: Send + Sync {
         within: Duration,
     ) -> impl Future<Output = Result<Recorded, PortError>> + Send;
 
-    /// Records a conflict and the decision about it in one transaction, provided that `base`, the record it
-    /// conflicts with, has no final decision about an earlier conflict. A final decision is then noted there.
+    /// Records a conflict and the decision about it in one transaction, provided that the record `base`,
+    /// whose key the conflict has, holds no final decision about an earlier conflict. If the new decision is
+    /// final, it is also written to `base`.
     ///
     /// # Errors
-    /// [`PortError`] as for [`record`](Self::record), and when `base` is no longer the record that was seen.
+    /// [`PortError`] as for [`record`](Self::record), and when another record has replaced `base` since it was
+    /// read.
     fn record_decision(
         &self,
         conflict: &Record,
@@ -85,12 +89,11 @@ pub trait Store: Send + Sync {
         within: Duration,
     ) -> impl Future<Output = Result<RecordedDecision, PortError>> + Send;
 
-    /// Marks a record as forwarded, provided that it is still pending and still this delivery's, and notes
-    /// whether its reply is known to have left in time. One that is not stays as it is, which is no error:
-    /// somebody else settled it.
+    /// Marks a record as forwarded, provided that it is still pending and still this delivery's, and stores
+    /// `reply_confirmed`. A record that another process has settled stays unchanged, which is no error.
     ///
     /// # Errors
-    /// [`PortError`] when nobody knows whether it was marked. It will be forwarded again.
+    /// [`PortError`] when it is unknown whether the record was marked. The event will be forwarded again.
     fn settle(
         &self,
         record: &Record,
@@ -99,7 +102,7 @@ pub trait Store: Send + Sync {
     ) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
-/// The record that a conflict conflicts with.
+/// The earlier record whose key a conflict has.
 #[derive(Clone, Copy, Debug)]
 pub struct Base<'a> {
     /// Its key.
@@ -108,14 +111,13 @@ pub struct Base<'a> {
     pub delivery_id: &'a str,
 }
 
-/// What is pending in a store, for whoever forwards what was left behind.
+/// The pending records of a store, for the reconciler.
 pub trait Backlog: Send + Sync {
     /// Where one page of the index ends and the next one begins.
     type Cursor: Send + Sync;
 
-    /// The records of one shard of the index that are due at `now`, the one that has been due for
-    /// longest first, at most `limit`, and only those behind `after`. The index may lag behind the
-    /// records.
+    /// The records of one shard of the index that are due at `now`: the earliest `due_at` first, at most
+    /// `limit`, and only those after the position `after`. The index may be older than the records.
     ///
     /// # Errors
     /// [`PortError`] when the index does not answer.
@@ -127,18 +129,18 @@ pub trait Backlog: Send + Sync {
         limit: usize,
     ) -> impl Future<Output = Result<DuePage<Self::Cursor>, PortError>> + Send;
 
-    /// Takes a record, provided that it is still pending and due as it was read: nobody else gets it
-    /// before `until`. Counts as an attempt to forward it.
+    /// Claims a record until `until`, provided that it is still pending and its `due_at` has not changed
+    /// since it was read. No other process can claim it before. Counts as an attempt to forward it.
     ///
     /// # Errors
-    /// [`PortError`] when nobody knows whether it was claimed.
+    /// [`PortError`] when it is unknown whether the record was claimed.
     fn claim(&self, due: &Due, until: Timestamp) -> impl Future<Output = Result<Claim, PortError>> + Send;
 
     /// Moves the next attempt at a record that was claimed until `claimed_until`, provided that the
     /// claim still holds.
     ///
     /// # Errors
-    /// [`PortError`] when nobody knows whether it was moved. The claim runs out by itself.
+    /// [`PortError`] when it is unknown whether the attempt was moved. The claim expires by itself.
     fn postpone(
         &self,
         record: &Record,
@@ -149,17 +151,17 @@ pub trait Backlog: Send + Sync {
 
 /// Something that takes messages.
 pub trait Sink: Send + Sync {
-    /// Hands a message over; when this returns it is durable there.
+    /// Sends a message. When this returns without an error, the queue has stored it.
     ///
     /// # Errors
-    /// [`PortError`] when nobody knows whether it arrived.
+    /// [`PortError`] when it is unknown whether the message arrived.
     fn forward(&self, message: &Message) -> impl Future<Output = Result<(), PortError>> + Send;
 }
 
 /// Something that takes many messages at once.
 pub trait BatchSink: Send + Sync {
-    /// Hands messages over `within` this time; each has a result of its own, in the same order. When the
-    /// time is over, what is left is not handed over any more.
+    /// Sends messages `within` this time. Each message has its own result, in the same order. Messages whose
+    /// turn has not come when the time is over are not sent.
     fn forward_batch(
         &self,
         messages: &[Message],
@@ -167,12 +169,12 @@ pub trait BatchSink: Send + Sync {
     ) -> impl Future<Output = Vec<Result<(), Unsent>>> + Send;
 }
 
-/// Why a message of several was not handed over, as far as anybody knows.
+/// Why one of several messages was not sent, or why it is unknown whether it was.
 #[derive(Debug)]
 pub enum Unsent {
-    /// The queue refused this message, or time was over before its turn. The queue may take another.
+    /// The queue refused this message, or the time was over before its turn. Other messages may succeed.
     Message(PortError),
-    /// The queue does not answer, fails, or throttles: it would take no other message either.
+    /// The queue does not answer, fails, or throttles. Other messages would fail too.
     Queue(PortError),
 }
 
@@ -184,8 +186,8 @@ impl From<Unsent> for PortError {
     }
 }
 
-/// What a port does. The metric `Failures` counts by it, and the template's alarms are checked against
-/// [`Operation::ALL`].
+/// The operations of the ports. The metric `Failures` counts by it, and the template's alarms are checked
+/// against [`Operation::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Operation {
     /// [`Store::record`].
@@ -202,7 +204,7 @@ pub enum Operation {
     Claim,
     /// [`Backlog::postpone`].
     Postpone,
-    /// Making sense of what a record holds.
+    /// Reading the attributes of a record.
     ReadRecord,
     /// [`Backlog::due`].
     ReadIndex,
@@ -243,14 +245,14 @@ impl Operation {
     }
 }
 
-/// A port that could not do its work. Always an infrastructure fault, never the sender's.
+/// An operation of a port failed. The cause is always our infrastructure, never the sender.
 #[derive(Debug, thiserror::Error)]
 #[error("{} failed", operation.name())]
 pub struct PortError {
     /// The step.
     pub operation: Operation,
-    /// Whether nobody answered in time, or only to say that they cannot: a time-out, a connection that failed,
-    /// a server's error, throttling. Everything else is an answer.
+    /// Whether the service is unavailable: a time-out, a failed connection, a server error (5xx), or
+    /// throttling. Every other error is an answer of a working service.
     pub unavailable: bool,
     /// The cause.
     #[source]
@@ -263,7 +265,7 @@ impl PortError {
         Self { operation, unavailable: false, source: source.into() }
     }
 
-    /// The failure of an operation that nobody answered.
+    /// A failure because the service is [`unavailable`](Self::unavailable).
     pub fn unavailable(operation: Operation, source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { unavailable: true, ..Self::new(operation, source) }
     }

@@ -1,10 +1,10 @@
-//! Forwarding what an interrupted delivery left behind.
+//! Forwards the records that interrupted deliveries left pending.
 //!
-//! A record that is still pending when it is due belongs to whoever claims it. A claim moves
-//! `due_at` ahead, so that two reconcilers do not send the same record at once; what then fails is
-//! postponed, and what the claimer never comes back to is due again by itself.
+//! A reconciler claims a record that is still pending when it is due. A claim moves `due_at` ahead, so that
+//! two reconcilers do not send the same record at once. If sending fails, the record is postponed. If the
+//! reconciler stops meanwhile, the record is due again when the claim ends.
 //!
-//! A run says how old the oldest pending record is only where it knows: see [`Summary::oldest_age`].
+//! A run reports the age of the oldest pending record only if it is known: see [`Summary::oldest_age`].
 
 use std::time::Duration;
 
@@ -17,79 +17,80 @@ use crate::{
     Record, Store, Unsent,
 };
 
-/// How many records are claimed, sent and settled at a time. So many fit one call to the queue and are
-/// in memory at once (a record can hold some megabytes of JSON), and they are done soon after time is up.
+/// How many records are claimed, sent and settled at a time. One call to the queue takes this number. They
+/// are in memory together (a record can hold some megabytes of JSON), and a page that has begun ends soon
+/// after `stop_at`.
 pub const PAGE_RECORDS: usize = 10;
 
-/// How long the messages of one page may take, all queues and all calls together. What has not been sent
-/// by then is postponed. `shared/aws/src/budget.rs` binds it to the time that a function has.
+/// How long sending the messages of one page may take, all queues and all calls together. Messages that have
+/// not been sent by then are postponed. `shared/aws/src/budget.rs` relates this to the function's time-out.
 pub const FORWARD_PAGE: Duration = Duration::from_secs(9);
 
 /// The age at which a pending record is too old: the threshold of the alarm on the metric
 /// `PendingOldestAge`.
 pub const PENDING_TOO_OLD: SignedDuration = SignedDuration::from_mins(5);
 
-/// The longest time between two attempts to forward one record. With a run every minute, any five
-/// minutes hold one of them, so the age of whatever keeps failing is always among that time's metrics.
+/// The longest time between two attempts to forward one record. With a run every minute, every period of five
+/// minutes contains an attempt, so its metrics always contain the age of a record that keeps failing.
 const MAX_BACKOFF: SignedDuration = SignedDuration::from_mins(3);
 
-/// From this attempt on a record counts as one that keeps failing: five minutes after its delivery.
+/// From this attempt on, about five minutes after its delivery, a record counts as one that keeps failing.
 const KEEPS_FAILING_FROM: u32 = 3;
 
 /// How many different errors a summary holds.
 const MAX_ERRORS: usize = 10;
 
-/// Forwards what is overdue, to the sink of each record's provider.
+/// Forwards overdue records to the sink of their provider.
 #[derive(Debug)]
 pub struct Reconciler<S, Q> {
-    /// Where records are.
+    /// Where the records are stored.
     pub store: S,
     /// The sink of each provider, by its name: the part of a key before the first `#`.
     pub sinks: Vec<(&'static str, Q)>,
-    /// The time of day.
+    /// The current time.
     pub clock: fn() -> Timestamp,
 }
 
-/// What one run came to.
+/// The result of one run.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// How many entries that are due were found in the index.
+    /// The number of due entries that were found in the index.
     pub due: usize,
     /// How many of them were sent and settled.
     pub forwarded: usize,
-    /// How many were somebody else's: claimed or settled since the index was read.
+    /// How many had been claimed or settled by another process since the index was read.
     pub taken: usize,
     /// How many could not be claimed, read or sent, or were sent but not settled. They are due again later.
     pub failed: usize,
-    /// How many of those have failed several times by now, or will fail until somebody repairs them.
+    /// How many of the failed ones have failed several times, or will fail until a person repairs them.
     pub keeps_failing: usize,
-    /// How many were left alone, unclaimed, because their queue had not answered in this run.
+    /// How many were not claimed because their queue had not answered earlier in this run.
     pub untried: usize,
-    /// How long the record that was received first has been waiting, or longer.
+    /// The age of the oldest pending record.
     ///
-    /// Of a claimed record that is its own time. Of an entry whose record was not seen (its claim failed,
-    /// its queue does not answer, time ran out) it is counted from `due_at` less [`DUE_AFTER`]. That is
-    /// exact for a record whose first attempt was interrupted, too short for one that was postponed, and
-    /// up to [`DUE_AFTER`] too long for one that was due as soon as it was written.
+    /// The age of a claimed record counts from its arrival. If only the entry in the index was seen (the
+    /// claim failed, the queue does not answer, the time was over), the age counts from `due_at` minus
+    /// [`DUE_AFTER`]. That is exact for a record whose first attempt was interrupted, too short for a record
+    /// that was postponed, and up to [`DUE_AFTER`] too long for a record that was due as soon as it was
+    /// written.
     ///
-    /// `None` when nobody knows: a part of the index could not be read, and what is known is not
-    /// [too old](PENDING_TOO_OLD). Otherwise a small known age would hide an unknown one.
+    /// `None` when the age is unknown: a part of the index could not be read, and no known age is
+    /// [too old](PENDING_TOO_OLD). Reporting a small known age would hide an unknown greater one.
     pub oldest_age: Option<SignedDuration>,
-    /// How long after it was due the record that was due first was found. `None` when a part of the index
-    /// could not be read.
+    /// The time between the earliest `due_at` that was found and the start of the run. `None` when a part of
+    /// the index could not be read.
     pub lag: Option<SignedDuration>,
-    /// Whether something due was not looked at: time ran out, or the index did not answer.
+    /// Whether some due records were not handled, because the time was over or the index did not answer.
     pub unfinished: bool,
     /// What went wrong, for the log.
     pub errors: Vec<String>,
-    /// Which operations failed, each once for a provider. What concerns the whole index counts for every
+    /// Which operations failed, each once for a provider. A failure of the whole index counts for every
     /// provider.
     pub failures: Vec<(&'static str, Operation)>,
 }
 
 impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
-    /// Forwards everything that is due, oldest first within a shard, until it is done or
-    /// `stop_at` has come.
+    /// Forwards everything that is due, oldest first within a shard, until all is done or until `stop_at`.
     pub async fn run(&self, stop_at: Timestamp) -> Summary {
         let started = (self.clock)();
         let mut run = Run::new(started, self.sinks.iter().map(|(name, _)| *name).collect());
@@ -98,11 +99,12 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
             run.index_unknown = true;
             return run.finish();
         }
-        // Another shard goes first every minute, so that none waits behind a backlog for ever.
+        // Every minute another shard is the first, so that no shard always waits behind a backlog.
         let first =
             u8::try_from(started.as_second().div_euclid(60).rem_euclid(PENDING_SHARDS.into())).unwrap_or(0);
         let shards = (0..PENDING_SHARDS).map(|offset| (first + offset) % PENDING_SHARDS);
-        // The oldest entries of every shard are read first: what is due is known even where time runs out.
+        // The oldest entries of every shard are read first, so that their age is known even if the time is
+        // over early.
         let pages: Vec<_> = stream::iter(shards)
             .map(|shard| async move { (shard, self.store.due(shard, started, None, PAGE_RECORDS).await) })
             .buffered(PENDING_SHARDS.into())
@@ -166,13 +168,13 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
                 Err(error) => run.failed(&record.key, &error, record.attempts >= KEEPS_FAILING_FROM),
             }
             if let Err(error) = postponed {
-                // The claim runs out, and the record is due again by itself.
+                // The record is due again when its claim ends.
                 run.note(&record.key, &error);
             }
         }
     }
 
-    /// Claims records until a time; returns those that can be sent.
+    /// Claims records until `until`. Returns the records that can be sent.
     async fn claim(&self, due: &[Due], now: Timestamp, until: Timestamp, run: &mut Run) -> Vec<Record> {
         let claims: Vec<_> =
             stream::iter(due).map(|due| self.store.claim(due, until)).buffered(PAGE_RECORDS).collect().await;
@@ -200,7 +202,7 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
         records
     }
 
-    /// Sends records that are claimed `until` a time, and nothing after it.
+    /// Sends records that are claimed until `until`. Nothing is sent after this time.
     async fn send(
         &self,
         mut records: Vec<Record>,
@@ -232,16 +234,16 @@ impl<S: Store + Backlog, Q: BatchSink> Reconciler<S, Q> {
     }
 }
 
-/// A run that goes on.
+/// The state of a run.
 struct Run {
     started: Timestamp,
     /// The providers that have a queue.
     providers: Vec<&'static str>,
-    /// Those whose queue has not answered in this run.
+    /// The providers whose queue has not answered in this run.
     silent: Vec<&'static str>,
-    /// The oldest age that is known.
+    /// The greatest known age.
     age: SignedDuration,
-    /// The longest lag that is known.
+    /// The greatest known lag.
     lag: SignedDuration,
     /// Whether something in the index could not be read.
     index_unknown: bool,
@@ -271,18 +273,18 @@ impl Run {
         self.age = self.age.max(age);
     }
 
-    /// These entries are due, and their records were not seen.
+    /// Takes the ages of due entries whose records were not read.
     fn not_seen(&mut self, due: &[Due]) {
         let ages = due.iter().map(|due| self.shown_age(due));
         self.age = ages.fold(self.age, SignedDuration::max);
     }
 
-    /// How old a record is by its entry in the index alone.
+    /// The age of a record, computed from its entry in the index alone.
     fn shown_age(&self, due: &Due) -> SignedDuration {
         self.started.duration_since(due.due_at).saturating_add(DUE_AFTER)
     }
 
-    /// Leaves out what would go to a queue that does not answer.
+    /// Leaves out the entries whose queue does not answer.
     fn without_silent(&mut self, due: Vec<Due>) -> Vec<Due> {
         let (untried, due): (Vec<_>, Vec<_>) =
             due.into_iter().partition(|due| self.silent.contains(&provider(&due.key)));
@@ -298,7 +300,7 @@ impl Run {
         self.note("", error);
     }
 
-    /// An entry of the index cannot be read. It never will be by itself.
+    /// An entry of the index cannot be read. Later attempts will fail too.
     fn unreadable_entry(&mut self, key: &str, error: &PortError) {
         self.summary.due += 1;
         self.index_unknown = true;
@@ -312,7 +314,7 @@ impl Run {
         self.note(key, error);
     }
 
-    /// Notes what went wrong with one record; with an empty key, with the whole index.
+    /// Adds an error to the summary. The error concerns one record or, if `key` is empty, the whole index.
     fn note(&mut self, key: &str, error: &PortError) {
         let text = error.chain();
         if self.summary.errors.len() < MAX_ERRORS && !self.summary.errors.contains(&text) {
@@ -333,22 +335,22 @@ impl Run {
     }
 }
 
-/// The provider of a record, by its key.
+/// The provider in a record's key.
 fn provider(key: &str) -> &str {
     key.split('#').next().unwrap_or_default()
 }
 
-/// How long a record has been waiting at the least when forwarding is begun for the `attempts`th time. The
-/// first attempt is its delivery; the second may follow at once; each later one comes [`DUE_AFTER`] after
-/// the one before, when that claim ends, or later.
+/// The minimum age of a record at its attempt number `attempts`. The first attempt is the delivery, the
+/// second may follow immediately, and every later one follows at least [`DUE_AFTER`] after the previous one,
+/// when its claim ends.
 fn shortest_wait(attempts: u32) -> SignedDuration {
     let waits = i32::try_from(attempts.saturating_sub(2)).unwrap_or(i32::MAX);
     DUE_AFTER.checked_mul(waits).unwrap_or(SignedDuration::MAX)
 }
 
-/// When a record that could not be forwarded is due again: in 45 to 90 seconds after its first attempt, and
-/// in 90 to 180 after every later one. With a run every minute, records that failed together come again in
-/// different runs, so that no record is always sent beside the same others.
+/// When a record that could not be forwarded is due again: 45 to 90 seconds after the first attempt, 90 to 180
+/// seconds after every later one. With a run every minute, records that failed together are tried again in
+/// different runs, so that a record is not always in one batch with the same others.
 fn next_attempt(now: Timestamp, record: &Record) -> Timestamp {
     let doublings = record.attempts.saturating_sub(1).min(10);
     let longest = (DUE_AFTER * 2_i32.saturating_pow(doublings)).min(MAX_BACKOFF);
@@ -357,11 +359,11 @@ fn next_attempt(now: Timestamp, record: &Record) -> Timestamp {
     now.saturating_add(backoff).unwrap_or(Timestamp::MAX)
 }
 
-/// A number that looks random, and differs from record to record and from attempt to attempt (FNV-1a).
+/// A pseudo-random number of a record and its attempt (FNV-1a).
 fn spread(record: &Record) -> u32 {
     let hash = |hash: u32, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193);
     let bytes = record.key.bytes().chain(record.attempts.to_be_bytes());
-    // The last bytes have not gone through the whole number yet: four more do that.
+    // FNV-1a spreads the last bytes over a part of the number only. Four more bytes spread them over all of it.
     bytes.chain([0; 4]).fold(0x811c_9dc5, hash)
 }
 

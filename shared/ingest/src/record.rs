@@ -1,12 +1,13 @@
-//! What is stored about an event, and what it means to find an earlier record under its key.
+//! What is stored about an event, and how a delivery relates to an earlier record under its key.
 //!
-//! A record's life: written `pending` with its body, which is the point of no return; `forwarded`
-//! once the queue has it. `pending` records stand in a sparse index by the time they are due, where
-//! a scheduled job finds what an interrupted delivery left behind.
+//! A record is written with its body in the state `pending`, which is the point of no return. When the queue
+//! has the message, the state becomes `forwarded`. Pending records are in a sparse index, ordered by the time
+//! at which they are due. The reconciler finds the records of interrupted deliveries there.
 //!
-//! Another content under a key that is taken is a conflict: a record of its own, under the key, `#` and its
-//! content's digest. It is forwarded like any other; or, where its provider signs too little to rule out a
-//! replay ([`Conflicts::Hold`]), it has the state `conflict` until a person releases or discards it.
+//! An event whose key is already taken by an event with another content is a conflict. It has its own record
+//! under the key, `#` and the digest of its content. It is forwarded like other events. If the provider's
+//! signature does not exclude a replay ([`Conflicts::Hold`]), it has the state `conflict` until a person
+//! releases or discards it.
 
 use std::io::{Read, Write};
 
@@ -22,9 +23,9 @@ use crate::{Decision, Event, PortError};
 /// The version that this code writes. It reads version 1 too, which has no `content_sha256`.
 pub const VERSION: u32 = 2;
 
-/// How long a first attempt has for forwarding before the record counts as left behind. Longer than
-/// any function's time-out, and short enough that a second attempt still falls into the queue's
-/// 5-minute deduplication window.
+/// The time for the first attempt to forward an event. After it the reconciler may claim the record. It is
+/// longer than the time-out of every function, and short enough that a second attempt is still inside the
+/// queue's 5-minute deduplication window.
 pub const DUE_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
 /// How many partitions the index of pending records has. Each takes 1,000 writes a second.
@@ -34,10 +35,11 @@ pub const PENDING_SHARDS: u8 = 8;
 /// limit for the whole item is 400 KB.
 pub const MAX_PAYLOAD_BYTES: usize = 380 * 1024;
 
-/// From which size on a body is stored compressed. Below, it costs more time than it saves.
+/// Bodies of at least this size are stored compressed. For smaller ones compression costs more time than it
+/// saves.
 const COMPRESS_FROM_BYTES: usize = 32 * 1024;
 
-/// Where a record is in its life.
+/// The state of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Written; the queue may not have it yet.
@@ -49,7 +51,7 @@ pub enum State {
 }
 
 impl State {
-    /// As it stands in the table.
+    /// The name of the state in the table.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -60,17 +62,18 @@ impl State {
     }
 }
 
-/// What becomes of a conflict: an event whose key is taken by another content.
+/// What happens to a conflict: an event whose key is already taken by an event with another content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conflicts {
-    /// It is a signed event that has not been seen: forwarded like any other, under an id of its own.
+    /// It is a genuine event that has not been seen before. It is forwarded like others, under an id of its
+    /// own.
     Forward,
-    /// It may be a replay: held until a person releases or discards it.
+    /// It may be a replay. It is held until a person releases or discards it.
     Hold,
 }
 
-/// Everything that is known about an event: enough to answer its redelivery and to send its message
-/// again, the same in every byte but for `replyconfirmed`.
+/// Everything that is stored about an event. It is enough to answer a redelivery, and to send the same message
+/// again; only `replyconfirmed` in it can differ.
 #[derive(Clone, Debug)]
 pub struct Record {
     /// The key, as [`Event::key`].
@@ -91,7 +94,7 @@ pub struct Record {
     pub path: String,
     /// As [`Event::call_ref`].
     pub call_ref: Option<String>,
-    /// As [`Event::drift`], one departure an entry.
+    /// As [`Event::drift`], one text for each.
     pub drift: Vec<String>,
     /// As [`Event::content_sha256`].
     pub content_sha256: String,
@@ -105,21 +108,21 @@ pub struct Record {
     pub reply: u16,
     /// Which delivery wrote this.
     pub delivery_id: String,
-    /// The id under which that delivery is traced.
+    /// The id of that delivery's trace.
     pub trace_id: Option<String>,
     /// When that delivery arrived.
     pub received_at: Timestamp,
-    /// Whether its first attempt is left to the reconciler.
+    /// Whether the reconciler makes the first attempt to forward it.
     pub left_to_reconciler: bool,
-    /// How often forwarding was begun. The delivery itself is the first attempt.
+    /// The number of attempts to forward it. The delivery itself is the first.
     pub attempts: u32,
     /// The body, byte for byte.
     pub payload: Bytes,
-    /// The same, as it is stored.
+    /// The body as it is stored.
     pub stored: StoredPayload,
 }
 
-/// A body as it stands in the table.
+/// A body as it is stored in the table.
 #[derive(Clone, Debug)]
 pub struct StoredPayload {
     /// The bytes, compressed or not.
@@ -135,51 +138,51 @@ pub struct StoredPayload {
 pub struct Due {
     /// The record's key.
     pub key: String,
-    /// From when on it is left behind.
+    /// The time from which the reconciler may claim it.
     pub due_at: Timestamp,
     /// Its shard of the index.
     pub shard: String,
 }
 
-/// What one look at the index of pending records found.
+/// One page of the index of pending records.
 #[derive(Debug)]
 pub struct DuePage<C> {
-    /// The entries, the one that has been due for longest first.
+    /// The entries, earliest `due_at` first.
     pub entries: Vec<Due>,
     /// The entries among them that could not be read.
     pub unreadable: Vec<UnreadableEntry>,
-    /// Where to look for more. `None` when there are no more.
+    /// Where the next page begins. `None` on the last page.
     pub next: Option<C>,
 }
 
-/// An entry of the index that no version of this code has written.
+/// An entry of the index that does not have the form that this code writes.
 #[derive(Debug)]
 pub struct UnreadableEntry {
-    /// The record's key; empty where that cannot be read either.
+    /// The record's key. Empty when the key cannot be read either.
     pub key: String,
     /// What is wrong with it.
     pub error: PortError,
 }
 
-/// What claiming a record came to.
+/// The result of claiming a record.
 #[derive(Debug)]
 pub enum Claim {
-    /// Nobody else gets it before the claim ends.
+    /// The record is claimed. No other process can claim it before the claim ends.
     Claimed(Box<Record>),
-    /// The same, but the record cannot be read. No later attempt will find it readable by itself.
+    /// The record is claimed, but it cannot be read. Later attempts will fail too, until a person repairs it.
     Unreadable {
         /// What is wrong with it.
         error: PortError,
         /// When its delivery arrived, where that can be read.
         received_at: Option<Timestamp>,
-        /// How often forwarding was begun, this time included.
+        /// The number of attempts to forward it, including this one.
         attempts: u32,
     },
-    /// Somebody else has claimed or settled it.
+    /// Another process has claimed or settled it.
     Taken,
 }
 
-/// What recording an event came to.
+/// The result of recording an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Recorded {
     /// It is written.
@@ -188,7 +191,7 @@ pub enum Recorded {
     Before(Box<Earlier>),
 }
 
-/// What recording a conflict together with its decision came to.
+/// The result of recording a conflict together with its decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecordedDecision {
     /// Both are written.
@@ -202,7 +205,7 @@ pub enum RecordedDecision {
     },
 }
 
-/// What an earlier record under the same key says about itself.
+/// The part of an earlier record under the same key that a delivery is compared with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Earlier {
     /// Which delivery wrote it.
@@ -215,18 +218,19 @@ pub struct Earlier {
     pub occurred_at: Option<Timestamp>,
     /// What was decided about it.
     pub decision: Option<Decision>,
-    /// The final decision about a conflict of its.
+    /// The final decision about a later conflict with it.
     pub decided_later: Option<Decision>,
 }
 
 /// How a delivery relates to an earlier record under its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repetition {
-    /// The record is this delivery's own: an attempt to write it had succeeded, and its answer was lost.
+    /// This delivery wrote the record itself: an earlier attempt of the write succeeded, but its answer was
+    /// lost.
     Ours,
     /// The same event again.
     Redelivery {
-        /// Whether something that does not count differs: the time that it was sent.
+        /// Whether the time of sending differs, which is not part of the content.
         restamped: bool,
     },
     /// Another event.
@@ -297,8 +301,8 @@ impl Record {
         Self { left_to_reconciler, ..self }
     }
 
-    /// When the first attempt has had its time: from then on it sends nothing, and the record
-    /// belongs to whoever claims it. One that is left to the reconciler is due at once.
+    /// When the time for the first attempt is over. From then on the first attempt sends nothing, and the
+    /// reconciler may claim the record. A record that is left to the reconciler is due immediately.
     #[must_use]
     pub fn due_at(&self) -> Timestamp {
         if self.left_to_reconciler {
@@ -314,8 +318,8 @@ impl Record {
         (spread % PENDING_SHARDS).to_string()
     }
 
-    /// The record of the same event as a conflict: its key is taken by another content. It has a key and an
-    /// id of its own, so that it is told apart from the other event everywhere.
+    /// The record of the same event as a conflict, because another event has its key. The conflict has its
+    /// own key and id, so that consumers and operators can tell the two events apart.
     #[must_use]
     pub fn as_conflict(&self) -> Self {
         Self {
@@ -326,9 +330,9 @@ impl Record {
         }
     }
 
-    /// How this delivery relates to an earlier record under its key. One that carries our own delivery id and
-    /// body is this very write, whose answer was lost on the way. (Emulators and proxies use request ids
-    /// again, so the id alone does not say that.)
+    /// How this delivery relates to an earlier record under its key. A record with our own delivery id and
+    /// our body was written by this delivery, and the answer to that write was lost. The id alone is not
+    /// enough, because emulators and proxies reuse request ids.
     #[must_use]
     pub fn repeats(&self, earlier: &Earlier) -> Repetition {
         let same_body = earlier.payload_sha256 == self.stored.sha256;
@@ -360,7 +364,7 @@ impl StoredPayload {
     /// The body itself.
     ///
     /// # Errors
-    /// When the stored bytes are not what they say they are.
+    /// When `encoding` is `gzip` and the bytes cannot be decompressed.
     pub fn read(&self) -> std::io::Result<Bytes> {
         if self.encoding.is_none() {
             return Ok(self.bytes.clone());
@@ -371,12 +375,13 @@ impl StoredPayload {
     }
 }
 
-/// A time as the table keeps it, in milliseconds: a message that is sent again has to be the same.
+/// Rounds a time down to milliseconds, as the table stores it, so that a message that is sent again is the
+/// same.
 fn stored_precision(time: Timestamp) -> Timestamp {
     Timestamp::from_millisecond(time.as_millisecond()).unwrap_or(time)
 }
 
-/// Compresses a body. The output depends on nothing but the input.
+/// Compresses a body. The same input always gives the same output.
 pub(crate) fn gzip(payload: &[u8]) -> Bytes {
     let mut encoder = GzEncoder::new(Vec::with_capacity(payload.len() / 4), Compression::fast());
     encoder

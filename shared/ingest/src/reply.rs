@@ -1,5 +1,5 @@
-//! How a delivery can end, and what is answered. Each provider has one table from the first to the
-//! second.
+//! How a delivery can end ([`Outcome`]), and the response to it ([`Reply`]). Each provider has one table that
+//! maps outcomes to replies.
 
 use jiff::Timestamp;
 use verify::{Refusal, Stale};
@@ -9,54 +9,54 @@ use crate::{Decision, Facts, NoSecrets, PortError};
 /// How a delivery ended.
 #[derive(Debug)]
 pub enum Outcome {
-    /// Recorded now; it is on the queue or will be.
+    /// Recorded now. Its message is on the queue or will be.
     Accepted {
         /// What was decided, where the event asked for a decision.
         decision: Option<Box<Decision>>,
-        /// What the sender is told about the receiver with an approval.
+        /// The facts about the receiver that the reply contains with an approval.
         facts: Facts,
     },
     /// Recorded by an earlier delivery; nothing new goes to the queue.
     Duplicate {
         /// The final decision about this payment, or else the first one.
         decision: Option<Box<Decision>>,
-        /// When the earlier and this delivery say that they were sent, where that is all that differs.
+        /// The times of sending of the earlier and of this delivery, if only these differ.
         restamped: Option<Restamped>,
     },
-    /// Recorded now, under a key of its own, because another event has its identity. It goes to the queue like
-    /// any other, or is held for a person ([`Conflicts`](crate::Conflicts)).
+    /// Recorded now under a key of its own, because another event has the same identity. It is forwarded like
+    /// other events, or held until a person decides ([`Conflicts`](crate::Conflicts)).
     Conflict {
-        /// The final decision about the payment under that identity, where this one asks for another.
+        /// The final decision about the payment under that identity, if this event asks for a decision too.
         decision: Option<Box<Decision>>,
     },
-    /// No webhook lives at this path.
+    /// No webhook is served at this path.
     NotFound,
-    /// Webhooks are POSTed.
+    /// The method is not POST.
     MethodNotAllowed,
     /// The sender is proven, but the body is no JSON object, and its `Content-Encoding` names a compression.
     UnsupportedEncoding,
-    /// The gateway's own encoding of the body could not be undone.
+    /// The gateway's base64 of the body could not be decoded.
     Unreadable,
-    /// The body does not fit a record, compressed.
+    /// The body is too large for a record, even compressed.
     TooLarge,
-    /// The sender has not signed.
+    /// The signature is missing, malformed or repeated.
     Refused(Refusal),
-    /// The signature is well formed, and fits none of the secrets that we know. That is a forgery, or we lack
-    /// a secret.
+    /// The signature is well-formed, but fits none of our keys. It is a forgery, or the sender has a key that
+    /// we do not have yet.
     Unproven {
-        /// What does not fit.
+        /// Which header does not match.
         mismatch: Refusal,
-        /// Why it could not be found out whether there are newer secrets.
+        /// Why it is unknown whether there are newer keys.
         secrets: Option<PortError>,
     },
-    /// The sender is proven, but the delivery is too old, or from the future.
+    /// The sender is proven, but the time of sending is too old or in the future.
     Stale(Stale),
-    /// The sender is proven, but the body is not an event; says what is missing.
+    /// The sender is proven, but the body is not an event. The text says what is missing.
     Unidentified(&'static str),
-    /// Something we need is out of reach. Nothing is recorded, or nobody knows.
+    /// A service that we need is unavailable. Nothing was recorded, or it is unknown whether it was.
     Unavailable(PortError),
-    /// The sender may well be genuine, but a setting of ours has to be put right before we can tell;
-    /// says which.
+    /// The sender may be genuine, but one of our settings is wrong, so we cannot verify. The text says which
+    /// setting.
     Misconfigured(&'static str),
 }
 
@@ -131,7 +131,7 @@ impl Outcome {
         }
     }
 
-    /// What a person reading the log needs besides the name. Never a value from the delivery.
+    /// Details for the log, beside the name. They never contain a value from the delivery.
     #[must_use]
     pub fn detail(&self) -> Option<String> {
         match self {
@@ -194,7 +194,7 @@ impl Concern {
     }
 }
 
-/// When two deliveries of one event say that they were sent.
+/// The times at which two deliveries of one event were sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Restamped {
     /// The time in the delivery that was recorded.
@@ -232,7 +232,8 @@ pub struct Reply {
     pub retry_after: Option<u32>,
 }
 
-/// When to come back after a 503. Long enough for a fail-over, far below any provider's horizon.
+/// The delay in seconds that a 503 asks for. Long enough for a fail-over, and much shorter than the time for
+/// which providers retry.
 pub const RETRY_AFTER_SECONDS: u32 = 30;
 
 impl Reply {
@@ -242,7 +243,7 @@ impl Reply {
         Self { status, body: String::new(), retry_after: None }
     }
 
-    /// A reply with a JSON body; a 503 also says when to come back.
+    /// A reply with a JSON body. A 503 also has `Retry-After`.
     #[must_use]
     pub fn json(status: u16, body: &serde_json::Value) -> Self {
         let retry_after = (status == 503).then_some(RETRY_AFTER_SECONDS);

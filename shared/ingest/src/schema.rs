@@ -1,7 +1,7 @@
-//! What a provider documents about a body, as data; and where a body departs from it.
+//! The documented schema of a body, as data, and the differences of a body from it.
 //!
-//! A schema here never refuses anything. Providers add fields and enum values without notice, and a
-//! webhook lost to that is money lost; so departures are reported ([`Drift`]) and the event goes on.
+//! A difference never refuses a body. Providers add fields and enum values without notice, and refusing such a
+//! webhook could lose money. So every difference is reported ([`Drift`]) and the event is handled as usual.
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -12,15 +12,15 @@ use crate::json::{Object, is_integer};
 /// One documented field.
 #[derive(Clone, Copy, Debug)]
 pub struct Field {
-    /// Its name; the other names are spellings that are just as right.
+    /// Its name. The other entries are alternative names, which are equally valid.
     pub names: &'static [&'static str],
-    /// Whether the document says that it is always there.
+    /// Whether the documentation says that it is always present.
     pub required: bool,
-    /// What the document says it holds.
+    /// The documented type of its value.
     pub shape: Shape,
 }
 
-/// What a field holds.
+/// The type of a value.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// A string.
@@ -45,7 +45,7 @@ pub enum Shape {
     List(&'static Shape),
 }
 
-/// A field that is always there.
+/// A field that is always present.
 #[must_use]
 pub const fn required(names: &'static [&'static str], shape: Shape) -> Field {
     Field { names, required: true, shape }
@@ -57,12 +57,12 @@ pub const fn optional(names: &'static [&'static str], shape: Shape) -> Field {
     Field { names, required: false, shape }
 }
 
-/// One departure from the documented schema: where, and what was expected. Never the value.
+/// One difference from the documented schema: the field, and what was expected. It never contains the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
     /// The field, as in `transaction.receivedAmount.amount`.
     pub field: String,
-    /// What the document says, as in `an integer`; or `not documented`.
+    /// What the documentation says, for example `should be an integer`, or `is not documented`.
     pub expected: &'static str,
 }
 
@@ -72,11 +72,10 @@ impl std::fmt::Display for Drift {
     }
 }
 
-/// How many departures of one body are reported. More would only say again that it is another
-/// schema.
+/// The most differences of one body that are reported. More of them would not tell anything new.
 const MAX_DRIFT: usize = 16;
 
-/// All departures of a body from its schema, in the schema's order, at most 16.
+/// The differences of a body from its schema, in the schema's order, at most 16.
 #[must_use]
 pub fn drift(object: &Object<'_>, schema: &[Field]) -> Vec<Drift> {
     let mut found = Vec::new();
@@ -145,7 +144,8 @@ fn items(raw: &str) -> Option<Vec<&RawValue>> {
     Vec::deserialize(&mut serde_json::Deserializer::from_str(raw)).ok()
 }
 
-/// An undocumented name comes from outside and goes into logs: short, and of plain characters.
+/// Shortens an undocumented name and replaces special characters, because the sender chose the name and it goes
+/// into logs.
 fn printable(name: &str) -> String {
     name.chars()
         .take(64)

@@ -14,9 +14,14 @@ use ingest::{
     State, Store, Verdict, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
-use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verified, Verifier};
+use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verified, Verifier};
 
-const SCHEME: Scheme = Scheme { header: "x-signature", encoding: Encoding::Hex, signed: &[Part::Body] };
+const SCHEME: Scheme = Scheme {
+    header: "x-signature",
+    form: HeaderForm::Hex,
+    algorithm: Algorithm::HmacSha256,
+    signed: &[Part::Body],
+};
 
 /// A provider whose body is `<id> <content> <time>`, and where the content asks for a decision when it begins
 /// with `?`: the rest of it is the decision. It holds conflicts, or forwards them.
@@ -36,8 +41,8 @@ impl<const HOLD: bool> Provider for Plain<HOLD> {
         path == "/plain"
     }
 
-    fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Outcome> {
-        Verifier::new(SCHEME).verify(delivery, secrets).map_err(Outcome::Refused)
+    fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Outcome> {
+        Verifier::new(SCHEME).verify(delivery, keys).map_err(Outcome::Refused)
     }
 
     fn identify(
@@ -111,13 +116,17 @@ fn question(text: &str) -> Question {
     Question { decision: Decision::new(verdict), requested }
 }
 
-fn secrets() -> Arc<Secrets> {
-    Arc::new(Secrets::parse_list("key").expect("a secret"))
+fn secrets(list: &str) -> Secrets {
+    Secrets::parse_list(list).expect("a secret")
+}
+
+fn keys() -> Arc<Keys> {
+    Arc::new(secrets("key").into())
 }
 
 fn request(body: &'static str) -> Request {
     let mut headers = HeaderMap::new();
-    let signature = SCHEME.sign(&Delivery::new("/", body), secrets().newest()).expect("signed");
+    let signature = secrets("key").newest().sign(&SCHEME, &Delivery::new("/", body)).expect("signed");
     headers.insert("x-signature", signature.parse().expect("a header"));
     Request {
         method: Method::POST,
@@ -193,7 +202,7 @@ impl Sink for Broken {
 
 #[tokio::test]
 async fn nothing_is_acknowledged_or_sent_that_is_not_recorded() {
-    let receiver = receiver(secrets(), Broken, MemorySink::default());
+    let receiver = receiver(keys(), Broken, MemorySink::default());
     let (reply, report) = deliver(&receiver, request("{}"), "a").await;
     assert_eq!((reply.status, report.outcome.name()), (503, "unavailable"));
     assert_eq!(report.outcome.detail().as_deref(), Some("record failed: no answer"));
@@ -202,7 +211,7 @@ async fn nothing_is_acknowledged_or_sent_that_is_not_recorded() {
 
 #[tokio::test]
 async fn a_queue_that_fails_leaves_the_record_pending_and_the_reply_as_it_is() {
-    let receiver = receiver(secrets(), store(), Broken);
+    let receiver = receiver(keys(), store(), Broken);
     let (reply, report) = deliver(&receiver, request("{}"), "a").await;
     assert_eq!(reply.status, 200);
     assert!(matches!(report.forwarding, Some(Forwarding::Failed(_))), "{report:?}");
@@ -215,7 +224,7 @@ async fn a_first_attempt_sends_nothing_after_it_is_due() {
     fn clock() -> Timestamp {
         Timestamp::from_millisecond(NOW.load(Ordering::Relaxed)).expect("a time")
     }
-    let receiver = Receiver { clock, ..receiver(secrets(), store(), MemorySink::default()) };
+    let receiver = Receiver { clock, ..receiver(keys(), store(), MemorySink::default()) };
     let (reply, received) = receiver.receive(request("{}"), "a".into()).await;
     // frozen behind the reply, and thawed when the first attempt has had its time
     NOW.fetch_add(i64::try_from(DUE_AFTER.as_millis()).expect("seconds"), Ordering::Relaxed);
@@ -228,7 +237,7 @@ async fn a_first_attempt_sends_nothing_after_it_is_due() {
 
 #[tokio::test]
 async fn what_was_forwarded_is_settled() {
-    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let receiver = receiver(keys(), store(), MemorySink::default());
     let (_, report) = deliver(&receiver, request("{}"), "a").await;
     assert!(matches!(report.forwarding, Some(Forwarding::Settled)), "{report:?}");
     assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Forwarded));
@@ -243,15 +252,15 @@ struct Rotating {
 }
 
 impl SecretSource for Rotating {
-    async fn current(&self, _: Timestamp, _: Duration) -> Result<Arc<Secrets>, NoSecrets> {
+    async fn current(&self, _: Timestamp, _: Duration) -> Result<Arc<Keys>, NoSecrets> {
         let known = self.known.ok_or(NoSecrets::Placeholder)?;
-        Ok(Arc::new(Secrets::parse_list(known).expect("a secret")))
+        Ok(Arc::new(secrets(known).into()))
     }
 
     async fn reread(&self, _: Timestamp, _: Duration) -> Reread {
         match self.then {
             Ok(same) if Some(same) == self.known => Reread::Same,
-            Ok(other) => Reread::Changed(Arc::new(Secrets::parse_list(other).expect("a secret"))),
+            Ok(other) => Reread::Changed(Arc::new(secrets(other).into())),
             Err(cause) => Reread::Unknown(PortError::new(Operation::Secrets, cause)),
         }
     }
@@ -292,7 +301,7 @@ async fn only_a_signature_that_could_be_right_has_them_read() {
 
 #[tokio::test]
 async fn a_trace_goes_into_the_record_the_message_and_the_report() {
-    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let receiver = receiver(keys(), store(), MemorySink::default());
     let request = Request { trace_id: Some("1-a-b".into()), ..request("{}") };
     let (_, report) = deliver(&receiver, request, "a").await;
     assert_eq!(report.trace_id.as_deref(), Some("1-a-b"));
@@ -302,7 +311,7 @@ async fn a_trace_goes_into_the_record_the_message_and_the_report() {
 
 #[tokio::test]
 async fn a_reply_waits_for_the_record_and_nothing_else() {
-    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let receiver = receiver(keys(), store(), MemorySink::default());
     let (reply, received) = receiver.receive(request("{}"), "a".into()).await;
     assert_eq!(reply.status, 200);
     assert_eq!(receiver.store.get("{}").map(|item| item.state), Some(State::Pending));
@@ -315,7 +324,7 @@ async fn a_reply_waits_for_the_record_and_nothing_else() {
 /// What one delivery after the other is answered, and what then is on the queue: id, `conflictof`, reply,
 /// decision.
 async fn answers(bodies: &[&'static str]) -> (Vec<u16>, Vec<String>) {
-    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let receiver = receiver(keys(), store(), MemorySink::default());
     let mut statuses = Vec::new();
     for (delivery, body) in bodies.iter().enumerate() {
         let (reply, report) = deliver(&receiver, request(body), &format!("d-{delivery}")).await;
@@ -399,7 +408,7 @@ async fn a_key_has_at_most_one_final_decision() {
 
 #[tokio::test]
 async fn a_repeated_payment_hears_the_final_decision() {
-    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let receiver = receiver(keys(), store(), MemorySink::default());
     let mut decisions = Vec::new();
     for body in ["w ?ask 1", "w ?ask 2", "w ?approve 1", "w ?ask 3", "w ?reject 1", "w done 1", "w done 2"] {
         let (_, report) = deliver(&receiver, request(body), body).await;
@@ -430,7 +439,7 @@ async fn a_repeated_payment_hears_the_final_decision() {
 
 #[tokio::test]
 async fn a_restamped_redelivery_is_told_apart() {
-    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let receiver = receiver(keys(), store(), MemorySink::default());
     for (delivery, (body, outcome, detail)) in [
         ("w a 1", "accepted", None),
         ("w a 1", "duplicate", None),
@@ -457,7 +466,7 @@ async fn a_restamped_redelivery_is_told_apart() {
 async fn a_held_conflict_waits_for_a_person() {
     let receiver = Receiver {
         provider: Plain::<true>,
-        secrets: secrets(),
+        secrets: keys(),
         store: store(),
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
@@ -492,7 +501,7 @@ async fn an_approval_brings_the_facts_that_it_must_bring() {
         ("g ?ask:NAME!", &["NAME"], 422, &[]),
     ] {
         let directory = facts(known);
-        let receiver = Receiver { directory, ..receiver(secrets(), store(), MemorySink::default()) };
+        let receiver = Receiver { directory, ..receiver(keys(), store(), MemorySink::default()) };
         let (reply, report) = deliver(&receiver, request(body), "d").await;
         assert_eq!(reply.status, status, "{body}");
         let Outcome::Accepted { decision: Some(decision), facts } = report.outcome else { panic!("{body}") };
@@ -508,7 +517,7 @@ async fn an_approval_brings_the_facts_that_it_must_bring() {
     // nobody there: the same as a directory without the user
     for (body, status) in [("h ?approve:NAME!", 403), ("i ?approve:NAME", 200), ("j ?approve", 200)] {
         let directory = Broken;
-        let plain = receiver(secrets(), store(), MemorySink::default());
+        let plain = receiver(keys(), store(), MemorySink::default());
         let Receiver { provider, secrets, store, sink, clock, breakers, .. } = plain;
         let receiver = Receiver { provider, secrets, store, sink, directory, clock, breakers };
         assert_eq!(deliver(&receiver, request(body), "d").await.0.status, status, "{body}");
@@ -520,7 +529,7 @@ async fn without_time_before_the_reply_nothing_is_recorded() {
     for (under_way, status) in
         [(0, 200), (3_000, 200), (4_100, 503), (20_000, 503), (600_000, 200), (-600_000, 200)]
     {
-        let receiver = receiver(secrets(), store(), MemorySink::default());
+        let receiver = receiver(keys(), store(), MemorySink::default());
         let reached_gateway_at = Some(Timestamp::now() - SignedDuration::from_millis(under_way));
         let request = Request { reached_gateway_at, ..request("w a 1") };
         let (reply, _) = deliver(&receiver, request, "d").await;
@@ -530,7 +539,7 @@ async fn without_time_before_the_reply_nothing_is_recorded() {
 
 #[tokio::test]
 async fn a_request_id_that_is_used_again_hides_no_event() {
-    let receiver = receiver(secrets(), store(), MemorySink::default());
+    let receiver = receiver(keys(), store(), MemorySink::default());
     let mut statuses = Vec::new();
     for body in ["w a 1", "w b 1", "w a 2", "w a 1"] {
         statuses.push(deliver(&receiver, request(body), "one-id").await.0.status);
@@ -557,7 +566,7 @@ async fn what_does_not_answer_is_left_to_the_reconciler() {
     fn clock() -> Timestamp {
         Timestamp::from_second(NOW.load(Ordering::Relaxed)).expect("a time")
     }
-    let receiver = Receiver { clock, ..receiver(secrets(), store(), Silent::default()) };
+    let receiver = Receiver { clock, ..receiver(keys(), store(), Silent::default()) };
     let bodies = ["a x 1", "b x 1", "c x 1", "d x 1", "e x 1"];
     for (delivery, body) in bodies.into_iter().enumerate() {
         let (reply, report) = deliver(&receiver, request(body), body).await;
@@ -594,7 +603,7 @@ async fn the_body_counts_whatever_its_encoding_is_called() {
         (Some("utf-8"), "", (400, "unidentified"), 0),
         (None, "", (400, "unidentified"), 0),
     ] {
-        let receiver = receiver(secrets(), store(), MemorySink::default());
+        let receiver = receiver(keys(), store(), MemorySink::default());
         let mut request = request(body);
         if let Some(encoding) = encoding {
             request.headers.insert("content-encoding", encoding.parse().expect("a header"));

@@ -6,24 +6,30 @@
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use verify::{Delivery, Encoding, Part, Scheme, Secrets, Verifier};
+use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verifier};
 
-const SCHEME: Scheme = Scheme { header: "x-signature", encoding: Encoding::Hex, signed: &[Part::Body] };
+const SCHEME: Scheme = Scheme {
+    header: "x-signature",
+    form: HeaderForm::Hex,
+    algorithm: Algorithm::HmacSha256,
+    signed: &[Part::Body],
+};
 
 fn verify(criterion: &mut Criterion) {
     let secrets = Secrets::parse_list("key").unwrap();
+    let keys = Keys::Hmac(secrets.clone());
     let verifier = Verifier::new(SCHEME);
     let mut group = criterion.benchmark_group("verify");
     for bytes in [500, 10_000, 1_000_000] {
         let mut delivery = Delivery::new("/", "x".repeat(bytes));
-        let signature = SCHEME.sign(&delivery, secrets.newest()).unwrap();
+        let signature = secrets.newest().sign(&SCHEME, &delivery).unwrap();
         delivery.headers.insert(SCHEME.header, signature.parse().unwrap());
         group.throughput(Throughput::Bytes(bytes.try_into().unwrap()));
         group.bench_function(BenchmarkId::from_parameter(bytes), |bench| {
             let given = || delivery.clone();
             bench.iter_batched(
                 given,
-                |given| verifier.verify(black_box(given), &secrets),
+                |given| verifier.verify(black_box(given), &keys),
                 BatchSize::SmallInput,
             );
         });

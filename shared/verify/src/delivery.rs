@@ -1,4 +1,4 @@
-//! One POST as it arrived, before anything in it is believed.
+//! One POST as it arrived. Nothing in it is trusted yet.
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -8,9 +8,9 @@ use crate::Refusal;
 /// One POST: the exact bytes of its body, its headers and its path.
 #[derive(Clone, Debug)]
 pub struct Delivery {
-    /// The path below the API's stage, as in `/umaaas/test-webhook`.
+    /// The path without the API's stage, for example `/umaaas/test-webhook`.
     pub path: String,
-    /// All header lines; a name that occurred twice is here twice.
+    /// All header lines. A header that was sent twice has two values here.
     pub headers: HeaderMap,
     /// The body, byte for byte as the sender signed it.
     pub body: Bytes,
@@ -25,7 +25,7 @@ impl Delivery {
     /// The only value of a header that may occur at most once.
     ///
     /// # Errors
-    /// [`Refusal::Repeated`] when the header has several lines: which of them was signed is a guess.
+    /// [`Refusal::Repeated`] when the header has several lines, because it is unknown which of them was signed.
     pub fn single(&self, name: &'static str) -> Result<Option<&[u8]>, Refusal> {
         let mut values = self.headers.get_all(name).iter();
         match (values.next(), values.next()) {
@@ -34,11 +34,11 @@ impl Delivery {
         }
     }
 
-    /// Like [`single`](Self::single), for values that never contain a comma (digests, timestamps):
-    /// there a comma means that a gateway joined two header lines.
+    /// Like [`single`](Self::single), for values that never contain a comma, such as hexadecimal digests and
+    /// timestamps. API Gateway joins two lines of one header with a comma, so a comma means two lines.
     ///
     /// # Errors
-    /// [`Refusal::Repeated`] for several lines, joined or not.
+    /// [`Refusal::Repeated`] for several lines, and for several lines joined by a comma.
     pub fn unjoined(&self, name: &'static str) -> Result<Option<&[u8]>, Refusal> {
         match self.single(name)? {
             Some(value) if value.contains(&b',') => Err(Refusal::Repeated { header: name }),

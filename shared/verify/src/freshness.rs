@@ -1,33 +1,38 @@
-//! How old a delivery may be, where its sender dates it.
+//! How old a delivery may be. Only for senders that put the time of sending into a delivery.
 
 use jiff::{SignedDuration, Timestamp};
 
-/// How far a sender's clock may run ahead of ours.
+/// How far a sender's clock may be ahead of ours.
 pub const FUTURE_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// How old a delivery may be when it arrives. Has to exceed the provider's own retry horizon, or
-/// its honest retries are refused; and a record has to outlive it, or a replay finds no record.
+/// How old a delivery may be when it arrives.
+///
+/// The tolerance must be longer than the time for which the provider retries, otherwise genuine retries are
+/// refused. The retention of records must be longer than the tolerance, otherwise a replayed delivery finds no
+/// record and counts as a new event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tolerance(pub SignedDuration);
 
-/// A delivery dated outside the tolerance.
+/// Why the time of sending was refused.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Stale {
-    /// Older than the tolerance allows.
+    /// The delivery is older than the tolerance.
     #[error("the delivery is older than the tolerance")]
     TooOld,
-    /// Dated more than [`FUTURE_SKEW`] ahead of every clock.
+    /// The time of sending is more than [`FUTURE_SKEW`] after the latest time of arrival.
     #[error("the delivery is dated in the future")]
     InTheFuture,
 }
 
 impl Tolerance {
-    /// Checks when a delivery says it was sent against the time it arrived, which is known by one clock or
-    /// two: it is too old only by the `earliest` of the times, and in the future only of the `latest`. Both
-    /// ends are allowed.
+    /// Checks the time at which a delivery was `sent` against the time of its arrival.
+    ///
+    /// One or two clocks measure the arrival. A delivery is too old only if it is too old by the `earliest`
+    /// of these times, and from the future only if it is so by the `latest`: no refusal depends on one wrong
+    /// clock. An age of exactly the tolerance, or exactly [`FUTURE_SKEW`] ahead, is accepted.
     ///
     /// # Errors
-    /// [`Stale`], which says on which side it fell out.
+    /// [`Stale`] says whether the delivery is too old or from the future.
     pub fn check(self, sent: Timestamp, earliest: Timestamp, latest: Timestamp) -> Result<(), Stale> {
         if sent.duration_until(earliest) > self.0 {
             Err(Stale::TooOld)

@@ -1,91 +1,35 @@
-//! Signature schemes, declared rather than coded: which header carries the digest, how the digest
-//! is written, and what was signed. Every scheme is an HMAC-SHA256 under a shared secret.
+//! Signature schemes. A provider declares its scheme as data and writes no cryptography. A scheme has three
+//! independent parts: what is signed ([`Part`]), how the signature is written in its header ([`HeaderForm`]),
+//! and the [`Algorithm`].
 
-use std::ops::Deref;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-use crate::{Delivery, Secret, Secrets};
+use crate::form::{self, Unreadable};
+use crate::{Delivery, HeaderForm, Keys, Refusal, Secret, ecdsa};
 
-/// Something whose sender has been proven. [`Verifier::verify`] is the only function that makes one.
-#[derive(Clone, Debug)]
-pub struct Verified<T>(T);
-
-impl<T> Deref for Verified<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.0
-    }
-}
-
-impl Verified<Delivery> {
-    /// The body alone, still proven.
-    #[must_use]
-    pub fn payload(&self) -> Verified<Bytes> {
-        Verified(self.0.body.clone())
-    }
-}
-
-/// Decides whether a delivery is genuine.
-#[derive(Clone, Copy, Debug)]
-pub struct Verifier {
-    required: Scheme,
-    when_present: Option<Scheme>,
-}
-
-impl Verifier {
-    /// A verifier that demands a signature under `required`.
-    #[must_use]
-    pub const fn new(required: Scheme) -> Self {
-        Self { required, when_present: None }
-    }
-
-    /// Also checks `scheme` on every delivery that carries its header: a second signature that is
-    /// there must be right.
-    #[must_use]
-    pub const fn and_when_present(mut self, scheme: Scheme) -> Self {
-        self.when_present = Some(scheme);
-        self
-    }
-
-    /// Checks the signature over the exact bytes received, under each valid secret.
-    ///
-    /// # Errors
-    /// A [`Refusal`] that says what was wrong, and never what would have been right.
-    pub fn verify(&self, delivery: Delivery, secrets: &Secrets) -> Result<Verified<Delivery>, Refusal> {
-        self.required.check(&delivery, secrets)?;
-        if let Some(scheme) = &self.when_present
-            && delivery.headers.contains_key(scheme.header)
-        {
-            scheme.check(&delivery, secrets)?;
-        }
-        Ok(Verified(delivery))
-    }
-}
-
-/// One way to sign a delivery with HMAC-SHA256.
+/// One way to sign a delivery.
 #[derive(Clone, Copy, Debug)]
 pub struct Scheme {
-    /// The header that carries the digest, in lower case. Header names have no case.
+    /// The header that carries the signature, in lower case. Header names are case-insensitive.
     pub header: &'static str,
-    /// How the digest is written there.
-    pub encoding: Encoding,
-    /// What is signed, joined without separators.
+    /// How the signature is written in that header.
+    pub form: HeaderForm,
+    /// How the signature is made, and with which sort of key.
+    pub algorithm: Algorithm,
+    /// What is signed: these parts, one after the other, without separators.
     pub signed: &'static [Part],
 }
 
-/// How a digest is written in its header.
+/// How a signature is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Encoding {
-    /// Hexadecimal, in either case.
-    Hex,
-    /// Base64 with the standard alphabet and padding.
-    Base64,
+pub enum Algorithm {
+    /// HMAC with SHA-256 under a shared secret ([`Keys::Hmac`]); RFC 2104. The signature has 32 bytes.
+    HmacSha256,
+    /// ECDSA on the curve P-256 with SHA-256, checked with a public key ([`Keys::EcdsaP256`]); FIPS 186-5.
+    /// The signature is an `Ecdsa-Sig-Value` in DER (RFC 3279, section 2.2.3), 8 to 72 bytes. High and low
+    /// `s` are equally valid.
+    EcdsaP256Sha256,
 }
 
 /// A piece of what is signed.
@@ -93,107 +37,108 @@ pub enum Encoding {
 pub enum Part {
     /// The body, byte for byte.
     Body,
-    /// The text of a header that has to be there once and holds no comma, such as a timestamp.
+    /// The text of a header that must occur exactly once and contain no comma, such as a timestamp.
     Header(&'static str),
-    /// The text of a header that may be absent, which signs as nothing.
+    /// The text of a header that may be absent. An absent header adds no bytes.
     OptionalHeader(&'static str),
 }
 
-/// Why a delivery was refused.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum Refusal {
-    /// A header that the scheme needs is absent.
-    #[error("the {header} header is missing")]
-    Missing {
-        /// Which header.
-        header: &'static str,
-    },
-    /// A header occurs more than once, or arrives joined by a comma.
-    #[error("the {header} header occurs more than once")]
-    Repeated {
-        /// Which header.
-        header: &'static str,
-    },
-    /// A digest that is not one: wrong length, or not in the scheme's encoding.
-    #[error("the {header} header is not a SHA-256 digest in the documented encoding")]
-    Malformed {
-        /// Which header.
-        header: &'static str,
-    },
-    /// A well-formed digest that no valid secret produces.
-    #[error("the {header} header does not match")]
-    Mismatch {
-        /// Which header.
-        header: &'static str,
-    },
-}
-
-impl Refusal {
-    /// A short name for logs and metrics.
-    #[must_use]
-    pub fn reason(&self) -> &'static str {
+impl Algorithm {
+    /// What a signature by this algorithm is called in messages.
+    pub(crate) fn signature(self) -> &'static str {
         match self {
-            Self::Missing { .. } => "missing",
-            Self::Repeated { .. } => "repeated",
-            Self::Malformed { .. } => "malformed",
-            Self::Mismatch { .. } => "mismatch",
+            Self::HmacSha256 => "a SHA-256 digest",
+            Self::EcdsaP256Sha256 => "an ECDSA P-256 signature",
+        }
+    }
+
+    /// Whether bytes have the shape of a signature by this algorithm.
+    fn could_have_made(self, signature: &[u8]) -> bool {
+        match self {
+            Self::HmacSha256 => signature.len() == 32,
+            Self::EcdsaP256Sha256 => ecdsa::is_signature(signature),
         }
     }
 }
 
 impl Scheme {
-    /// Checks this scheme's signature on a delivery. Comparison is constant-time, on the decoded
-    /// digest.
+    /// Checks this scheme's signature on a delivery with each of the keys.
     ///
     /// # Errors
-    /// A [`Refusal`], see there.
-    pub fn check(&self, delivery: &Delivery, secrets: &Secrets) -> Result<(), Refusal> {
-        let header = self.header;
-        let text = delivery.unjoined(header)?.ok_or(Refusal::Missing { header })?;
-        let digest = self.encoding.decode(text).ok_or(Refusal::Malformed { header })?;
-        for secret in secrets.iter() {
-            if self.mac(delivery, secret)?.verify_slice(&digest).is_ok() {
-                return Ok(());
+    /// A [`Refusal`]. Keys of another sort than the [`Algorithm`] takes are a [`Refusal::Mismatch`], because
+    /// none of them made the signature.
+    pub fn check(&self, delivery: &Delivery, keys: &Keys) -> Result<(), Refusal> {
+        let signature = self.signature(delivery)?;
+        let signed = self.signed_bytes(delivery)?;
+        let genuine = match (self.algorithm, keys) {
+            (Algorithm::HmacSha256, Keys::Hmac(secrets)) => {
+                secrets.iter().any(|secret| hmac(&signed, secret).verify_slice(&signature).is_ok())
             }
-        }
-        Err(Refusal::Mismatch { header })
+            (Algorithm::EcdsaP256Sha256, Keys::EcdsaP256(keys)) => {
+                let digest = ecdsa::digest(&signed);
+                keys.iter().any(|key| ecdsa::verifies(key, &digest, &signature))
+            }
+            (Algorithm::HmacSha256, Keys::EcdsaP256(_)) | (Algorithm::EcdsaP256Sha256, Keys::Hmac(_)) => {
+                false
+            }
+        };
+        if genuine { Ok(()) } else { Err(Refusal::Mismatch { header: self.header }) }
     }
 
-    /// Signs a delivery as its sender would: the value of this scheme's header.
-    ///
-    /// # Errors
-    /// [`Refusal`] when a header that is part of what is signed is missing or repeated.
-    pub fn sign(&self, delivery: &Delivery, secret: &Secret) -> Result<String, Refusal> {
-        let digest = self.mac(delivery, secret)?.finalize().into_bytes();
-        Ok(match self.encoding {
-            Encoding::Hex => hex::encode(digest),
-            Encoding::Base64 => BASE64.encode(digest),
+    /// The signature's bytes from the header. They have the shape that the algorithm makes.
+    fn signature(&self, delivery: &Delivery) -> Result<Vec<u8>, Refusal> {
+        let Self { header, form, algorithm, .. } = *self;
+        let text = delivery.single(header)?.ok_or(Refusal::Missing { header })?;
+        let unreadable = match form.read(text) {
+            Ok(signature) if algorithm.could_have_made(&signature) => return Ok(signature),
+            Ok(_) => Unreadable::Malformed,
+            Err(unreadable) => unreadable,
+        };
+        Err(match (self.looks_like_another(text), unreadable) {
+            (Some(found), _) => Refusal::OtherScheme { header, found, configured: algorithm },
+            (None, Unreadable::Repeated) => Refusal::Repeated { header },
+            (None, Unreadable::Malformed) => Refusal::Malformed { header, algorithm },
+            (None, Unreadable::UnknownVersion) => Refusal::UnknownVersion { header },
         })
     }
 
-    fn mac(&self, delivery: &Delivery, secret: &Secret) -> Result<Hmac<Sha256>, Refusal> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.key()).expect("HMAC takes keys of any length");
-        for part in self.signed {
-            match *part {
-                Part::Body => mac.update(&delivery.body),
-                Part::Header(header) => {
-                    mac.update(delivery.unjoined(header)?.ok_or(Refusal::Missing { header })?);
-                }
-                Part::OptionalHeader(header) => mac.update(delivery.single(header)?.unwrap_or_default()),
+    /// Whether a header that this scheme cannot read looks like a signature by another algorithm, and by which:
+    /// the decoded bytes have the shape of its signature, or the header is a JSON object and this scheme's form
+    /// is not.
+    fn looks_like_another(&self, text: &[u8]) -> Option<Algorithm> {
+        let (other, forms) = match self.algorithm {
+            Algorithm::HmacSha256 => (Algorithm::EcdsaP256Sha256, &[HeaderForm::JsonOrBase64][..]),
+            Algorithm::EcdsaP256Sha256 => {
+                (Algorithm::HmacSha256, &[HeaderForm::Hex, HeaderForm::JsonOrBase64][..])
             }
-        }
-        Ok(mac)
+        };
+        let shaped =
+            || forms.iter().any(|form| form.read(text).is_ok_and(|bytes| other.could_have_made(&bytes)));
+        let json = other == Algorithm::EcdsaP256Sha256
+            && self.form != HeaderForm::JsonOrBase64
+            && form::is_json_object(text);
+        (json || shaped()).then_some(other)
+    }
+
+    /// The bytes that are signed, in pieces and in order.
+    ///
+    /// # Errors
+    /// [`Refusal`] when a header that is signed is missing or repeated.
+    pub(crate) fn signed_bytes<'d>(&self, delivery: &'d Delivery) -> Result<Vec<&'d [u8]>, Refusal> {
+        let bytes = |part: &Part| match *part {
+            Part::Body => Ok(delivery.body.as_ref()),
+            Part::Header(header) => delivery.unjoined(header)?.ok_or(Refusal::Missing { header }),
+            Part::OptionalHeader(header) => Ok(delivery.single(header)?.unwrap_or_default()),
+        };
+        self.signed.iter().map(bytes).collect()
     }
 }
 
-impl Encoding {
-    /// The digest, or nothing when the text is not exactly one.
-    fn decode(self, text: &[u8]) -> Option<[u8; 32]> {
-        let mut digest = [0; 32];
-        match self {
-            Self::Hex => hex::decode_to_slice(text, &mut digest).ok()?,
-            Self::Base64 => digest = BASE64.decode(text).ok()?.try_into().ok()?,
-        }
-        Some(digest)
+/// The HMAC of the pieces under a secret. The caller compares it in constant time with `verify_slice`.
+pub(crate) fn hmac(signed: &[&[u8]], secret: &Secret) -> Hmac<Sha256> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.key()).expect("HMAC takes keys of any length");
+    for piece in signed {
+        mac.update(piece);
     }
+    mac
 }

@@ -1,28 +1,28 @@
-//! The secrets a sender may have signed with: several while one is being rotated, newest first.
+//! The secrets that a sender may have signed with. During a rotation several are valid, newest first.
 
 use std::fmt;
 
-/// One shared secret. Never shown: `Debug` prints a placeholder.
+/// One shared secret. `Debug` prints a placeholder instead of the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
 impl Secret {
-    /// A secret from its text, without what editors and consoles add at its ends: white space, and invisible
-    /// characters such as a byte order mark. `None` when nothing is left.
+    /// A secret from its text. [Invisible](is_invisible) characters at both ends are removed, because editors
+    /// and consoles add them. `None` when no other character is left.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim_matches(is_invisible);
         (!text.is_empty()).then(|| Self(text.to_owned()))
     }
 
-    /// The key bytes: the text's UTF-8, as both providers define it.
+    /// The key bytes: the text in UTF-8, as UMAaaS and Weavr define it.
     pub(crate) fn key(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-/// White space, control characters, and the marks that have no width: U+00AD, U+200B to U+200F, U+202A to
-/// U+202E, U+2060 to U+2064, U+FEFF.
+/// Whether a character is white space, a control character, or a mark without width: U+00AD, U+200B to
+/// U+200F, U+202A to U+202E, U+2060 to U+2064, U+FEFF.
 #[must_use]
 pub fn is_invisible(c: char) -> bool {
     const MARKS: [std::ops::RangeInclusive<char>; 5] = [
@@ -48,7 +48,7 @@ pub struct Secrets {
     older: Vec<Secret>,
 }
 
-/// A list of secrets that holds none, or an empty one.
+/// A list that has no secret, or that has an empty one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a list of secrets needs at least one, and none of them may be empty")]
 pub struct NoSecret;
@@ -65,13 +65,13 @@ impl Secrets {
         Ok(Self { newest, older: all.collect::<Result<_, _>>()? })
     }
 
-    /// One secret, and those that are still valid beside it.
+    /// The newest secret, and the older ones that are still valid.
     #[must_use]
     pub fn new(newest: Secret, older: Vec<Secret>) -> Self {
         Self { newest, older }
     }
 
-    /// The secret a sender signs with once the rotation is complete.
+    /// The secret that the sender signs with after the rotation.
     #[must_use]
     pub fn newest(&self) -> &Secret {
         &self.newest

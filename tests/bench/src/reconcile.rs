@@ -13,7 +13,7 @@ use local::providers::PROVIDERS;
 use local::stack;
 use tests::{Host, unique};
 use umaaas::Umaaas;
-use verify::Secrets;
+use verify::{Keys, Secrets};
 
 use crate::candidates::Candidate;
 use crate::canned::{Behind, Canned};
@@ -83,7 +83,7 @@ async fn leave_pending(aws: &Canned, count: usize) -> Result<()> {
         SignedDuration::from_hours(24),
         true,
     );
-    let secrets = Arc::new(Secrets::parse_list(provider.secret)?);
+    let secrets = Arc::new(Keys::Hmac(Secrets::parse_list(provider.secret)?));
     let umaaas = Arc::new(Umaaas::new(None, None));
     let at = Timestamp::now() - SignedDuration::from_mins(10);
     let records = (0..count).map(|_| {
