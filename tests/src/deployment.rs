@@ -23,7 +23,15 @@ pub struct Deployment {
 impl Deployment {
     /// Builds the functions and starts everything else.
     pub async fn start() -> Self {
-        let aws = LocalAws::start().await;
+        Self::on(LocalAws::start().await).await
+    }
+
+    /// The same, for a test that measures time: see [`LocalAws::start_alone`].
+    pub async fn start_alone() -> Self {
+        Self::on(LocalAws::start_alone().await).await
+    }
+
+    async fn on(aws: LocalAws) -> Self {
         watch::build().await.unwrap();
         let proxy = FaultProxy::start(&aws.stack.endpoint).await;
         Self { aws, proxy }

@@ -28,6 +28,16 @@ use std::time::{Duration, Instant};
 use local::ministack::Ministack;
 use local::stack::Stack;
 use local::tools::Tools;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+/// This machine: many tests share it, or one that measures time has it alone.
+static MACHINE: RwLock<()> = RwLock::const_new(());
+
+#[derive(Debug)]
+enum Share {
+    WithOthers { _guard: RwLockReadGuard<'static, ()> },
+    Alone { _guard: RwLockWriteGuard<'static, ()> },
+}
 
 /// A local AWS with a table and queues.
 #[derive(Debug)]
@@ -35,15 +45,25 @@ pub struct LocalAws {
     /// The table and the queues.
     pub stack: Stack,
     _ministack: Ministack,
+    _share: Share,
 }
 
 impl LocalAws {
     /// Starts one on a free port. It ends when this is dropped.
     pub async fn start() -> Self {
+        Self::sharing(Share::WithOthers { _guard: MACHINE.read().await }).await
+    }
+
+    /// The same, for a test that measures time: no other test of this binary has a local AWS until this is dropped.
+    pub async fn start_alone() -> Self {
+        Self::sharing(Share::Alone { _guard: MACHINE.write().await }).await
+    }
+
+    async fn sharing(share: Share) -> Self {
         let tools = Tools::install().await.unwrap();
         let ministack = Ministack::start(&tools, 0).await.unwrap();
         let stack = Stack::create(&ministack.endpoint(), "").await.unwrap();
-        Self { stack, _ministack: ministack }
+        Self { stack, _ministack: ministack, _share: share }
     }
 }
 

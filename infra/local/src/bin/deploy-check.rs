@@ -43,7 +43,7 @@ async fn check() -> Result<()> {
     ensure!(functions.len() == expected, "{} functions are built, not {expected}", functions.len());
     step("deploying the template to an emulated AWS");
     cargo_environment(Program::new("cargo"))
-        .args(["test", "--quiet", "--workspace", "--test", "deploy", "--", "--nocapture"])
+        .args(["test", "--quiet", "--workspace", "--test", "e2e", "--", "deploy::", "--nocapture"])
         .run("the deployment")
         .await?;
     step("all as it should be");

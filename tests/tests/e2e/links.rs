@@ -4,8 +4,6 @@
 //! Links to other sites are not followed. Headings are those that begin with `#`, the only ones that the pages
 //! use.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 

@@ -2,8 +2,6 @@
 //! metrics say. (That nothing is lost is `nothing_lost`; the same rules on ports in memory are
 //! `shared/ingest/tests/reconcile.rs`.)
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 

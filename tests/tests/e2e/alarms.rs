@@ -1,8 +1,6 @@
 //! The template's alarms and dashboard against the names that the functions count under, which are taken
 //! from the code: a name that is spelled differently is another metric, one without data.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 
 use ingest::{Concern, Conflicts, Outcome, Provider as _};

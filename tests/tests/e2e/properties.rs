@@ -1,8 +1,6 @@
 //! The properties that the fuzz targets look for exceptions to, on stable: with every fixture, with
 //! fixtures that one thing was done to, and with nonsense.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;

@@ -1,8 +1,6 @@
 //! Secrets in Secrets Manager, changed under running functions: a rotation needs no deployment and loses
 //! no webhook.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use local::providers::{PROVIDERS, Provider};

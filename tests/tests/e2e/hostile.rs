@@ -1,8 +1,6 @@
 //! Hostile bodies and headers through the built functions: each gets its documented reply, soon, and
 //! in little memory.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use local::providers::{PROVIDERS, Provider};
@@ -21,7 +19,7 @@ const MEMORY_KB: usize = 128 * 1024;
 
 #[tokio::test]
 async fn hostile_deliveries() {
-    let aws = LocalAws::start().await;
+    let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     for (provider, binary, path) in
         [(&PROVIDERS[0], "umaaas", "/umaaas"), (&PROVIDERS[1], "weavr-other", "/weavr/anything/watch")]

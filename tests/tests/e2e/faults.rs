@@ -1,8 +1,6 @@
 //! The built function when AWS is slow, silent, or unreachable: replies stay within the provider's
 //! deadline, nothing is acknowledged that is not recorded, and what is recorded is not lost.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::{Duration, Instant};
 
 use aws::budget::AFTER_REPLY;
@@ -36,7 +34,7 @@ const SAMPLES: [&str; 2] = ["test", "incoming_payment"];
 
 #[tokio::test]
 async fn replies_in_time_and_never_for_nothing() {
-    let aws = LocalAws::start().await;
+    let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let proxy = FaultProxy::start(&aws.stack.endpoint).await;
     let mut environment = aws.stack.environment(&PROVIDERS[0]);
@@ -147,7 +145,7 @@ async fn replies_in_time_and_never_for_nothing() {
 #[tokio::test]
 async fn a_reply_waits_for_one_call() {
     const DELAY: Duration = Duration::from_millis(300);
-    let aws = LocalAws::start().await;
+    let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let proxy = FaultProxy::start(&aws.stack.endpoint).await;
     let mut environment = aws.stack.environment(&PROVIDERS[0]);
@@ -176,7 +174,7 @@ async fn a_reply_waits_for_one_call() {
 
 #[tokio::test]
 async fn a_cold_start_while_aws_is_away() {
-    let aws = LocalAws::start().await;
+    let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let silent = FaultProxy::start(&aws.stack.endpoint).await;
     silent.set([rule("PutItem", Fault::Hang, ALWAYS)]);
@@ -197,7 +195,7 @@ async fn a_cold_start_while_aws_is_away() {
 
 #[tokio::test]
 async fn a_wrong_environment_keeps_the_function_from_starting() {
-    let aws = LocalAws::start().await;
+    let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let host = Host::start().await;
     let right = aws.stack.environment(&PROVIDERS[0]);

@@ -19,7 +19,7 @@ fn delivery() -> (String, serde_json::Value) {
 
 #[tokio::test]
 async fn an_instance_is_free_while_a_call_does_not_answer() {
-    let deployment = Deployment::start().await;
+    let deployment = Deployment::start_alone().await;
     let (proxy, scheduled) = (&deployment.proxy, Host::start().await);
     let _reconciler = deployment.function(&scheduled, "reconciler");
     for (operation, fault) in [
@@ -72,7 +72,7 @@ async fn an_instance_is_free_while_a_call_does_not_answer() {
 #[tokio::test]
 async fn under_load_nothing_is_lost_while_sqs_is_away_and_back() {
     const EVENTS: usize = 400;
-    let deployment = Deployment::start().await;
+    let deployment = Deployment::start_alone().await;
     let (host, scheduled) = (Host::start().await, Host::start().await);
     let _functions: Vec<_> = (0..3).map(|_| deployment.function(&host, "umaaas")).collect();
     let _reconciler = deployment.function(&scheduled, "reconciler");

@@ -1,8 +1,6 @@
 //! What reaches a function in the field, on the built functions: events of every gateway and of none, clocks and
 //! credentials that AWS refuses.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -28,7 +26,7 @@ fn refuse(operation: &'static str, error: &'static str, times: Option<usize>) ->
 
 #[tokio::test]
 async fn a_signature_refused_for_its_time_is_made_again() {
-    let deployment = Deployment::start().await;
+    let deployment = Deployment::start_alone().await;
     let host = Host::start().await;
     let _function = deployment.function(&host, "umaaas");
     host.idle(1).await;
@@ -81,14 +79,14 @@ async fn expired_credentials_end_the_process_after_the_reply() {
 
 /// The events in `events/umaaas/gateway`: AWS's documented ones with a webhook in them. All hold the same body.
 const GATEWAYS: [(&str, &str); 6] = [
-    ("HTTP API, 2.0", include_str!("../../events/umaaas/gateway/test.format-2.0.json")),
-    ("HTTP API, 1.0", include_str!("../../events/umaaas/gateway/test.format-1.0.json")),
-    ("function URL", include_str!("../../events/umaaas/gateway/test.function-url.json")),
-    ("REST API", include_str!("../../events/umaaas/gateway/test.rest-api.json")),
-    ("load balancer", include_str!("../../events/umaaas/gateway/test.load-balancer.json")),
+    ("HTTP API, 2.0", include_str!("../../../events/umaaas/gateway/test.format-2.0.json")),
+    ("HTTP API, 1.0", include_str!("../../../events/umaaas/gateway/test.format-1.0.json")),
+    ("function URL", include_str!("../../../events/umaaas/gateway/test.function-url.json")),
+    ("REST API", include_str!("../../../events/umaaas/gateway/test.rest-api.json")),
+    ("load balancer", include_str!("../../../events/umaaas/gateway/test.load-balancer.json")),
     (
         "load balancer, multi-value",
-        include_str!("../../events/umaaas/gateway/test.load-balancer-multi-value.json"),
+        include_str!("../../../events/umaaas/gateway/test.load-balancer-multi-value.json"),
     ),
 ];
 

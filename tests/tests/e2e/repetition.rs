@@ -1,8 +1,6 @@
 //! What repeats and what conflicts, on the built functions: every signed event is on the queue, once, with what
 //! was answered to it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -64,8 +62,8 @@ struct Example {
 #[tokio::test]
 async fn the_providers_examples_arrive_each_once_and_byte_for_byte() {
     for (version, text) in [
-        ("2025-04-19", include_str!("../examples/umaaas-2025-04-19.json")),
-        ("2026-03-24", include_str!("../examples/umaaas-2026-03-24.json")),
+        ("2025-04-19", include_str!("../../examples/umaaas-2025-04-19.json")),
+        ("2026-03-24", include_str!("../../examples/umaaas-2026-03-24.json")),
     ] {
         let examples: Vec<Example> = serde_json::from_str(text).unwrap();
         let deployment = Deployment::start().await;

@@ -1,7 +1,5 @@
 //! `events/envelope.schema.json` fits the messages that there are, and no other.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use serde_json::{Value, json};
 use tests::valid_envelope;
 

@@ -1,7 +1,5 @@
 //! The contract of a store, on the one in memory and on DynamoDB's.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::HashMap;
 use std::time::Duration;
 

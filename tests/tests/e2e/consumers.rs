@@ -1,9 +1,7 @@
 //! The consumers that `events/README.md` shows, run: each handles every event once, with the provider's
 //! exact bytes, whatever form the message has and however often it comes.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
-#[path = "../consumers/consumer.rs"]
+#[path = "../../consumers/consumer.rs"]
 mod consumer;
 
 use std::collections::{BTreeMap, HashSet};
@@ -29,8 +27,8 @@ type Handled = BTreeMap<(String, String), Vec<Vec<u8>>>;
 fn the_readme_shows_them() {
     let readme = std::fs::read_to_string(local::root().join("events/README.md")).unwrap();
     for (language, consumer) in [
-        ("rust", include_str!("../consumers/consumer.rs")),
-        ("python", include_str!("../consumers/consumer.py")),
+        ("rust", include_str!("../../consumers/consumer.rs")),
+        ("python", include_str!("../../consumers/consumer.py")),
     ] {
         assert!(readme.contains(&format!("```{language}\n{consumer}```\n")), "tests/consumers: {language}");
     }

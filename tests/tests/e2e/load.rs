@@ -1,8 +1,6 @@
 //! Many deliveries at once, with redeliveries among them, through several instances of a function:
 //! every acknowledged event is on the queue, once.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -30,7 +28,7 @@ async fn two_thousand_events() {
     load(2_000).await;
 }
 
-/// The benchmark: `cargo test --workspace --test load -- --ignored --nocapture`.
+/// The benchmark: `cargo test --workspace --test e2e -- load:: --ignored --nocapture`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes"]
 async fn twenty_thousand_events() {
@@ -42,7 +40,7 @@ fn provider() -> &'static Provider {
 }
 
 async fn load(events: usize) {
-    let aws = LocalAws::start().await;
+    let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let host = Host::start().await;
     let environment = aws.stack.environment(provider());

@@ -1,8 +1,6 @@
 //! All functions under the real `cargo lambda watch`: signed requests over HTTP, messages read back from
 //! SQS.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::time::Duration;
 
 use bytes::Bytes;

@@ -1,8 +1,6 @@
 //! Least privilege: what each function's role allows is what the function does, on the resources it does it
 //! to. The roles are the template's; what the functions do is seen at a proxy between them and AWS.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;

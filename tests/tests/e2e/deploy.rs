@@ -1,8 +1,6 @@
 //! The SAM template: without findings, with a route for every documented webhook, and deployed to an
 //! emulated AWS with the built functions as its Lambda functions.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 

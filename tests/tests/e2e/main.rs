@@ -1,0 +1,25 @@
+//! The end-to-end tests: the built functions against the protocols of DynamoDB, SQS and Secrets Manager, one module
+//! for each question. They are one binary, because each binary would be linked with the whole AWS SDK.
+//!
+//! A module's tests alone: `cargo test --workspace --test e2e -- nothing_lost::`.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod alarms;
+mod breaker;
+mod consumers;
+mod deploy;
+mod envelope;
+mod faults;
+mod field;
+mod hostile;
+mod links;
+mod load;
+mod nothing_lost;
+mod privileges;
+mod properties;
+mod reconcile;
+mod repetition;
+mod secrets;
+mod store_contract;
+mod watch;
