@@ -2,6 +2,7 @@
 
 mod answer;
 mod cases;
+mod generate;
 mod policy;
 
 use std::path::PathBuf;
@@ -22,6 +23,13 @@ enum Command {
     /// Try out an approval policy (functions/umaaas/policies), without deploying it.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Writes what follows from the declarations of kinds, families and variables into the marked regions of
+    /// committed files: routes, functions of the template, tables of the docs.
+    Generate {
+        /// Changes nothing, and fails if a region is not up to date.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 #[derive(Subcommand)]
@@ -52,10 +60,12 @@ struct PolicyFile {
 }
 
 fn main() -> ExitCode {
-    let Command::Policy(command) = Cli::parse().command;
-    let done = match command {
-        PolicyCommand::Test { policy, cases } => policy::test(policy.file.as_deref(), cases),
-        PolicyCommand::Explain { policy, body } => policy::explain(policy.file.as_deref(), &body),
+    let done = match Cli::parse().command {
+        Command::Policy(PolicyCommand::Test { policy, cases }) => policy::test(policy.file.as_deref(), cases),
+        Command::Policy(PolicyCommand::Explain { policy, body }) => {
+            policy::explain(policy.file.as_deref(), &body)
+        }
+        Command::Generate { check } => generate::run(check),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

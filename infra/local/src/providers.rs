@@ -40,7 +40,7 @@ pub struct Provider {
 }
 
 /// A body that the provider could send, and what must come of it.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Sample {
     /// Its file under `events/<provider>/`, without `.json`.
     pub file: &'static str,
@@ -73,31 +73,12 @@ const UMAAAS: Provider = Provider {
 "#,
     duplicate_status: 409,
     forgery_status: 401,
-    samples: &[
-        sample("test", "/umaaas/test-webhook", "umaaas.test"),
-        sample("bulk_upload", "/umaaas/bulk-upload", "umaaas.bulk_upload"),
-        Sample {
-            decision: Some("approve"),
-            ..sample("incoming_payment", "/umaaas/incoming-payment", "umaaas.incoming_payment")
-        },
-        sample("incoming_payment.completed", "/umaaas", "umaaas.incoming_payment"),
-        sample("outgoing_payment", "/umaaas/outgoing-payment", "umaaas.outgoing_payment"),
-        sample("invitation_claimed", "/umaaas", "umaaas.invitation_claimed"),
-    ],
+    samples: &UMAAAS_SAMPLES,
 };
 
 const WEAVR: Provider = Provider {
     name: "weavr",
-    binaries: &[
-        "weavr-corporates",
-        "weavr-consumers",
-        "weavr-managed-accounts",
-        "weavr-managed-cards",
-        "weavr-transfers",
-        "weavr-send",
-        "weavr-outgoing-wire-transfers",
-        "weavr-other",
-    ],
+    binaries: &WEAVR_BINARIES,
     secrets_variable: "WEAVR_API_KEYS",
     secret: "local-weavr-key",
     variables: &[("WEAVR_SIGNATURE", "v2")],
@@ -113,65 +94,44 @@ const WEAVR: Provider = Provider {
 "#,
     duplicate_status: 200,
     forgery_status: 503,
-    samples: &[
-        sample(
-            "managed_accounts.deposit",
-            "/weavr/managed_accounts/deposits/watch",
-            "weavr.managed_accounts.deposit",
-        ),
-        sample("managed_accounts.update", "/weavr/managed_accounts/watch", "weavr.managed_accounts.update"),
-        sample(
-            "managed_cards.authorisation",
-            "/weavr/managed_cards/authorisations/watch",
-            "weavr.managed_cards.authorisation",
-        ),
-        sample(
-            "managed_cards.settlement",
-            "/weavr/managed_cards/settlements/watch",
-            "weavr.managed_cards.settlement",
-        ),
-        sample(
-            "managed_cards.adjustment",
-            "/weavr/managed_cards/adjustments/watch",
-            "weavr.managed_cards.adjustment",
-        ),
-        sample("transfers.transaction", "/weavr/transfers/watch", "weavr.transfers.transaction"),
-        sample("send.transaction", "/weavr/send/watch", "weavr.send.transaction"),
-        sample(
-            "outgoing_wire_transfers.transaction",
-            "/weavr/outgoing_wire_transfers/watch",
-            "weavr.outgoing_wire_transfers.transaction",
-        ),
-        sample(
-            "corporates.activated",
-            "/weavr/corporates/corporate_activated/watch",
-            "weavr.corporates.activated",
-        ),
-        sample(
-            "corporates.deactivated",
-            "/weavr/corporates/corporate_deactivated/watch",
-            "weavr.corporates.deactivated",
-        ),
-        sample("corporates.kyb", "/weavr/corporates/kyb/watch", "weavr.corporates.kyb"),
-        sample(
-            "corporates.beneficiary",
-            "/weavr/corporates/kyb/beneficiaries/watch",
-            "weavr.corporates.beneficiary",
-        ),
-        sample(
-            "consumers.activated",
-            "/weavr/consumers/consumer_activated/watch",
-            "weavr.consumers.activated",
-        ),
-        sample(
-            "consumers.deactivated",
-            "/weavr/consumers/consumer_deactivated/watch",
-            "weavr.consumers.deactivated",
-        ),
-        sample("consumers.kyc", "/weavr/consumers/kyc/watch", "weavr.consumers.kyc"),
-        // a path that Weavr publishes and that has no function of its own
-        sample("unknown", "/weavr/managed_cards/state_change/watch", "weavr.unknown"),
-    ],
+    samples: &WEAVR_SAMPLES,
+};
+
+/// One sample of every kind, and a payment that is complete.
+const UMAAAS_SAMPLES: [Sample; umaaas::KINDS.len() + 1] = {
+    let completed =
+        Sample { file: "incoming_payment.completed", ..sample("umaaas.incoming_payment", "/umaaas") };
+    let mut samples = [completed; umaaas::KINDS.len() + 1];
+    let mut kind = 0;
+    while kind < umaaas::KINDS.len() {
+        let umaaas::Kind { name, path, .. } = umaaas::KINDS[kind];
+        let decision = if is_same(name, "umaaas.incoming_payment") { Some("approve") } else { None };
+        samples[kind] = Sample { decision, ..sample(name, path) };
+        kind += 1;
+    }
+    samples
+};
+
+/// One sample of every kind, and one at a path that Weavr publishes and that has no function of its own.
+const WEAVR_SAMPLES: [Sample; weavr::KINDS.len() + 1] = {
+    let unknown = sample(weavr::UNKNOWN, "/weavr/managed_cards/state_change/watch");
+    let mut samples = [unknown; weavr::KINDS.len() + 1];
+    let mut kind = 0;
+    while kind < weavr::KINDS.len() {
+        samples[kind] = sample(weavr::KINDS[kind].name, weavr::KINDS[kind].path);
+        kind += 1;
+    }
+    samples
+};
+
+const WEAVR_BINARIES: [&str; weavr::Family::ALL.len()] = {
+    let mut binaries = [""; weavr::Family::ALL.len()];
+    let mut family = 0;
+    while family < binaries.len() {
+        binaries[family] = weavr::Family::ALL[family].binary();
+        family += 1;
+    }
+    binaries
 };
 
 impl Provider {
@@ -204,9 +164,23 @@ impl Provider {
     }
 }
 
-/// A sample that is accepted.
-const fn sample(file: &'static str, path: &'static str, kind: &'static str) -> Sample {
-    Sample { file, path, status: 200, kind, decision: None }
+/// A sample that is accepted. Its file has the name of its kind, without the provider.
+const fn sample(kind: &'static str, path: &'static str) -> Sample {
+    let mut dot = 0;
+    while kind.as_bytes()[dot] != b'.' {
+        dot += 1;
+    }
+    Sample { file: kind.split_at(dot + 1).1, path, status: 200, kind, decision: None }
+}
+
+/// Whether two texts are the same, in a constant.
+const fn is_same(one: &str, other: &str) -> bool {
+    let (one, other) = (one.as_bytes(), other.as_bytes());
+    let mut place = 0;
+    while place < one.len() && place < other.len() && one[place] == other[place] {
+        place += 1;
+    }
+    place == one.len() && place == other.len()
 }
 
 fn sign_umaaas(delivery: &mut Delivery, secret: &Secret) {
@@ -275,16 +249,15 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_has_a_sample() {
-        let kinds: [Vec<&str>; 2] = [
-            umaaas::KINDS.iter().map(|kind| kind.name).collect(),
-            weavr::KINDS.iter().map(|kind| kind.name).collect(),
-        ];
-        for (provider, kinds) in PROVIDERS.iter().zip(kinds) {
-            for kind in kinds {
-                assert!(provider.samples.iter().any(|sample| sample.kind == kind), "{kind}");
+    fn every_sample_has_a_file_and_every_kind_its_own() {
+        for provider in PROVIDERS {
+            for sample in provider.samples {
+                assert!(crate::root().join(provider.file(sample)).is_file(), "{}", provider.file(sample));
             }
         }
+        let payment = UMAAAS_SAMPLES.iter().find(|sample| sample.file == "incoming_payment").unwrap();
+        assert_eq!(payment.decision, Some("approve"));
+        assert_eq!(UMAAAS_SAMPLES.iter().filter(|sample| sample.decision.is_some()).count(), 1);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use aws::{Unset, Variable};
 use bytes::Bytes;
 use http::Request;
 use local::client;
@@ -445,16 +446,14 @@ async fn the_table_is_kept() {
 /// Every documented path, and the function that has it.
 #[tokio::test]
 async fn every_documented_webhook_has_its_route() {
-    let mut documented: BTreeMap<String, String> = umaaas::KINDS
-        .iter()
-        .map(|kind| kind.path)
-        .chain(["/umaaas"])
-        .map(|path| (path.to_owned(), "umaaas".to_owned()))
-        .collect();
-    documented
-        .extend(weavr::KINDS.iter().map(|kind| (kind.path.to_owned(), kind.family.binary().to_owned())));
-    documented.insert("/umaaas/{proxy+}".to_owned(), "umaaas".to_owned());
-    documented.insert("/weavr/{proxy+}".to_owned(), "weavr-other".to_owned());
+    let umaaas = umaaas::KINDS.iter().map(|kind| (kind.path, "umaaas"));
+    let weavr = weavr::KINDS.iter().map(|kind| (kind.path, kind.family.binary()));
+    let others = [
+        ("/umaaas", "umaaas"),
+        ("/umaaas/another-spelling/", "umaaas"),
+        ("/weavr/a/path/that/we/do/not/know", "weavr-other"),
+    ];
+    let documented: Vec<(&str, &str)> = umaaas.chain(weavr).chain(others).collect();
 
     let template = transformed(&[]).await.unwrap();
     let api = &template["Resources"]["Api"]["Properties"]["Body"]["paths"];
@@ -466,10 +465,6 @@ async fn every_documented_webhook_has_its_route() {
         let function = function.split(['.', '}']).next().unwrap();
         routes.insert(path.clone(), binary(&template, function));
     }
-    assert_eq!(routes, documented);
-
-    // `cargo lambda watch` sends every path to the same function. What it has for a family of paths at once is
-    // checked by that family's greedy route.
     let manifest = std::fs::read_to_string(local::root().join("Cargo.toml")).unwrap();
     let (_, router) = manifest.split_once("[workspace.metadata.lambda.watch.router]\n").unwrap();
     let router = router.split("\n[").next().unwrap().lines().filter_map(|line| line.split_once(" = "));
@@ -477,23 +472,52 @@ async fn every_documented_webhook_has_its_route() {
         .map(|(path, binary)| (path, binary.trim_matches('"').to_owned()))
         .map(|(path, binary)| (path.trim_matches('"').replace("{*path}", "{proxy+}"), binary))
         .collect();
-    for (path, binary) in &routes {
-        let family = format!("/{}/{{proxy+}}", path.split('/').nth(1).unwrap());
-        let found = local.get(path).or_else(|| local.get(&family));
-        assert_eq!(found, Some(binary), "cargo lambda watch: {path}");
-    }
-    for path in local.keys() {
-        assert!(routes.contains_key(path), "API Gateway has no route {path}");
+    assert_eq!(local, routes, "cargo lambda watch, API Gateway");
+    for (path, binary) in documented {
+        // A route for exactly this path, or else the greedy one.
+        let greedy = format!("/{}/{{proxy+}}", path.split('/').nth(1).unwrap());
+        let found = routes.get(path).or_else(|| routes.get(&greedy));
+        assert_eq!(found.map(String::as_str), Some(binary), "{path}");
     }
 
-    // infra/cost-and-scale.md and the parameter say what metrics per route cost
-    let count = routes.len();
-    let page = std::fs::read_to_string(local::root().join("infra/cost-and-scale.md")).unwrap();
-    assert!(page.contains(&format!("| {count} routes × 6 × 0.30 |")), "{count} routes");
-    let parameter = &template["Parameters"]["DetailedApiMetrics"];
-    let description = parameter["Description"].as_str().unwrap();
-    assert!(description.contains(&format!("{count} routes")), "{count} routes");
-    assert_eq!(parameter["Default"], "false", "they are most of what a stack costs that nobody uses");
+    let default = &template["Parameters"]["DetailedApiMetrics"]["Default"];
+    assert_eq!(default, "false", "metrics by route are most of what a stack costs that nobody uses");
+}
+
+/// Every variable that the template gives a function is one that the function reads, and every required one is
+/// given.
+#[tokio::test]
+async fn functions_are_given_the_variables_that_they_read() {
+    let template = transformed(&[]).await.unwrap();
+    let mut checked = BTreeSet::new();
+    let resources = template["Resources"].as_object().unwrap();
+    for (name, function) in resources.iter().filter(|(_, one)| one["Type"] == "AWS::Lambda::Function") {
+        let binary = binary(&template, name);
+        let provider = PROVIDERS.iter().find(|provider| provider.binaries.contains(&binary.as_str()));
+        let read: Vec<Variable> = match provider.map(|provider| provider.name) {
+            Some("umaaas") => [aws::variables::OF_EVERY_PROVIDER, &umaaas::VARIABLES].concat(),
+            Some("weavr") => [aws::variables::OF_EVERY_PROVIDER, &weavr::VARIABLES].concat(),
+            Some(other) => panic!("{other}: what does it read?"),
+            None => reconciler::QUEUES.map(|(_, variable)| variable).to_vec(),
+        };
+        let read = [aws::variables::OF_EVERY_FUNCTION, &read].concat();
+        let given = function["Properties"]["Environment"]["Variables"].as_object().unwrap();
+        for variable in given.keys() {
+            assert!(read.iter().any(|known| known.name == variable), "{name} does not read {variable}");
+        }
+        for variable in &read {
+            let is_given = given.contains_key(variable.name);
+            match variable.unset {
+                Unset::Required => assert!(is_given, "{name} is not given {}", variable.name),
+                Unset::RequiredUnless(other) => {
+                    assert_ne!(is_given, given.contains_key(other), "{name}: {}", variable.name);
+                }
+                _ => {}
+            }
+        }
+        checked.insert(binary);
+    }
+    assert_eq!(checked.len(), PROVIDERS.iter().map(|provider| provider.binaries.len()).sum::<usize>() + 1);
 }
 
 /// For the emulator the transformation changes what it says, and nothing else.
