@@ -150,7 +150,8 @@ fn explain(service: &Service) {
         println!("queue      {}", service.stack.queue(provider).url);
         if let Some(sample) = provider.samples.first() {
             let example = provider.example.replace("{url}", &url).replace("{secret}", provider.secret);
-            println!("\nTry it:\n{}", example.replace("{file}", &provider.file(sample)));
+            let example = example.replace("{path}", sample.path).replace("{file}", &provider.file(sample));
+            println!("\nTry it:\n{example}");
         }
     }
     println!("The functions' log follows. Ctrl-C stops everything.\n");

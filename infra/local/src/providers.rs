@@ -29,7 +29,8 @@ pub struct Provider {
     /// Makes a sample an event of its own, so that no run is a duplicate of another, and changes
     /// nothing else in it.
     pub renew: fn(&str) -> Result<String>,
-    /// How to post a sample from a shell; `{url}`, `{secret}` and `{file}` are to be filled in.
+    /// How to post a sample from a shell; `{url}`, `{path}`, `{secret}` and `{file}` are to be
+    /// filled in.
     pub example: &'static str,
     /// The documented status of a duplicate.
     pub duplicate_status: u16,
@@ -68,7 +69,7 @@ const UMAAAS: Provider = Provider {
     example: r#"
   body={file}
   signature=$(openssl dgst -sha256 -hmac {secret} -hex < $body | sed 's/.* //')
-  curl -i {url}/umaaas -H 'content-type: application/json' \
+  curl -i {url}{path} -H 'content-type: application/json' \
     -H "x-umaaas-signature: $signature" --data-binary @$body
 "#,
     duplicate_status: 409,
@@ -88,7 +89,7 @@ const WEAVR: Provider = Provider {
   body={file}
   timestamp=$(date +%s)000
   sign() { openssl dgst -sha256 -hmac {secret} -binary | base64; }
-  curl -i {url}/weavr/managed_accounts/deposits/watch -H 'content-type: application/json' \
+  curl -i {url}{path} -H 'content-type: application/json' \
     -H "published-timestamp: $timestamp" -H "signature: $(printf %s $timestamp | sign)" \
     -H "signature-v2: $( (cat $body; printf %s $timestamp) | sign)" --data-binary @$body
 "#,

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use http::Request;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use verify::Secret;
+use verify::{Delivery, Secret};
 
 use crate::client;
 use crate::providers::{Provider, Sample};
@@ -58,17 +58,22 @@ struct Arrived {
 pub async fn run(provider: &Provider, url: &str, queue: &Queue) -> Result<Vec<Row>> {
     let secret = provider.signing_secret();
     let mut rows = Vec::new();
+    let mut first = None;
     for sample in provider.samples {
-        let row = Row::new(sample.file, provider.body(sample)?, Outcome::of(sample));
-        rows.push(row.posted(provider, url, sample, &secret).await?);
+        let body = provider.body(sample)?;
+        let delivery = provider.delivery(sample.path, body.clone(), &secret);
+        first.get_or_insert((sample, delivery.clone(), body.clone()));
+        rows.push(Row::new(sample.file, body, Outcome::of(sample)).posted(url, delivery).await?);
     }
-    if let Some(first) = provider.samples.first() {
+    if let Some((sample, delivery, body)) = first {
         let nothing = |status| Outcome { status, messages: vec![] };
-        let again = Row::new("the first, again", rows[0].body.clone(), nothing(provider.duplicate_status));
-        rows.push(again.posted(provider, url, first, &secret).await?);
-        let forgery = Row::new("a forgery", provider.body(first)?, nothing(provider.forgery_status));
+        let again = Row::new("the first, again", body, nothing(provider.duplicate_status));
+        rows.push(again.posted(url, delivery).await?);
+        let body = provider.body(sample)?;
         let guess = Secret::new("a guess").context("a secret is not empty")?;
-        rows.push(forgery.posted(provider, url, first, &guess).await?);
+        let delivery = provider.delivery(sample.path, body.clone(), &guess);
+        let forgery = Row::new("a forgery", body, nothing(provider.forgery_status));
+        rows.push(forgery.posted(url, delivery).await?);
     }
 
     let expected = rows.iter().map(|row| row.expected.messages.len()).sum();
@@ -117,15 +122,7 @@ impl Row {
         Self { name: name.to_owned(), body, expected, actual: Outcome::default(), envelopes: vec![] }
     }
 
-    /// Posts it as the sample would be.
-    async fn posted(
-        mut self,
-        provider: &Provider,
-        url: &str,
-        sample: &Sample,
-        secret: &Secret,
-    ) -> Result<Self> {
-        let delivery = provider.delivery(sample.path, self.body.clone(), secret);
+    async fn posted(mut self, url: &str, delivery: Delivery) -> Result<Self> {
         let mut request = Request::post(format!("{url}{}", delivery.path)).body(delivery.body)?;
         *request.headers_mut() = delivery.headers;
         request.headers_mut().insert(CONTENT_TYPE, "application/json".parse()?);

@@ -10,7 +10,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider as Tls;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_types::SdkConfig;
-use ingest::{Breakers, Provider, Receiver, Report};
+use ingest::{Arrival, Breakers, Provider, Receiver};
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::tower::util::MapFutureLayer;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -50,7 +50,7 @@ pub async fn run<P: Provider + 'static>(
             let (response, received) = delivery.unzip();
             let rest = move |answer: Posted| async move {
                 let Some(received) = received else { return };
-                let confirmed = answer.is_in_time(received.report());
+                let confirmed = answer.is_in_time(received.arrival());
                 let renewed = receiver.secrets.renew(Timestamp::now());
                 let (report, ()) = tokio::join!(receiver.finish(received, confirmed), renewed);
                 line::write(P::NAME, &delivery_id, &report);
@@ -117,8 +117,8 @@ impl Posted {
     /// Whether the answer to a delivery has left in time for its provider, as far as we can know: Lambda took
     /// it, and the gateway's time for the request was less than [`PROVIDER_DEADLINE`](budget::PROVIDER_DEADLINE)
     /// ago. By a clock that differs from the gateway's that is not known.
-    fn is_in_time(self, report: &Report) -> bool {
-        let under_way = report.reached_gateway_at.unwrap_or(report.received_at).duration_until(self.at);
+    fn is_in_time(self, arrival: Arrival) -> bool {
+        let under_way = arrival.reached_gateway_at.unwrap_or(arrival.received_at).duration_until(self.at);
         self.taken && under_way >= -CLOCKS_DIFFER && under_way.unsigned_abs() <= budget::PROVIDER_DEADLINE
     }
 }

@@ -155,17 +155,59 @@ pub const RECEIVER_INFO_UNAVAILABLE: &str = "receiver_info_unavailable";
 #[derive(Debug)]
 #[must_use = "the recorded event still has to be forwarded"]
 pub struct Received {
-    report: Report,
-    /// The record that this delivery wrote. Its message has not been sent yet.
-    recorded: Option<Record>,
+    arrived: Arrived,
+    ended: Ended,
+    status: u16,
+    replied_at: Timestamp,
 }
 
 impl Received {
-    /// The report so far.
+    /// By our clock and the gateway's, when the delivery arrived.
     #[must_use]
-    pub fn report(&self) -> &Report {
-        &self.report
+    pub fn arrival(&self) -> Arrival {
+        self.arrived.arrival
     }
+}
+
+/// What is known of every request.
+#[derive(Debug)]
+struct Arrived {
+    arrival: Arrival,
+    trace_id: Option<String>,
+    body_bytes: usize,
+}
+
+/// How the path of a delivery ended.
+#[derive(Debug)]
+struct Ended {
+    outcome: Outcome,
+    /// The event, from the moment at which it was identified.
+    about: Option<About>,
+    /// When the store had answered.
+    recorded_at: Option<Timestamp>,
+    /// The record that this delivery wrote and that has to be forwarded.
+    recorded: Option<Record>,
+}
+
+/// What the log says of an event.
+#[derive(Debug)]
+struct About {
+    kind: &'static str,
+    id: String,
+    conflict_of: Option<String>,
+    drift: Vec<String>,
+}
+
+/// What recording an event came to.
+#[derive(Debug)]
+struct Recording {
+    outcome: Outcome,
+    /// The record that this delivery wrote and that has to be forwarded.
+    recorded: Option<Record>,
+    /// Of a conflict: its own id, and the id of the event whose key it has.
+    conflict: Option<(String, Option<String>)>,
+    /// When the store had answered.
+    at: Option<Timestamp>,
 }
 
 /// What happened to the message of a recorded event.
@@ -187,30 +229,14 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
     /// Handles one request up to its reply. A reply waits for the keys, the facts about the receiver, and the
     /// record, but never for the queue.
     pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Received) {
-        let received_at = (self.clock)();
-        let report = Report {
-            outcome: Outcome::NotFound,
-            status: 0,
-            kind: None,
-            event_id: None,
-            conflict_of: None,
-            drift: Vec::new(),
-            forwarding: None,
+        let arrived = Arrived {
+            arrival: Arrival { received_at: (self.clock)(), reached_gateway_at: request.reached_gateway_at },
             trace_id: request.trace_id.clone(),
             body_bytes: request.body.as_ref().map_or(0, Bytes::len),
-            reached_gateway_at: request.reached_gateway_at,
-            received_at,
-            recorded_at: None,
-            replied_at: received_at,
-            finished_at: received_at,
         };
-        let mut received = Received { report, recorded: None };
-        let outcome = self.deliver(request, delivery_id, &mut received).await;
-        let outcome = outcome.unwrap_or_else(|refused| refused);
-        let reply = self.provider.reply(&outcome);
-        received.report.status = reply.status;
-        received.report.outcome = outcome;
-        received.report.replied_at = (self.clock)();
+        let ended = self.deliver(request, delivery_id, &arrived).await.unwrap_or_else(Ended::before_an_event);
+        let reply = self.provider.reply(&ended.outcome);
+        let received = Received { arrived, ended, status: reply.status, replied_at: (self.clock)() };
         (reply, received)
     }
 
@@ -218,55 +244,86 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
     /// function ends before, the record stays pending and the reconciler forwards it. For `reply_confirmed`
     /// see [`Message::new`].
     pub async fn finish(&self, received: Received, reply_confirmed: bool) -> Report {
-        let Received { mut report, recorded } = received;
-        if let Some(record) = recorded {
-            report.forwarding = Some(self.forward(&record, reply_confirmed).await);
+        let Received { arrived, ended, status, replied_at } = received;
+        let forwarding = match &ended.recorded {
+            Some(record) => Some(self.forward(record, reply_confirmed).await),
+            None => None,
+        };
+        let Arrived { arrival: Arrival { received_at, reached_gateway_at }, trace_id, body_bytes } = arrived;
+        let (kind, event_id, conflict_of, drift) = match ended.about {
+            Some(About { kind, id, conflict_of, drift }) => (Some(kind), Some(id), conflict_of, drift),
+            None => (None, None, None, Vec::new()),
+        };
+        Report {
+            outcome: ended.outcome,
+            status,
+            kind,
+            event_id,
+            conflict_of,
+            drift,
+            forwarding,
+            trace_id,
+            body_bytes,
+            reached_gateway_at,
+            received_at,
+            recorded_at: ended.recorded_at,
+            replied_at,
+            finished_at: (self.clock)(),
         }
-        report.finished_at = (self.clock)();
-        report
     }
 
-    /// The steps in order. `record` is the point of no return. After a failure before it, the sender has to
-    /// retry. After it the event is stored, and no later failure changes the reply.
+    /// The steps in order. An error is how a delivery without an event ends.
     async fn deliver(
         &self,
         request: Request,
         delivery_id: String,
-        received: &mut Received,
-    ) -> Result<Outcome, Outcome> {
-        let report = &mut received.report;
-        let arrival = report.arrival();
-        let deadline = arrival.deadline();
+        arrived: &Arrived,
+    ) -> Result<Ended, Outcome> {
+        let deadline = arrived.arrival.deadline();
         let delivery: Delivery = self.accept(request)?;
         let delivery: Verified<Delivery> = self.verify(delivery, deadline).await?;
-        let Identified { event, payment } = self.identify(&delivery, arrival)?;
-        report.identified(&event);
+        let Identified { event, payment } = self.identify(&delivery, arrived.arrival)?;
+        let about = About::new(&event);
         let decision: Option<Decision> = payment.as_ref().map(|payment| self.decide(payment));
         let (decision, facts) = self.supply(decision, payment.as_ref(), deadline).await;
-
         let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts };
         let status = self.provider.reply(&accepted).status;
-        let record = Record::new(event, decision, status, delivery_id, arrival.received_at)
-            .ok_or(Outcome::TooLarge)?
-            .traced(report.trace_id.clone())
-            .left_to_reconciler(self.breakers.is_open(arrival.received_at));
+        let record = Record::new(event, decision, status, delivery_id, arrived.arrival.received_at)
+            .map(|record| record.traced(arrived.trace_id.clone()))
+            .map(|record| record.left_to_reconciler(self.breakers.is_open(arrived.arrival.received_at)));
+        let recording = self.record(record, accepted, deadline).await;
+        Ok(Ended::of(about, recording.unwrap_or_else(Recording::nothing)))
+    }
+
+    /// Records an event: the point of no return. After a failure before this, the sender has to retry. After it
+    /// the event is stored, and no later failure changes the reply.
+    async fn record(
+        &self,
+        record: Option<Record>,
+        accepted: Outcome,
+        deadline: Deadline,
+    ) -> Result<Recording, Outcome> {
+        let record = record.ok_or(Outcome::TooLarge)?;
         let recorded =
             self.store.record(&record, self.left(deadline)?).await.map_err(Outcome::Unavailable)?;
-        report.recorded_at = Some((self.clock)());
-
-        if let Recorded::Before(earlier) = recorded {
-            match record.repeats(&earlier) {
-                Repetition::Ours => {}
+        let at = Some((self.clock)());
+        let recording = match recorded {
+            Recorded::Now => Recording::of(accepted, record),
+            Recorded::Before(earlier) => match record.repeats(&earlier) {
+                Repetition::Ours => Recording::of(accepted, record),
                 Repetition::Redelivery { restamped } => {
-                    return Ok(duplicate(&record, &earlier, restamped, earlier.final_decision()));
+                    let decided = earlier.final_decision();
+                    Recording::nothing(duplicate(&record, &earlier, restamped, decided))
                 }
                 Repetition::Conflict => {
-                    return self.conflict(record, &earlier, accepted, deadline, received).await;
+                    let conflict = Record { held: P::CONFLICTS == Conflicts::Hold, ..record.as_conflict() };
+                    let names = (conflict.id.clone(), conflict.conflict_of.clone());
+                    let recording = self.conflict(&record, conflict, &earlier, accepted, deadline).await;
+                    Recording { conflict: Some(names), ..recording.unwrap_or_else(Recording::nothing) }
                 }
-            }
-        }
-        received.recorded = Some(record);
-        Ok(accepted)
+            },
+        };
+        Ok(Recording { at, ..recording })
     }
 
     /// Handles an event whose key belongs to another event. It is recorded under a key of its own and
@@ -274,32 +331,27 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
     /// the key has no final decision.
     async fn conflict(
         &self,
-        event: Record,
+        event: &Record,
+        conflict: Record,
         earlier: &Earlier,
         accepted: Outcome,
         deadline: Deadline,
-        received: &mut Received,
-    ) -> Result<Outcome, Outcome> {
-        let conflict = Record { held: P::CONFLICTS == Conflicts::Hold, ..event.as_conflict() };
-        received.report.conflicts(&conflict);
+    ) -> Result<Recording, Outcome> {
         let mut decided = earlier.final_decision().cloned().map(Box::new);
         if conflict.decision.is_some() && decided.is_none() {
             let base = Base { key: &event.key, delivery_id: &earlier.delivery_id };
             let recorded = self.store.record_decision(&conflict, &base, self.left(deadline)?).await;
             match recorded.map_err(Outcome::Unavailable)? {
-                RecordedDecision::Now => {
-                    received.recorded = Some(conflict);
-                    return Ok(accepted);
-                }
+                RecordedDecision::Now => return Ok(Recording::of(accepted, conflict)),
                 RecordedDecision::Not { before: Some(before), decided } => {
                     return Ok(match conflict.repeats(&before) {
-                        Repetition::Ours => {
-                            received.recorded = Some(conflict);
-                            accepted
-                        }
-                        repetition => {
-                            duplicate(&conflict, &before, repetition.restamped(), decided.as_deref())
-                        }
+                        Repetition::Ours => Recording::of(accepted, conflict),
+                        repetition => Recording::nothing(duplicate(
+                            &conflict,
+                            &before,
+                            repetition.restamped(),
+                            decided.as_deref(),
+                        )),
                     });
                 }
                 RecordedDecision::Not { before: None, decided: final_decision } => decided = final_decision,
@@ -314,12 +366,10 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         match recorded.map_err(Outcome::Unavailable)? {
             Recorded::Before(before) if conflict.repeats(&before) != Repetition::Ours => {
                 let restamped = conflict.repeats(&before).restamped();
-                Ok(duplicate(&event, &before, restamped, decided.as_deref()))
+                Ok(Recording::nothing(duplicate(event, &before, restamped, decided.as_deref())))
             }
-            Recorded::Now | Recorded::Before(_) => {
-                received.recorded = Some(conflict).filter(|conflict| !conflict.held);
-                Ok(answered)
-            }
+            Recorded::Now | Recorded::Before(_) if conflict.held => Ok(Recording::nothing(answered)),
+            Recorded::Now | Recorded::Before(_) => Ok(Recording::of(answered, conflict)),
         }
     }
 
@@ -492,20 +542,42 @@ fn route(path: &str, provider: &str, serves: impl Fn(&str) -> bool) -> Option<St
     named.map(|(start, _)| format!("/{}", segments[start..].join("/"))).find(|path| serves(path))
 }
 
-impl Report {
-    fn arrival(&self) -> Arrival {
-        Arrival { received_at: self.received_at, reached_gateway_at: self.reached_gateway_at }
+impl About {
+    fn new(event: &Event) -> Self {
+        Self {
+            kind: event.kind,
+            id: event.id.clone(),
+            conflict_of: None,
+            drift: event.drift.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl Recording {
+    /// This delivery wrote a record, which has to be forwarded.
+    fn of(outcome: Outcome, record: Record) -> Self {
+        Self { recorded: Some(record), ..Self::nothing(outcome) }
     }
 
-    fn identified(&mut self, event: &Event) {
-        self.kind = Some(event.kind);
-        self.event_id = Some(event.id.clone());
-        self.drift = event.drift.iter().map(ToString::to_string).collect();
+    /// This delivery leaves nothing to forward.
+    fn nothing(outcome: Outcome) -> Self {
+        Self { outcome, recorded: None, conflict: None, at: None }
+    }
+}
+
+impl Ended {
+    /// The end of a delivery without an event.
+    fn before_an_event(outcome: Outcome) -> Self {
+        Self { outcome, about: None, recorded_at: None, recorded: None }
     }
 
-    fn conflicts(&mut self, conflict: &Record) {
-        self.event_id = Some(conflict.id.clone());
-        self.conflict_of.clone_from(&conflict.conflict_of);
+    fn of(about: About, recording: Recording) -> Self {
+        let Recording { outcome, recorded, conflict, at: recorded_at } = recording;
+        let about = match conflict {
+            Some((id, conflict_of)) => About { id, conflict_of, ..about },
+            None => about,
+        };
+        Self { outcome, about: Some(about), recorded_at, recorded }
     }
 }
 
