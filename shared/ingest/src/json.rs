@@ -12,7 +12,7 @@ use std::ops::Range;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use crate::event::{sha256_hex, sha256_hex_without};
+use crate::digest::{sha256_hex, sha256_hex_without};
 
 /// U+FEFF in UTF-8, which some programs put before a text.
 pub(crate) const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `path` | the steps, in order; what each provider implements: [`Provider`] |
 //! | `event` | what happened: [`Event`]; what we decided: [`Decision`] |
+//! | `digest`, `time` | SHA-256, and times as senders write them |
 //! | `breaker` | when the reconciler does the work after a reply: [`Breaker`] |
 //! | `deadline` | until when a delivery has to be answered: [`Deadline`] |
 //! | `directory` | the facts that a payment requests about its receiver, and the port that reads them: [`Directory`] |
@@ -19,6 +20,7 @@
 
 mod breaker;
 mod deadline;
+mod digest;
 mod directory;
 mod event;
 mod json;
@@ -30,13 +32,13 @@ mod reconcile;
 mod record;
 mod reply;
 pub mod schema;
+mod time;
 
 pub use breaker::Breaker;
 pub use deadline::{Arrival, Deadline, FOR_RECORD, REPLY_WITHIN};
+pub use digest::sha256_hex;
 pub use directory::{Directory, Facts, RequestedFacts, RequestedField};
-pub use event::{
-    Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, epoch_time, sha256_hex, written_time,
-};
+pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id};
 pub use json::Object;
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
 pub use path::{
@@ -53,3 +55,4 @@ pub use record::{
 };
 pub use reply::{Concern, Outcome, RETRY_AFTER_SECONDS, Reply, Restamped};
 pub use schema::Drift;
+pub use time::{epoch_time, written_time};

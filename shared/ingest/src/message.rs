@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::event::sha256_hex;
+use crate::digest::sha256_hex;
 use crate::json::BYTE_ORDER_MARK;
 use crate::record::gzip;
 use crate::{Decision, Record, Verdict};

@@ -17,7 +17,7 @@ use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::event::sha256_hex;
+use crate::digest::sha256_hex;
 use crate::{Decision, Event, PortError};
 
 /// The version that this code writes. It reads version 1 too, which has no `content_sha256`.

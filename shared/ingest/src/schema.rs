@@ -6,8 +6,8 @@
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::event::is_rfc_3339;
 use crate::json::{Object, is_integer};
+use crate::time::is_rfc_3339;
 
 /// One documented field.
 #[derive(Clone, Copy, Debug)]
