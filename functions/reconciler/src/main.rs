@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    aws::run_reconciler(&reconciler::QUEUES).await
+    aws::run_reconciler(&webhook_reconciler::QUEUES).await
 }

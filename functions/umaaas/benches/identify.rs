@@ -1,5 +1,5 @@
 //! Measures the time to identify the event of a webhook, and to decide about the event without a policy.
-//! `cargo bench -p umaaas --bench identify`
+//! `cargo bench -p webhook-umaaas --bench identify`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -9,8 +9,8 @@ use std::hint::black_box;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ingest::{Arrival, Provider};
 use jiff::Timestamp;
-use umaaas::{SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets, Verified};
+use webhook_umaaas::{SIGNATURE, Umaaas};
 
 fn identify(criterion: &mut Criterion) {
     let umaaas = Umaaas::new(None, None);

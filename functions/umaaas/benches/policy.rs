@@ -1,5 +1,5 @@
 //! Measures the time that the approval policy needs: for one decision, and at start-up.
-//! `cargo bench -p umaaas --bench policy`
+//! `cargo bench -p webhook-umaaas --bench policy`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -9,8 +9,8 @@ use std::time::Instant;
 use criterion::{Criterion, criterion_group, criterion_main};
 use ingest::{Arrival, Provider};
 use jiff::Timestamp;
-use umaaas::{Asking, Policy, SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets};
+use webhook_umaaas::{Asking, Policy, SIGNATURE, Umaaas};
 
 fn policy(criterion: &mut Criterion) {
     // A function parses the policy once, during its cold start. So this first time matters, and not the mean

@@ -4,5 +4,5 @@ use std::process::ExitCode;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    aws::run(umaaas::SECRETS, umaaas::Umaaas::from_environment).await
+    aws::run(webhook_umaaas::SECRETS, webhook_umaaas::Umaaas::from_environment).await
 }

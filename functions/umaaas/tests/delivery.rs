@@ -11,8 +11,8 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::sync::Arc;
-use umaaas::{KINDS, SIGNATURE, Umaaas};
 use verify::{Delivery, Keys, Secrets, Tolerance};
+use webhook_umaaas::{KINDS, SIGNATURE, Umaaas};
 
 const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json");
 const COMPLETED: &str = include_str!("../../../events/umaaas/incoming_payment.completed.json");

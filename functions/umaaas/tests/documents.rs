@@ -14,8 +14,8 @@ use ingest::schema::{Field, Shape};
 use ingest::{Breakers, Receiver, Request};
 use jiff::SignedDuration;
 use serde_json::Value;
-use umaaas::{KINDS, SIGNATURE, Umaaas};
 use verify::{Delivery, Secrets};
+use webhook_umaaas::{KINDS, SIGNATURE, Umaaas};
 
 const EXAMPLES: [(&str, &str); 2] = [
     ("2025-04-19", include_str!("../../../tests/examples/umaaas-2025-04-19.json")),

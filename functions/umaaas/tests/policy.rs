@@ -12,8 +12,8 @@ use ingest::{Arrival, Breakers, Decision, Provider, Receiver, Request};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use umaaas::{Policy, SIGNATURE, Umaaas};
 use verify::{Delivery, Keys, Secrets};
+use webhook_umaaas::{Policy, SIGNATURE, Umaaas};
 
 const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json");
 const SAMPLE: &str = include_str!("../policies/sample.cedar");

@@ -1,5 +1,5 @@
 //! Measures the time to verify `signature-v2` and to identify the event of a webhook.
-//! `cargo bench -p weavr --bench identify`
+//! `cargo bench -p webhook-weavr --bench identify`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -9,7 +9,7 @@ use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use ingest::{Arrival, Provider};
 use jiff::Timestamp;
 use verify::{Delivery, Keys, Secrets};
-use weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
+use webhook_weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
 
 fn identify(criterion: &mut Criterion) {
     let secrets = Secrets::parse_list("key").unwrap();

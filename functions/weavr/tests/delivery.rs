@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use verify::{Delivery, Keys, Scheme, Secrets, Tolerance};
-use weavr::{Demand, Family, KINDS, Kind, SIGNATURE_V1, SIGNATURE_V2, UNKNOWN, Weavr};
+use webhook_weavr::{Demand, Family, KINDS, Kind, SIGNATURE_V1, SIGNATURE_V2, UNKNOWN, Weavr};
 
 /// The path for the fixture of the unknown kind. Weavr publishes this path, but it is not in `KINDS`.
 const UNKNOWN_PATH: &str = "/weavr/managed_cards/state_change/watch";

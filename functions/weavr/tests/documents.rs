@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ingest::schema::{Field, Shape};
 use serde_json::Value;
-use weavr::{Family, KINDS};
+use webhook_weavr::{Family, KINDS};
 
 /// The fields of a body by their path, as in `"account.id.id": "required digits"`.
 type Fields = BTreeMap<String, String>;

@@ -1,13 +1,13 @@
 //! What reading an event costs, by gateway and by the size of the body, and what `lambda_http`'s conversion costs.
-//! `cargo bench -p aws --bench gateway`
+//! `cargo bench -p webhook-aws --bench gateway`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::hint::black_box;
 
-use aws::gateway::GatewayEvent;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::Value;
+use webhook_aws::gateway::GatewayEvent;
 
 const EVENTS: [(&str, &str); 3] = [
     ("2.0", include_str!("../../../events/umaaas/gateway/test.format-2.0.json")),

@@ -5,7 +5,7 @@
 //!
 //! Its conversion into an `http::Request` is not used: it puts the stage in front of the path, and panics on bad
 //! base64, on a host name with a space and on some query strings. What each costs for an event of 1 to 2 KB
-//! (release profile, one machine; `cargo bench -p aws --bench gateway`):
+//! (release profile, one machine; `cargo bench -p webhook-aws --bench gateway`):
 //!
 //! | | format 2.0 | REST API | load balancer |
 //! |---|---|---|---|

@@ -1,5 +1,5 @@
 //! What it costs to make a record and its message, by the size of the body.
-//! `cargo bench -p ingest --bench envelope`
+//! `cargo bench -p webhook-ingest --bench envelope`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
@@ -7,9 +7,9 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ingest::{Event, Message, Record};
 use jiff::Timestamp;
 use verify::{Algorithm, Delivery, HeaderForm, Part, Scheme, Secrets, Verified, Verifier};
+use webhook_ingest::{Event, Message, Record};
 
 fn envelope(criterion: &mut Criterion) {
     for bytes in [500, 10_000, 1_000_000] {
@@ -39,7 +39,7 @@ fn event(body: &str) -> Event {
         path: "/umaaas".into(),
         call_ref: None,
         drift: Vec::new(),
-        content_sha256: ingest::sha256_hex(body.as_bytes()),
+        content_sha256: webhook_ingest::sha256_hex(body.as_bytes()),
         payload: verified(body).payload(),
     }
 }

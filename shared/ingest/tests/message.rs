@@ -7,10 +7,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 use flate2::read::GzDecoder;
-use ingest::{MAX_MESSAGE_BYTES, Message, Record, StoredPayload, queue_accepts};
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
+use webhook_ingest::{MAX_MESSAGE_BYTES, Message, Record, StoredPayload, queue_accepts};
 
 fn record(payload: impl Into<Bytes>) -> Record {
     let payload = payload.into();

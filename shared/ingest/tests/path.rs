@@ -6,15 +6,15 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use http::{HeaderMap, Method};
-use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
-use ingest::{
+use jiff::{SignedDuration, Timestamp};
+use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verified, Verifier};
+use webhook_ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
+use webhook_ingest::{
     Arrival, Base, Breakers, Conflicts, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding, Identified,
     Message, NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded,
     RecordedDecision, Reply, Report, Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink,
     State, Store, Verdict, sha256_hex,
 };
-use jiff::{SignedDuration, Timestamp};
-use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verified, Verifier};
 
 const SCHEME: Scheme = Scheme {
     header: "x-signature",

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use ingest::memory::{MemorySink, MemoryStore};
-use ingest::{
+use jiff::{SignedDuration, Timestamp};
+use webhook_ingest::memory::{MemorySink, MemoryStore};
+use webhook_ingest::{
     Backlog, Base, BatchSink, Claim, DUE_AFTER, Due, DuePage, FORWARD_PAGE, Message, Operation,
     PENDING_TOO_OLD, PortError, Reconciler, Record, Recorded, RecordedDecision, State, Store, StoredPayload,
     Summary, UnreadableEntry, Unsent,
 };
-use jiff::{SignedDuration, Timestamp};
 
 const START: i64 = 1_793_610_901_000;
 

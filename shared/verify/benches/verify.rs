@@ -1,12 +1,12 @@
 //! What it costs to check a signature, by the size of the body.
-//! `cargo bench -p verify --bench verify`
+//! `cargo bench -p webhook-verify --bench verify`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verifier};
+use webhook_verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verifier};
 
 const SCHEME: Scheme = Scheme {
     header: "x-signature",

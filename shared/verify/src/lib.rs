@@ -16,7 +16,7 @@
 //! [`Secret::sign`] signs like a sender, for tools and tests.
 //!
 //! ```
-//! use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verifier};
+//! use webhook_verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verifier};
 //!
 //! const SCHEME: Scheme = Scheme {
 //!     header: "x-signature",

@@ -17,7 +17,7 @@ pub struct PublicKey(ParsedPublicKey);
 /// All public keys that are valid now: at least one, newest first.
 ///
 /// ```
-/// use verify::{PublicKeyError, PublicKeys};
+/// use webhook_verify::{PublicKeyError, PublicKeys};
 ///
 /// let text = "
 /// -----BEGIN PUBLIC KEY-----

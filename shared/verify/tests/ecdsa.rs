@@ -14,7 +14,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use http::HeaderValue;
 use proptest::prelude::*;
 use serde::Deserialize;
-use verify::{
+use webhook_verify::{
     Algorithm, Delivery, HeaderForm, Keys, Part, PublicKeyError, PublicKeys, Refusal, Scheme, Secrets,
     Verifier,
 };

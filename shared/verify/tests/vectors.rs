@@ -4,7 +4,7 @@
 
 use proptest::prelude::*;
 use serde::Deserialize;
-use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Refusal, Scheme, Secrets, Verifier};
+use webhook_verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Refusal, Scheme, Secrets, Verifier};
 
 const HEX: Scheme = Scheme {
     header: "x-signature",

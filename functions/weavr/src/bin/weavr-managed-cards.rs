@@ -2,9 +2,10 @@
 
 use std::process::ExitCode;
 
-use weavr::{Family, Weavr};
+use webhook_weavr::{Family, Weavr};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    aws::run(weavr::SECRETS, |environment| Weavr::from_environment(environment, Family::ManagedCards)).await
+    aws::run(webhook_weavr::SECRETS, |environment| Weavr::from_environment(environment, Family::ManagedCards))
+        .await
 }
