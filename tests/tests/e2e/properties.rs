@@ -101,6 +101,17 @@ fn of_every_fixture() {
     }
 }
 
+/// A policy reads a name however it is spelt, so a payment may be approved with any of these.
+#[test]
+fn of_names_spelt_otherwise() {
+    let payment = fs::read_to_string(local::root().join("events/umaaas/incoming_payment.json")).unwrap();
+    for name in ["fullNam#e", "fu1lName", "fuI|Name", "FULL NARNE", "f\u{fa}llName"] {
+        let spelt = payment.replace("fullName", name);
+        assert_ne!(spelt, payment);
+        properties::umaaas(spelt.as_bytes());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
