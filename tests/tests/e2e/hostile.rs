@@ -95,6 +95,7 @@ fn bodies() -> Vec<(&'static str, String, bool)> {
         ("a byte order mark", format!("\u{feff}{}", event("mark", "")), true),
         ("two byte order marks", "\u{feff}\u{feff}{}".to_owned(), false),
         ("a NUL, raw", "{\"a\":\"\0\"}".to_owned(), false),
+        ("a line break in a name, raw", event("line", ",\"x\ny\":1"), true),
     ]
 }
 
