@@ -22,6 +22,11 @@ pub use envelope::{provider_bytes, valid_envelope};
 pub use host::{Answer, Exchange, Function, Host, binaries, post};
 pub use proxy::{Call, Fault, FaultProxy, Rule};
 
+/// The worked example in `functions/adding-a-provider.md`, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../functions/adding-a-provider.md")]
+mod adding_a_provider {}
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 

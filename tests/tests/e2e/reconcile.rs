@@ -40,7 +40,10 @@ struct Run {
 
 impl Backlog {
     async fn start() -> Self {
-        let deployment = Deployment::start().await;
+        Self::on(Deployment::start().await).await
+    }
+
+    async fn on(deployment: Deployment) -> Self {
         let (host, scheduled) = (Host::start().await, Host::start().await);
         let function = deployment.function(&host, UMAAAS);
         let reconciler = deployment.function(&scheduled, "reconciler");
@@ -336,7 +339,7 @@ async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
 
 #[tokio::test]
 async fn large_messages_and_a_slow_queue_keep_to_the_pages_time() {
-    let mut backlog = Backlog::start().await;
+    let mut backlog = Backlog::on(Deployment::start_alone().await).await;
     let large = "large ".repeat(150_000);
     let ids = backlog.leave_behind(&[large.as_str(); 10], MINUTES_2).await;
     let slow = Duration::from_millis(1_200);
