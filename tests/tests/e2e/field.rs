@@ -447,7 +447,7 @@ async fn an_incomplete_http_event_is_answered_with_400() {
     assert_quiet(&function);
 }
 
-/// One unusual delivery, and its expected result: a change that senders, gateways or clocks make.
+/// One unusual delivery and its expected result.
 struct Row {
     what: &'static str,
     provider: &'static str,

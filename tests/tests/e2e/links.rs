@@ -1,6 +1,5 @@
 //! Checks the links between pages: every relative link in a Markdown file leads to a file in the repository,
-//! and every
-//! `#anchor` is a heading of its page.
+//! and every `#anchor` is a heading of its page.
 //!
 //! Links to other sites are not checked. Only headings that begin with `#` are recognised, because the pages
 //! use no other headings.
@@ -176,8 +175,8 @@ fn links(text: &str) -> Vec<Link> {
     links
 }
 
-/// The length of the inline code that a text begins with. When the inline code is not closed, the length of its
-/// backticks.
+/// The length of the inline code that a text begins with. When the inline code is not closed, the length of
+/// its backticks.
 fn code_span(text: &str) -> usize {
     let ticks = text.len() - text.trim_start_matches('`').len();
     let paragraph = text.find("\n\n").map_or(text, |end| &text[..end]);
@@ -221,8 +220,8 @@ fn is_external(link: &str) -> bool {
         })
 }
 
-/// The anchors of a page's headings. When headings have the same text, the second anchor ends with `-1`, the third with
-/// `-2`.
+/// The anchors of a page's headings. When headings have the same text, the second anchor ends with `-1`, the
+/// third with `-2`.
 fn anchors(text: &str) -> Vec<String> {
     let mut anchors = Vec::new();
     let mut seen: HashMap<String, usize> = HashMap::new();
@@ -252,8 +251,8 @@ fn heading(line: &str) -> Option<&str> {
     is_heading.then_some(text)
 }
 
-/// The anchor that GitHub gives to a heading: lower case, each space replaced by `-`, and only letters, digits, `-` and
-/// `_` kept. From a link, only its text is used.
+/// The anchor that GitHub gives to a heading: lower case, each space replaced by `-`, and only letters,
+/// digits, `-` and `_` kept. From a link, only its text is used.
 fn slug(heading: &str) -> String {
     let mut text = String::new();
     let mut rest = heading;

@@ -81,7 +81,7 @@ impl Deployment {
 #[tokio::test]
 async fn a_rotation_needs_no_deployment_and_loses_no_webhook() {
     for provider in PROVIDERS {
-        // UMAaaS redelivers after a 401; Weavr does not, so it gets 503 while a secret may be out of date.
+        // UMAaaS retries after a 401. Weavr does not, so its functions answer 503.
         let not_yet = provider.forgery_status;
         let deployment = Deployment::new(provider, r#"{"current":"first-secret"}"#).await;
         let function = deployment.start();
