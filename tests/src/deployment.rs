@@ -26,7 +26,7 @@ impl Deployment {
         Self::on(LocalAws::start().await).await
     }
 
-    /// The same, for a test that measures time: see [`LocalAws::start_alone`].
+    /// Like [`start`](Self::start), for a test that measures time: see [`LocalAws::start_alone`].
     pub async fn start_alone() -> Self {
         Self::on(LocalAws::start_alone().await).await
     }

@@ -54,8 +54,8 @@ impl LocalAws {
         Self::sharing(Share::WithOthers { _guard: MACHINE.read().await }).await
     }
 
-    /// The same, for a test that measures time: no other test of this binary has a local AWS until this is
-    /// dropped.
+    /// Like [`start`](Self::start), for a test that measures time: no other test of this binary has a local AWS
+    /// until this value is dropped.
     pub async fn start_alone() -> Self {
         Self::sharing(Share::Alone { _guard: MACHINE.write().await }).await
     }

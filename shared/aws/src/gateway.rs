@@ -331,7 +331,7 @@ mod tests {
 
     /// Changes one field, in both formats, so that the types of `lambda_http` may refuse the event.
     #[test]
-    fn what_the_types_refuse_is_read_leniently() {
+    fn events_that_the_types_refuse_are_read_leniently() {
         let time = Timestamp::from_millisecond(1_700_000_000_123).ok();
         for event in [format_2(&[]), format_1(&[])] {
             let expected = read(&event);

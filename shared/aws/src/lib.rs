@@ -7,7 +7,7 @@
 //! | [`variables`] | the environment variables, each declared once |
 //! | `settings` | reads the environment variables and refuses invalid values |
 //! | `secrets` | the provider's secrets, from the environment or Secrets Manager |
-//! | `gateway` | reads the events of API Gateway, function URLs and load balancers, and writes the responses |
+//! | `gateway` | reads events of API Gateway, function URLs and load balancers; writes the responses |
 //! | `dynamodb`, `sqs`, `directory` | the adapters [`DynamoStore`], [`SqsSink`] and [`DynamoDirectory`] |
 //! | `connect` | opens connections at the start |
 //! | `failure` | turns a failed call into an error for our log |

@@ -5,7 +5,7 @@
 /// An environment variable of a function.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
-    /// Its name.
+    /// The variable's name.
     pub name: &'static str,
     /// What applies when the variable is not set, or empty.
     pub unset: Unset,

@@ -400,7 +400,7 @@ fn of_type<'a>(template: &'a Value, kind: &'a str) -> impl Iterator<Item = (&'a 
     template["Resources"].as_object().unwrap().iter().filter(move |(_, resource)| resource["Type"] == kind)
 }
 
-/// One value, or a list of them.
+/// The values of an element that is one value or a list of values.
 fn each(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter()
 }

@@ -89,7 +89,7 @@ fn values(body: &[u8]) -> Vec<std::ops::Range<usize>> {
 }
 
 #[test]
-fn of_every_fixture() {
+fn the_properties_hold_for_every_fixture() {
     for folder in ["umaaas", "weavr", "umaaas/gateway"] {
         for fixture in fixtures(folder) {
             properties::umaaas(&fixture);

@@ -25,20 +25,20 @@ const RETENTION: SignedDuration = SignedDuration::from_hours(24);
 const WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn in_memory() {
+async fn the_memory_store_keeps_the_contract() {
     contract(&MemoryStore::new(RETENTION)).await;
     backlog(&MemoryStore::new(RETENTION)).await;
 }
 
 #[tokio::test]
-async fn in_dynamodb() {
+async fn the_dynamodb_store_keeps_the_contract_on_ministack() {
     let aws = LocalAws::start().await;
     in_table(&aws.stack.endpoint, &aws.stack.dynamodb, &aws.stack.table).await;
 }
 
 /// On a second emulator, which shares no code with ministack.
 #[tokio::test]
-async fn in_dynoxide() {
+async fn the_dynamodb_store_keeps_the_contract_on_dynoxide() {
     let dynamo = LocalDynamo::start().await;
     in_table(&dynamo.endpoint, &dynamo.dynamodb, &dynamo.table).await;
 }
