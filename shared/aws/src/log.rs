@@ -61,7 +61,7 @@ fn level(environment: &Environment) -> Result<Level, SettingsError> {
             "warning" => "warn",
             level => level,
         };
-        return level.parse().map_err(|_| variable.wrong("trace, debug, info, warn or error"));
+        return level.parse().map_err(|_| variable.wrong("must be trace, debug, info, warn or error"));
     }
     Ok(Level::INFO)
 }

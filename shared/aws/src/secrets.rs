@@ -111,7 +111,7 @@ impl ProviderSecrets {
         match environment.optional(&arn) {
             None => Ok(Self::Listed(Arc::new(environment.secrets(&list)?.into()))),
             Some(_) if environment.optional(&list).is_some() => {
-                Err(arn.wrong(format!("unset where {} is set", list.name)))
+                Err(arn.wrong(format!("must not be set when {} is set", list.name)))
             }
             Some(arn) => Ok(Self::Managed(ManagedSecrets::new(config, provider, arn))),
         }

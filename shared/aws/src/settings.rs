@@ -42,7 +42,7 @@ pub enum SettingsError {
     Invalid {
         /// The variable.
         name: &'static str,
-        /// Which value is expected.
+        /// What the value must be, or what is wrong with it.
         expected: String,
     },
 }
@@ -108,7 +108,7 @@ impl Environment {
         let tolerance = SignedDuration::from_secs(i64::from(seconds));
         if tolerance + FUTURE_SKEW >= self.retention()? {
             return Err(variable.wrong(
-                "shorter than RETENTION_DAYS by more than 5 minutes, or a replay could outlive its record",
+                "must be shorter than RETENTION_DAYS by more than 5 minutes, or a replay could outlive its record",
             ));
         }
         Ok(Some(Tolerance(tolerance)))
@@ -130,7 +130,7 @@ impl Environment {
         match self.required(variable)?.as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(variable.wrong("true or false")),
+            _ => Err(variable.wrong("must be true or false")),
         }
     }
 
@@ -138,13 +138,13 @@ impl Environment {
         let Some(text) = self.optional(variable) else { return Ok(None) };
         match text.trim().parse() {
             Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
-            _ => Err(variable.wrong(format!("a whole number from {min} to {max}"))),
+            _ => Err(variable.wrong(format!("must be a whole number from {min} to {max}"))),
         }
     }
 }
 
 impl Variable {
-    /// The error for a variable whose value is not the `expected` one.
+    /// The error for a variable with an invalid value. `expected` says what the value must be.
     #[must_use]
     pub fn wrong(&self, expected: impl Into<String>) -> SettingsError {
         SettingsError::Invalid { name: self.name, expected: expected.into() }
@@ -181,7 +181,7 @@ mod tests {
             assert!(error.contains("RETENTION_DAYS") && error.contains("1 to 3650"), "{error}");
         }
         let error = environment(&[("KEEP_PAYLOAD", "no")]).keep_payload().unwrap_err().to_string();
-        assert_eq!(error, "KEEP_PAYLOAD is wrong: true or false");
+        assert_eq!(error, "KEEP_PAYLOAD is wrong: must be true or false");
         let error = environment(&[("S", "hunter2,,")]).secrets(&S).unwrap_err().to_string();
         assert!(error.contains('S') && !error.contains("hunter2"), "{error}");
         assert!(matches!(environment(&[("S", " ")]).secrets(&S), Err(SettingsError::Missing { .. })));
