@@ -1,10 +1,10 @@
 //! The secrets of a provider: from the environment, or from Secrets Manager. Secrets in Secrets Manager can
 //! be rotated while functions run.
 //!
-//! The value of a secret in Secrets Manager is a plain text, or JSON: `{"current": "...", "previous":
-//! "..."}`, in which both secrets are valid. It is read at start-up, then every five minutes, and at once
-//! when a signature matches none of the known secrets. When it cannot be read, the secrets that are already
-//! known stay in use.
+//! The value of a secret in Secrets Manager is a plain text, or JSON:
+//! `{"current": "...", "previous": "..."}`, in which both secrets are valid. It is read at start-up, then every
+//! five minutes, and at once when a signature matches none of the known secrets. When it cannot be read, the
+//! secrets that are already known stay in use.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
