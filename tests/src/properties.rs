@@ -186,8 +186,9 @@ pub fn umaaas(body: &[u8]) {
 const INFORMATIONAL: [&str; 7] =
     ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"];
 
-/// The letters and digits of a field's name, each replaced by one of those that look like it. Versions of the API
-/// differ in how they spell a name, and a policy reads every name that looks like a documented one.
+/// The letters and digits of a field name, with letters and digits that look alike replaced by the same one.
+/// Versions of the API spell names differently, and a policy reads every name that looks like a documented
+/// one.
 fn look(name: &str) -> String {
     let name = name.replace('|', "l").to_ascii_lowercase().replace('m', "rn");
     let letters = name.chars().filter(char::is_ascii_alphanumeric);

@@ -12,9 +12,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::variables::{AWS_LAMBDA_LOG_LEVEL, LOG_LEVEL};
 use crate::{Environment, SettingsError};
 
-/// How the names of our own crates begin. Their log lines contain nothing secret. The lines of all other crates are
-/// written only at `warn` and `error`, because at `debug` the SDK and the runtime log whole requests with their
-/// bodies.
+/// The prefix of the names of our own crates, whose log lines contain nothing secret. The lines of all other
+/// crates are written only at `warn` and `error`, because at `debug` the SDK and the runtime log whole
+/// requests with their bodies.
 const OUR_CRATES: &str = "webhook_";
 
 /// Whether the Runtime API has refused a response since this was last set to false. `lambda_runtime` does not

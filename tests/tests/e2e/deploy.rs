@@ -485,11 +485,11 @@ async fn every_documented_webhook_has_its_route() {
     }
 
     let default = &template["Parameters"]["DetailedApiMetrics"]["Default"];
-    assert_eq!(default, "false", "metrics by route are most of what a stack costs that nobody uses");
+    assert_eq!(default, "false", "metrics by route are most of the cost of an unused stack");
 }
 
-/// Every variable that the template gives a function is one that the function reads, and every required one is
-/// given.
+/// A function reads every variable that the template gives to it, and the template gives it every variable
+/// that it requires.
 #[tokio::test]
 async fn functions_are_given_the_variables_that_they_read() {
     let template = transformed(&[]).await.unwrap();
@@ -501,7 +501,7 @@ async fn functions_are_given_the_variables_that_they_read() {
         let read: Vec<Variable> = match provider.map(|provider| provider.name) {
             Some("umaaas") => [aws::variables::OF_EVERY_PROVIDER, &umaaas::VARIABLES].concat(),
             Some("weavr") => [aws::variables::OF_EVERY_PROVIDER, &weavr::VARIABLES].concat(),
-            Some(other) => panic!("{other}: what does it read?"),
+            Some(other) => panic!("{other}: this test does not know which variables it reads"),
             None => reconciler::QUEUES.map(|(_, variable)| variable).to_vec(),
         };
         let read = [aws::variables::OF_EVERY_FUNCTION, &read].concat();
