@@ -55,7 +55,8 @@ fn functions(built: &Path) -> Result<Vec<(String, usize)>> {
     let mut functions = Vec::new();
     for entry in std::fs::read_dir(built).with_context(|| format!("{} is missing", built.display()))? {
         let entry = entry?;
-        if entry.file_type()?.is_dir() {
+        // A nested stack has a folder too, with its template.
+        if entry.file_type()?.is_dir() && !entry.path().join("template.yaml").is_file() {
             let bootstrap = entry.path().join("bootstrap");
             let binary =
                 std::fs::read(&bootstrap).with_context(|| format!("cannot read {}", bootstrap.display()))?;
