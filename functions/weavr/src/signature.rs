@@ -57,7 +57,7 @@ impl Demand {
                 Ok(Self::V1)
             }
             "v2" => Ok(Self::V2),
-            _ => Err(DEMAND.wrong("v1 or v2")),
+            _ => Err(DEMAND.wrong("must be v1 or v2")),
         }
     }
 
