@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
+use local::env_file;
 use local::ministack::{self, Ministack};
 use local::progress::step;
 use local::providers::PROVIDERS;
@@ -101,7 +102,8 @@ async fn start(arguments: &Arguments) -> Result<Service> {
     let ministack = Ministack::start(&tools, arguments.aws_port).await?;
     let stack = Stack::create(&ministack.endpoint(), "").await?;
     let environment = stack.shared_environment();
-    write_env(&environment)?;
+    let url = format!("http://127.0.0.1:{}", arguments.port);
+    env_file::write(&env_file::path(), &environment, &url)?;
 
     step(format!("starting the functions on port {}", arguments.port));
     let options = watch::Options {
@@ -132,13 +134,6 @@ async fn post_samples(service: &mut Service) -> Result<Vec<Row>> {
         all.extend(rows);
     }
     Ok(all)
-}
-
-/// For `cargo lambda watch --env-file .local/env`.
-fn write_env(environment: &[(String, String)]) -> Result<()> {
-    let path = local::scratch().join("env");
-    let lines: String = environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    std::fs::write(&path, lines).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn explain(service: &Service) {
