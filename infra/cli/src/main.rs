@@ -2,11 +2,15 @@
 
 mod answer;
 mod cases;
+mod compare;
+mod connection;
 mod diagnose;
+mod doctor;
 mod exit;
 mod generate;
 mod json_text;
 mod kinds;
+mod listen;
 mod local_env;
 mod policy;
 mod print;
@@ -34,6 +38,9 @@ enum Command {
     /// Try out an approval policy (functions/umaaas/policies), without deploying it.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    Compare(Box<compare::Options>),
+    Doctor(doctor::Options),
+    Listen(listen::Options),
     Send(Box<send::Options>),
     Sign(sign::Options),
     Verify(verify::Options),
@@ -79,6 +86,9 @@ fn main() -> ExitCode {
         Command::Policy(PolicyCommand::Explain { policy, body }) => {
             policy::explain(policy.file.as_deref(), &body)
         }
+        Command::Compare(options) => return exit::code(exit::block_on(compare::run(*options))),
+        Command::Doctor(options) => return exit::code(exit::block_on(doctor::run(options))),
+        Command::Listen(options) => return exit::code(exit::block_on(listen::run(options))),
         Command::Send(options) => return exit::code(exit::block_on(send::run(*options))),
         Command::Sign(options) => return exit::code(sign::run(options)),
         Command::Verify(options) => return exit::code(verify::run(options)),
