@@ -14,6 +14,7 @@ use ingest::{Object, epoch_time, written_time};
 use jiff::{SignedDuration, Timestamp};
 use local::providers::{PROVIDERS, Provider};
 use serde::Serialize;
+use serde_json::Value;
 use sha2::Sha256;
 use verify::{Delivery, HeaderForm, Keys, Refusal, Scheme, Stale, Tolerance, Verifier};
 
@@ -246,7 +247,10 @@ impl Capture<'_> {
                         }
                         let Some(signed) = (content.value)(self, &body.value) else { continue };
                         let mac = mac(&key.value, &signed);
-                        if let Some(form) = texts.iter().find_map(|text| text.fits(scheme.form, &mac)) {
+                        // The other header has the other signature, which is as it should be.
+                        let own =
+                            texts.iter().filter(|text| text.other.is_none() || content.reason.is_none());
+                        if let Some(form) = own.into_iter().find_map(|text| text.fits(scheme.form, &mac)) {
                             let reasons: Vec<Reason> =
                                 made.into_iter().cloned().chain([form]).flatten().collect();
                             return (!reasons.is_empty()).then_some(reasons);
@@ -256,6 +260,21 @@ impl Capture<'_> {
             }
         }
         None
+    }
+
+    /// Weavr: the mistake with the key, by the first signature, which no body can spoil.
+    fn key_of_first_signature(&self, scheme: &Scheme, secrets: &SecretTexts) -> Option<Vec<Reason>> {
+        if scheme.header != weavr::SIGNATURE_V2.header {
+            return None;
+        }
+        let (first, timestamp) = (self.header(weavr::SIGNATURE_V1.header)?, self.header(TIMESTAMP)?);
+        let text = SignatureText { text: first.to_owned(), other: None };
+        let made = |key: &Variation<Vec<u8>>| {
+            text.fits(weavr::SIGNATURE_V1.form, &mac(&key.value, timestamp.as_bytes())).is_some()
+        };
+        let key = keys(secrets).into_iter().find(made)?.reason?;
+        let found = "`signature` says so, and `signature-v2` does not fit this key either";
+        Some(vec![key, reason("body_altered", found, RAW_BODY)])
     }
 
     /// What may be the signature: the header's text, and that of the provider's other header.
@@ -505,6 +524,7 @@ fn bodies(captured: &[u8]) -> Vec<Variation<Vec<u8>>> {
             (json_text::unescaped(text), ", with characters beyond ASCII instead of escapes"),
             (text.replace('/', "\\/"), ", with escaped slashes"),
             (text.replace("\\/", "/"), ", with plain slashes"),
+            (parsed(text), ", with numbers and escapes as a parser leaves them"),
         ] {
             if !spelling.is_empty() {
                 add(Some(&format!("rewritten{spelling}")), text.clone().into_bytes());
@@ -533,6 +553,12 @@ fn bodies(captured: &[u8]) -> Vec<Variation<Vec<u8>>> {
         }
     }
     bodies
+}
+
+/// A body, read and written by a program. What is no JSON stays as it is.
+fn parsed(text: &str) -> String {
+    let value = serde_json::from_str::<Value>(text).ok();
+    value.map_or_else(|| text.to_owned(), |value| value.to_string())
 }
 
 /// The text of a signature header.

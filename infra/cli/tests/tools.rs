@@ -218,6 +218,7 @@ impl Captured {
             delivery.headers.insert("published-timestamp", "1793612075000".parse().unwrap());
         }
         (provider.sign)(&mut delivery, &Secret::new(secret).unwrap());
+        delivery.headers.insert("content-type", "application/json".parse().unwrap());
         let headers = delivery.headers.iter();
         let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned()));
         Self { headers: headers.collect(), body: body.to_vec() }
@@ -293,7 +294,11 @@ fn a_body_that_was_written_anew_is_recognised() {
         ("line end", same, |body| format!("{body}\n")),
         ("line end (CRLF)", |body| format!("{}\r\n", body.trim_end()), |body| body.trim_end().to_owned()),
         ("LF instead of CRLF", |body| body.replace(',', ",\n"), |body| body.replace('\n', "\r\n")),
-        ("CRLF instead of LF", |body| body.replace(',', ",\r\n"), |body| body.replace("\r\n", "\n")),
+        (
+            "CRLF instead of LF",
+            |body| body.replace(',', ",\n").replace('\n', "\r\n"),
+            |body| body.replace("\r\n", "\n"),
+        ),
         ("byte order mark", same, |body| format!("\u{feff}{body}")),
         ("decoded from base64", same, base64),
         ("JSON string", same, |body| serde_json::to_string(body).unwrap()),
