@@ -22,4 +22,5 @@ mod reconcile;
 mod repetition;
 mod secrets;
 mod store_contract;
+mod tools;
 mod watch;
