@@ -62,7 +62,7 @@ const SUBJECTS: [(&str, bool); 20] = [
     ("weavr.outgoing_wire_transfers.transaction", true),
 ];
 
-/// Says which transactions of a day have no event here, and which events no transaction.
+/// Say which transactions of a day have no event here, and which events no transaction.
 ///
 /// The file is what the provider's API or dashboard exports: JSON Lines, a JSON list (or one object with it), or CSV
 /// with a heading. A row's

@@ -194,9 +194,10 @@ impl Capture<'_> {
                     advice,
                 )]
             }
-            _ => {
-                self.search(scheme, secrets).unwrap_or_else(|| vec![self.unexplained(scheme, refusal, keys)])
-            }
+            _ => self
+                .search(scheme, secrets)
+                .or_else(|| self.key_of_first_signature(scheme, secrets))
+                .unwrap_or_else(|| vec![self.unexplained(scheme, refusal, keys)]),
         }
     }
 

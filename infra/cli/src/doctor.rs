@@ -18,6 +18,7 @@ use serde_json::Value;
 use verify::FUTURE_SKEW;
 
 use crate::connection::{Connection, ConnectionOptions};
+use crate::kinds;
 use crate::print::{Colour, coloured, harmless, line};
 use crate::request::{self, base, is_local};
 use crate::secret_options::SecretTexts;
@@ -48,7 +49,7 @@ const RETENTION_DAYS: u64 = 90;
 const LOCAL_WITHIN: Duration = Duration::from_secs(120);
 const WITHIN: Duration = Duration::from_secs(35);
 
-/// Goes through a checklist: every line is ok, a warning, failed or not checked, and says what to do.
+/// Go through a checklist: every line is ok, a warning, failed or not checked, and says what to do.
 ///
 /// Without options it checks `cargo dev` on this machine. A deployed stack is named by --table, --queue and --url, with
 /// AWS credentials and AWS_REGION in the environment. Nothing is recorded. In a deployed stack each function is sent one
@@ -74,6 +75,9 @@ pub(crate) struct Options {
     /// The address that the providers have
     #[arg(long, value_name = "URL", requires_all = ["table", "queue"])]
     url: Option<String>,
+    /// Only this provider; once for each. All of them unless given
+    #[arg(long, value_name = "NAME", value_parser = kinds::provider)]
+    provider: Vec<&'static Provider>,
     /// A provider's secret in Secrets Manager; once for each
     #[arg(long, value_name = "ARN", requires = "table")]
     secret_arn: Vec<String>,
@@ -126,12 +130,15 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
         (None, Some(local)) => base(local.url()?)?,
         (None, None) => anyhow::bail!("name the address with --url"),
     };
+    let all = || PROVIDERS.iter().collect();
+    let providers: Vec<&Provider> =
+        if options.provider.is_empty() { all() } else { options.provider.clone() };
     let mut list = Checklist { checks: vec![], json: options.json };
-    routes(&mut list, &url, connection.local.is_some()).await?;
+    routes(&mut list, &providers, &url, connection.local.is_some()).await?;
     clock_of_aws(&mut list, &connection.address).await?;
-    secrets(&mut list, &connection, &options.secret_arn, &url).await?;
+    secrets(&mut list, &providers, &connection, &options.secret_arn, &url).await?;
     table_checks(&mut list, &connection, table).await;
-    for queue in queues(&connection, &options.queue) {
+    for queue in queues(&providers, &connection, &options.queue) {
         queue_checks(&mut list, &connection, &queue).await;
     }
     list.add(pending(&connection, table).await.unwrap_or_else(|error| unreadable("pending records", &error)));
@@ -149,9 +156,9 @@ impl Checklist {
                 Status::Failed => ("FAILED     ", Colour::Red),
                 Status::NotChecked => ("not checked", Colour::Yellow),
             };
-            line(&format!("{}  {:<26}  {}", coloured(word, colour), check.check, harmless(&check.found)));
+            line(&format!("{}  {:<40}  {}", coloured(word, colour), check.check, harmless(&check.found)));
             if let Some(advice) = &check.advice {
-                line(&format!("{:41}{advice}", ""));
+                line(&format!("{:13}{advice}", ""));
             }
         }
         self.checks.push(check);
@@ -186,13 +193,13 @@ fn unreadable(name: &str, error: &anyhow::Error) -> Check {
 }
 
 /// Whether every function answers, and refuses what has no signature.
-async fn routes(list: &mut Checklist, url: &str, local: bool) -> Result<()> {
+async fn routes(list: &mut Checklist, providers: &[&Provider], url: &str, local: bool) -> Result<()> {
     if !local && url.starts_with("http://") && !is_local(url) {
         let advice = "give the providers an https:// address";
         list.add(check("address", Status::Warning, format!("{url} is not encrypted"), advice));
     }
     let mut clock_is_checked = false;
-    for provider in PROVIDERS {
+    for provider in providers {
         for binary in provider.binaries {
             let Some(path) = path_of(provider, binary) else { continue };
             eprintln!("asking {binary}");
@@ -292,7 +299,13 @@ async fn clock_of_aws(list: &mut Checklist, address: &str) -> Result<()> {
 }
 
 /// Whether there are secrets, and whether the local functions have the same.
-async fn secrets(list: &mut Checklist, connection: &Connection, arns: &[String], url: &str) -> Result<()> {
+async fn secrets(
+    list: &mut Checklist,
+    providers: &[&Provider],
+    connection: &Connection,
+    arns: &[String],
+    url: &str,
+) -> Result<()> {
     let Some(local) = &connection.local else {
         for arn in arns {
             let name = format!("secret {}", arn.rsplit(':').next().unwrap_or(arn));
@@ -308,7 +321,7 @@ async fn secrets(list: &mut Checklist, connection: &Connection, arns: &[String],
         }
         return Ok(());
     };
-    for provider in PROVIDERS {
+    for provider in providers {
         let secret = local.get(provider.secrets_variable);
         list.add(secret_form(&format!("secret of {}", provider.name), secret));
         let Some(Ok(secrets)) = secret.map(|text| SecretTexts::parse(text.to_owned())) else { continue };
@@ -428,10 +441,10 @@ fn names(keys: &[KeySchemaElement]) -> Vec<&str> {
 }
 
 /// The addresses of the queues.
-fn queues(connection: &Connection, named: &[String]) -> Vec<String> {
+fn queues(providers: &[&Provider], connection: &Connection, named: &[String]) -> Vec<String> {
     let Some(local) = &connection.local else { return named.to_vec() };
     let variable = |provider: &Provider| format!("{}_QUEUE_URL", provider.name.to_uppercase());
-    PROVIDERS.iter().filter_map(|provider| local.get(&variable(provider)).map(str::to_owned)).collect()
+    providers.iter().filter_map(|provider| local.get(&variable(provider)).map(str::to_owned)).collect()
 }
 
 /// The attributes of a queue, by name.

@@ -35,7 +35,7 @@ const MAX_BODY: usize = 10 * 1024 * 1024;
 /// How long a client may take for its headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Listens on 127.0.0.1 and shows every request: method, path, headers, body.
+/// Listen on 127.0.0.1 and show every request: method, path, headers, body.
 ///
 /// With a secret it also says whether the request verifies, for the providers it knows. It records nothing and decides
 /// nothing. Nothing is masked, because it is local: the output has signatures and personal data in it.

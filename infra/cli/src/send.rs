@@ -43,7 +43,7 @@ const ACKNOWLEDGED: [u16; 5] = [200, 202, 403, 409, 422];
 const LONG_AGO: &str = "2000-01-01T00:00:00Z";
 const LONG_AGO_MILLISECONDS: u64 = 946_684_800_000;
 
-/// Sends a signed webhook and prints status, time and reply.
+/// Send a signed webhook, and print status, time and reply.
 ///
 /// Without --url it goes to `cargo dev`. The body is that of a sample, as a new event: it has an id and a time of its
 /// own. For an address on this machine the secret is that of `cargo dev`; for any other it is read from stdin unless an
@@ -215,6 +215,10 @@ async fn send_all(plan: &Plan, target: &Arc<Target>, repeat: u32, rate: Option<f
     }
     while let Some(done) = under_way.join_next().await {
         as_expected &= done??;
+    }
+    if repeat > 1 {
+        let seconds = started.elapsed().as_secs_f64();
+        eprintln!("{repeat} events in {seconds:.1} s, {:.1} a second", f64::from(repeat) / seconds);
     }
     Ok(as_expected)
 }

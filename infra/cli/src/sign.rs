@@ -14,7 +14,7 @@ use crate::request::base;
 use crate::secret_options::{Otherwise, SecretOptions};
 use crate::{kinds, send};
 
-/// Prints the headers that a provider would send with a body, and a line for curl.
+/// Print the headers that a provider would send with a body, and a line for curl.
 ///
 /// The secret is read from stdin unless an option says otherwise.
 #[derive(Args)]

@@ -15,7 +15,7 @@ use crate::kinds;
 use crate::print::{Colour, coloured, harmless, line};
 use crate::secret_options::{Otherwise, SecretOptions};
 
-/// Says whether a captured request verifies, and if not, why.
+/// Say whether a captured request verifies, and if not, why.
 ///
 /// It checks as a function does. If that fails, it tries the usual mistakes and names the one that fits: another
 /// secret, a body that was written anew or altered, another encoding, other signed content, a header that is there

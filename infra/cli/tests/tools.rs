@@ -7,9 +7,13 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 
 use local::providers::{PROVIDERS, Provider};
 use serde_json::Value;
+use tokio_rustls::rustls::crypto::aws_lc_rs;
+use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use tokio_rustls::rustls::{ServerConfig, ServerConnection, Stream};
 use verify::{Delivery, Secret};
 
 /// The secret of this test. It must not be in any output.
@@ -592,6 +596,24 @@ fn two_mistakes_are_both_named() {
     }
 }
 
+#[test]
+fn a_key_is_told_by_weavrs_first_signature() {
+    let folder = folder("key");
+    let weavr = provider("weavr");
+    for body in siblings(weavr) {
+        let mut request = Captured::genuine(weavr, &body, &SECRET.to_uppercase());
+        request.body.insert(body.len() / 2, b'x');
+        let (code, said) = verify(&folder, weavr, &request, SECRET, &[]);
+        let reasons: Vec<&str> = said["reasons"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|reason| reason["reason"].as_str().unwrap())
+            .collect();
+        assert_eq!((code, &reasons[..]), (1, &["wrong_secret", "body_altered"][..]), "{said}");
+    }
+}
+
 /// A running `listen`, and the lines of its output.
 struct Listening {
     child: Child,
@@ -694,6 +716,49 @@ fn a_taken_port_is_named() {
     let port = taken.local_addr().unwrap().port().to_string();
     let ran = run(&["listen", "--port", &port]);
     assert!(ran.code == 2 && ran.err.contains(&port) && ran.err.contains("--port"), "{}", ran.err);
+}
+
+/// Answers one request over TLS, with a certificate of its own for `localhost`: the port, and the certificate.
+fn tls_server() -> (u16, String) {
+    let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()));
+    let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+    let config = config.with_single_cert(vec![certified.cert.der().clone()], key).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        let (mut tcp, _) = listener.accept().unwrap();
+        let mut connection = ServerConnection::new(Arc::new(config)).unwrap();
+        let mut stream = Stream::new(&mut connection, &mut tcp);
+        let mut seen = Vec::new();
+        let mut buffer = [0; 4096];
+        while !seen.ends_with(b"}\n") {
+            match stream.read(&mut buffer) {
+                Ok(0) | Err(_) => return,
+                Ok(count) => seen.extend_from_slice(&buffer[..count]),
+            }
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").unwrap();
+        stream.flush().unwrap();
+    });
+    (port, certified.cert.pem())
+}
+
+#[test]
+fn https_needs_a_certificate_that_this_machine_trusts() {
+    let folder = folder("tls");
+    for trusted in [true, false] {
+        let (port, certificate) = tls_server();
+        let (_, other) = tls_server();
+        let file = write(&folder.join("trusted.pem"), if trusted { certificate } else { other });
+        let url = format!("https://localhost:{port}/umaaas");
+        let mut command = command(&["send", "umaaas.test", "--url", &url, "--env-file", "absent"]);
+        let output = command.env("SSL_CERT_FILE", file).env_remove("SSL_CERT_DIR").output().unwrap();
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output.status.code(), Some(if trusted { 0 } else { 2 }), "{text}");
+        assert!(text.contains(if trusted { "200" } else { "certificate" }), "{text}");
+    }
 }
 
 #[test]
