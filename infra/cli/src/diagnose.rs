@@ -19,6 +19,7 @@ use sha2::Sha256;
 use verify::{Delivery, HeaderForm, Keys, Refusal, Scheme, Stale, Tolerance, Verifier};
 
 use crate::json_text::{self, Node};
+use crate::print::span;
 use crate::secret_options::SecretTexts;
 
 /// Weavr's header with the time of sending.
@@ -162,9 +163,9 @@ impl Capture<'_> {
         let Freshness { received_at, tolerance } = freshness;
         let age = sent.duration_until(received_at);
         let found = if age.is_negative() {
-            format!("`{name}` is {} after the time of arrival, {received_at}", words(-age))
+            format!("`{name}` is {} after the time of arrival, {received_at}", ago(age))
         } else {
-            format!("`{name}` is {} before the time of arrival, {received_at}", words(age))
+            format!("`{name}` is {} before the time of arrival, {received_at}", ago(age))
         };
         let Some(tolerance) = tolerance else {
             return (vec![], vec![format!("{found}; give --tolerance to check that")]);
@@ -173,7 +174,7 @@ impl Capture<'_> {
         match Tolerance(tolerance).check(sent, received_at, received_at) {
             Ok(()) => (vec![], vec![found]),
             Err(Stale::TooOld) => {
-                let found = format!("{found}; the tolerance is {}", words(tolerance));
+                let found = format!("{found}; the tolerance is {}", ago(tolerance));
                 (vec![reason("stale", found, stale)], vec![])
             }
             Err(Stale::InTheFuture) => {
@@ -647,13 +648,56 @@ fn decoded_length(text: &str) -> Option<usize> {
     decoded.map(|bytes| bytes.len()).filter(|length| *length > 0)
 }
 
-/// A duration for people.
-fn words(duration: SignedDuration) -> String {
-    let seconds = duration.as_secs();
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
+/// A duration for people, whatever its sign.
+fn ago(duration: SignedDuration) -> String {
+    span(duration.as_secs().unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use local::providers::Sample;
+    use verify::Secret;
+
+    use super::*;
+
+    fn capture(provider: &'static Provider, sample: &Sample) -> Capture<'static> {
+        let delivery =
+            provider.delivery(sample.path, provider.body(sample).unwrap(), &provider.signing_secret());
+        Capture { provider, demand: Demand::V2, headers: delivery.headers, body: delivery.body }
+    }
+
+    fn now() -> Freshness {
+        Freshness { received_at: Timestamp::now(), tolerance: None }
+    }
+
+    #[test]
+    fn every_sample_of_every_provider_verifies() {
+        for provider in PROVIDERS {
+            let secrets = SecretTexts::parse(provider.secret.to_owned()).unwrap();
+            for sample in provider.samples {
+                let capture = capture(provider, sample);
+                assert_eq!(provider_of(&capture.headers).unwrap().name, provider.name);
+                let diagnosis = diagnose(&capture, &secrets, now());
+                assert!(diagnosis.verifies, "{}: {diagnosis:?}", sample.file);
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_body_does_not_take_long() {
+        let provider = &PROVIDERS[0];
+        let secrets = SecretTexts::parse("not the one that signed".to_owned()).unwrap();
+        for length in [LARGE - 100, 380 * 1024] {
+            let text = "x".repeat(length);
+            let body = format!(r#"{{"webhookId":"1","type":"TEST","timestamp":"t","x":"{text}"}}"#);
+            let headers = provider.delivery("/", body.clone(), &Secret::new("another").unwrap()).headers;
+            let started = Instant::now();
+            let capture = Capture { provider, demand: Demand::V2, headers, body: Bytes::from(body) };
+            let diagnosis = diagnose(&capture, &secrets, now());
+            assert_eq!(diagnosis.reasons[0].reason, "wrong_secret_or_body");
+            assert!(started.elapsed() < Duration::from_secs(60), "{length}: {:?}", started.elapsed());
+        }
     }
 }

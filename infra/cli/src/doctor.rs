@@ -19,7 +19,7 @@ use verify::FUTURE_SKEW;
 
 use crate::connection::{Connection, ConnectionOptions};
 use crate::kinds;
-use crate::print::{Colour, coloured, harmless, line};
+use crate::print::{Colour, coloured, harmless, line, span};
 use crate::request::{self, base, is_local};
 use crate::secret_options::SecretTexts;
 
@@ -682,16 +682,6 @@ fn only_in_aws(list: &mut Checklist, local: bool) {
         } else {
             check(name, Status::NotChecked, "not checked by this command", advice)
         });
-    }
-}
-
-/// A time span for people.
-fn span(seconds: u64) -> String {
-    match seconds {
-        0..120 => format!("{seconds} s"),
-        120..7_200 => format!("{} min", seconds / 60),
-        7_200..172_800 => format!("{} h", seconds / 3_600),
-        _ => format!("{} days", seconds / 86_400),
     }
 }
 

@@ -149,6 +149,7 @@ fn explain(service: &Service) {
             println!("\nTry it:\n{example}");
         }
     }
+    println!("More webhooks: cargo webhooks send --list. Is all in order: cargo webhooks doctor.");
     println!("The functions' log follows. Ctrl-C stops everything.\n");
 }
 

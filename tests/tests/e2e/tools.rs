@@ -103,7 +103,7 @@ async fn the_tools_work_on_a_running_stack() {
     sent_webhooks_are_answered_as_documented(&dev).await;
     transactions_are_compared(&dev);
     assert_eq!(dev.complaints(), (0, vec![]), "and so is one that has worked");
-    a_deployed_stack_is_named_by_options(&dev);
+    a_deployed_stack_is_named_by_options(&dev).await;
     doctor_finds_what_is_wrong(&dev).await;
 }
 
@@ -205,7 +205,7 @@ fn digits(text: &str) -> String {
     text.chars().filter(char::is_ascii_digit).collect()
 }
 
-fn a_deployed_stack_is_named_by_options(dev: &Dev) {
+async fn a_deployed_stack_is_named_by_options(dev: &Dev) {
     let stack = &dev.aws.stack;
     let url = format!("{}/umaaas", dev.watch.url());
     let queues = PROVIDERS.iter().flat_map(|provider| ["--queue", &stack.queue(provider).url]);
@@ -224,6 +224,21 @@ fn a_deployed_stack_is_named_by_options(dev: &Dev) {
         &environment,
     );
     assert_eq!((code, complaints(&lines[0])), (1, vec!["failed retention and tolerance".to_owned()]));
+
+    let manager = aws_sdk_secretsmanager::Client::new(&stack::config(&stack.endpoint));
+    let created = manager.create_secret().name(unique()).secret_string(r#"{"current":"replace-me"}"#);
+    let arn = created.send().await.unwrap().arn.unwrap();
+    let arguments = [&arguments[..], &["--provider", "umaaas", "--secret-arn", &arn]].concat();
+    let (code, lines) = webhooks(&arguments, &environment);
+    let [complaint] = &complaints(&lines[0])[..] else { panic!("{lines:?}") };
+    assert!(code == 1 && complaint.starts_with("failed secret "), "{complaint}");
+    let routes = lines[0].as_array().unwrap().iter();
+    let routes = routes.filter(|check| check["check"].as_str().unwrap().starts_with("route of")).count();
+    assert_eq!(routes, 1, "one provider alone");
+    manager.put_secret_value().secret_id(&arn).secret_string("s3cret-of-a-provider").send().await.unwrap();
+    let (code, lines) = webhooks(&arguments, &environment);
+    assert_eq!((code, complaints(&lines[0])), (0, vec![]));
+    assert!(!lines[0].to_string().contains("s3cret"), "{lines:?}");
 }
 
 async fn doctor_finds_what_is_wrong(dev: &Dev) {
