@@ -64,11 +64,10 @@ const SUBJECTS: [(&str, bool); 20] = [
 
 /// Say which transactions of a day have no event here, and which events no transaction.
 ///
-/// The file is what the provider's API or dashboard exports: JSON Lines, a JSON list (or one object with it), or CSV
-/// with a heading. A row's
-/// time decides whether it is of the day; a row without a time counts as one of the day. Transactions are looked for
-/// among all events of the provider, so an event that came a day later counts. Without --table it asks `cargo dev`.
-/// The whole table is read.
+/// The file is what the provider's API or dashboard exports: JSON Lines, a JSON list (or one object with it),
+/// or CSV with a heading. A row's time decides whether it is of the day; a row without a time counts as one
+/// of the day. Transactions are looked for among all events of the provider, so an event that came a day
+/// later counts. Without --table it asks `cargo dev`. The whole table is read.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -77,7 +76,8 @@ Examples:
   cargo webhooks compare umaaas --transactions export.csv --day 2026-11-02 --table \"$(output TableName)\" \\
     --id-field 'Transaction ID' --time-field 'Created (UTC)' --utc-offset +01:00
 
-Exit status: 0, each has its counterpart; 1, some have not; 2, wrong usage, or an input that cannot be read.")]
+Exit status: 0, each has its counterpart; 1, some have not; 2, wrong usage, or an input that cannot be
+read.")]
 pub(crate) struct Options {
     /// Whose transactions: umaaas, weavr
     #[arg(value_parser = kinds::provider)]
@@ -89,7 +89,8 @@ pub(crate) struct Options {
     #[arg(long)]
     day: Date,
     /// The difference to UTC of the day, and of times in the file that do not say it: +01:00, -05:30
-    #[arg(long, default_value = "+00:00", value_name = "OFFSET", allow_hyphen_values = true, value_parser = offset)]
+    #[arg(long, default_value = "+00:00", value_name = "OFFSET")]
+    #[arg(allow_hyphen_values = true, value_parser = offset)]
     utc_offset: Offset,
     /// The field with the id; found by its usual names unless given
     #[arg(long, value_name = "NAME")]

@@ -69,7 +69,10 @@ fn from_environment() -> Result<(SdkConfig, String)> {
     let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
     let required = |name: &str| {
         variable(name).with_context(|| {
-            format!("{name} is not set: eval \"$(aws configure export-credentials --format env)\" sets the credentials")
+            format!(
+                "{name} is not set: eval \"$(aws configure export-credentials --format env)\" sets the \
+                credentials"
+            )
         })
     };
     let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));

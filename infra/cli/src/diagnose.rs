@@ -1,6 +1,6 @@
-//! Why a captured request does not verify. The request is checked as the function does it. When that fails, the
-//! mistakes that are usually made with keys, bodies, signed contents and encodings are tried, one and two at a time,
-//! until the signature fits.
+//! Why a captured request does not verify. The request is checked as the function does it. When that fails,
+//! the mistakes that are usually made with keys, bodies, signed contents and encodings are tried, one and two
+//! at a time, until the signature fits.
 
 use std::collections::HashSet;
 
@@ -82,9 +82,11 @@ fn reason(reason: &'static str, found: impl Into<String>, advice: &'static str) 
     Reason { reason, found: found.into(), advice }
 }
 
-const RAW_BODY: &str = "check the bytes as they arrived, before anything parses or prints them (a capture that was \
+const RAW_BODY: &str = "check the bytes as they arrived, before anything parses or prints them (a capture \
+    that was \
     formatted, or saved by an editor, cannot verify)";
-const ASK_KEY: &str = "compare the secret at the provider with the one here; put in the right one, without white space or quotes";
+const ASK_KEY: &str = "compare the secret at the provider with the one here; put in the right one, without \
+    white space or quotes";
 const ASK_SCHEME: &str = "sign what the provider's documentation says; `cargo webhooks sign` shows it";
 const ASK_FORM: &str =
     "write the signature as the provider's documentation says; `cargo webhooks sign` shows it";
@@ -187,7 +189,8 @@ impl Capture<'_> {
         match refusal {
             Refusal::Missing { header } => vec![self.missing(header, scheme, keys)],
             Refusal::Repeated { header } => {
-                let advice = "a function refuses it, because it is unknown which one was signed: find out what adds the \
+                let advice = "a function refuses it, because it is unknown which one was signed: find out \
+                    what adds the \
                               second one (a proxy, or a tool that signs again)";
                 vec![reason(
                     "header_repeated",
@@ -390,10 +393,12 @@ impl Capture<'_> {
         }
         let found = match length {
             Some(_) => {
-                "none of the usual mistakes. The body has the length that was sent, so the secret is probably another"
+                "none of the usual mistakes. The body has the length that was sent, so the secret is \
+                    probably another"
             }
             None => {
-                "none of the usual mistakes: the secret is another, or the body was altered. With `content-length` \
+                "none of the usual mistakes: the secret is another, or the body was altered. With \
+                    `content-length` \
                  among the headers this says which is likely"
             }
         };

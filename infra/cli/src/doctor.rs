@@ -29,7 +29,8 @@ const PENDING: (&str, &str, &str) = ("pending", "pending_shard", "due_at");
 /// How many pending records are looked at.
 const MAX_PENDING: usize = 500;
 
-/// How far our clock may be from another one before it is said, and before it is a fault. A `Date` has whole seconds.
+/// How far our clock may be from another one before it is said, and before it is a fault. A `Date` has whole
+/// seconds.
 const SKEW_WARNING: SignedDuration = SignedDuration::from_secs(30);
 
 /// The largest message that is put on a queue, in bytes.
@@ -51,9 +52,10 @@ const WITHIN: Duration = Duration::from_secs(35);
 
 /// Go through a checklist: every line is ok, a warning, failed or not checked, and says what to do.
 ///
-/// Without options it checks `cargo dev` on this machine. A deployed stack is named by --table, --queue and --url, with
-/// AWS credentials and AWS_REGION in the environment. Nothing is recorded. In a deployed stack each function is sent one
-/// request without a signature: twice within five minutes is enough for the alarm `weavr-signature-failures`.
+/// Without options it checks `cargo dev` on this machine. A deployed stack is named by --table, --queue and
+/// --url, with AWS credentials and AWS_REGION in the environment. Nothing is recorded. In a deployed stack
+/// each function is sent one request without a signature: twice within five minutes is enough for the alarm
+/// `weavr-signature-failures`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -82,10 +84,12 @@ pub(crate) struct Options {
     #[arg(long, value_name = "ARN", requires = "table")]
     secret_arn: Vec<String>,
     /// RetentionDays of the stack
-    #[arg(long, value_name = "DAYS", requires = "table", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    #[arg(long, value_name = "DAYS", requires = "table")]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=36_500))]
     retention_days: Option<u64>,
     /// The longest tolerance of the stack
-    #[arg(long, value_name = "SECONDS", requires = "table", value_parser = clap::value_parser!(u64).range(0..=3_153_600_000))]
+    #[arg(long, value_name = "SECONDS", requires = "table")]
+    #[arg(value_parser = clap::value_parser!(u64).range(0..=3_153_600_000))]
     tolerance_seconds: Option<u64>,
     #[command(flatten)]
     connection: ConnectionOptions,
@@ -254,7 +258,8 @@ fn route(binary: &str, status: u16) -> Check {
         400 => (Status::Warning, "401 is documented: something changes the request on its way"),
         503 => (
             Status::Failed,
-            "the secret is the placeholder, or a setting is wrong: see `detail` in the function's log, \"The provider \
+            "the secret is the placeholder, or a setting is wrong: see `detail` in the function's log, \
+                \"The provider \
              sees 503\" in infra/operating.md",
         ),
         403 => {
@@ -478,7 +483,8 @@ async fn queue_checks(list: &mut Checklist, connection: &Connection, url: &str) 
     match dead_letters(connection, &attributes).await {
         Ok(Some((target, dead))) => dead_letter_checks(list, queue, &attributes, &target, &dead),
         Ok(None) => {
-            let advice = "set a RedrivePolicy, as the template does: a message that cannot be handled would hold up its \
+            let advice = "set a RedrivePolicy, as the template does: a message that cannot be handled would \
+                hold up its \
                           group until it expires";
             list.add(check(format!("redrive of {queue}"), Status::Failed, "no dead-letter queue", advice));
         }
@@ -501,7 +507,8 @@ fn queue_limits(queue: &str, attributes: &Attributes) -> Check {
         seconds if seconds > RETENTION_AT_LEAST => Status::Warning,
         _ => Status::Failed,
     };
-    let advice = "set MessageRetentionPeriod to 1209600 (14 days), as the template does: a message that nobody handles in \
+    let advice = "set MessageRetentionPeriod to 1209600 (14 days), as the template does: a message that \
+        nobody handles in \
                   time is gone";
     check(format!("retention of {queue}"), status, format!("a message stays for {}", span(seconds)), advice)
 }
@@ -543,7 +550,8 @@ fn dead_letter_checks(
         Some(count) if RECEIVES.contains(&count) => Status::Ok,
         Some(_) => Status::Warning,
     };
-    let advice = "set maxReceiveCount to 5, as the template does: with fewer a restart of the consumer makes dead letters, \
+    let advice = "set maxReceiveCount to 5, as the template does: with fewer a restart of the consumer \
+        makes dead letters, \
                   with many a message that cannot be handled holds up its group";
     list.add(check(format!("redrive of {queue}"), status, found, advice));
 
@@ -551,7 +559,8 @@ fn dead_letter_checks(
         attributes.number(&QueueAttributeName::MessageRetentionPeriod).unwrap_or_default()
     };
     let status = if of(dead) >= of(attributes) { Status::Ok } else { Status::Failed };
-    let advice = "keep dead letters at least as long as messages: in a standard queue their age counts from the first queue";
+    let advice = "keep dead letters at least as long as messages: in a standard queue their age counts from \
+        the first queue";
     list.add(check(
         format!("retention of {target}"),
         status,
@@ -613,7 +622,8 @@ async fn pending(connection: &Connection, table: &str) -> Result<Check> {
 
 fn pending_check(count: usize, oldest: Option<SignedDuration>) -> Check {
     let name = "pending records";
-    let advice = "see \"Pending records\" in infra/operating.md: the reconciler does not run, or a queue cannot be written";
+    let advice = "see \"Pending records\" in infra/operating.md: the reconciler does not run, or a queue \
+        cannot be written";
     let seconds = oldest.map(|age| u64::try_from(age.as_secs()).unwrap_or_default());
     let found = match (count, seconds) {
         (0, _) => return check(name, Status::Ok, "none", ""),
@@ -669,11 +679,13 @@ fn only_in_aws(list: &mut Checklist, local: bool) {
     for (name, advice) in [
         (
             "subscriber of the alarms",
-            "`aws sns list-subscriptions` shows the address; PendingConfirmation means that nobody confirmed the mail",
+            "`aws sns list-subscriptions` shows the address; PendingConfirmation means that nobody \
+                confirmed the mail",
         ),
         (
             "quotas",
-            "`aws lambda get-account-settings` shows the concurrency; infra/cost-and-scale.md says how much is needed",
+            "`aws lambda get-account-settings` shows the concurrency; infra/cost-and-scale.md says how much \
+                is needed",
         ),
         ("reconciler's schedule", "the alarm pending-too-old is on while it does not run"),
     ] {

@@ -1,4 +1,5 @@
-//! What a command's exit status means: 0, all is as it should be; 1, it is not; 2, the command could not find out.
+//! What a command's exit status means: 0, all is as it should be; 1, it is not; 2, the command could not find
+//! out.
 
 use std::process::ExitCode;
 

@@ -1,5 +1,5 @@
-//! A JSON text as a tree that keeps the order of members and the spelling of numbers and strings, and the ways in
-//! which programs write such a tree. `serde_json::Value` would change both.
+//! A JSON text as a tree that keeps the order of members and the spelling of numbers and strings, and the
+//! ways in which programs write such a tree. `serde_json::Value` would change both.
 
 use serde::de::IgnoredAny;
 
@@ -227,7 +227,8 @@ mod tests {
         );
         assert_eq!(
             node.write(PRETTY),
-            "{\n  \"b\": [\n    1.0,\n    -2e5,\n    \"x\\\"]\\\\\",\n    {},\n    []\n  ],\n  \"a\": {\n    \"é\": null,\n    \"B\": true\n  }\n}"
+            "{\n  \"b\": [\n    1.0,\n    -2e5,\n    \"x\\\"]\\\\\",\n    {},\n    []\n  ],\n  \
+             \"a\": {\n    \"é\": null,\n    \"B\": true\n  }\n}"
         );
         assert_eq!(
             node.sorted().write(COMPACT),

@@ -1,4 +1,5 @@
-//! The samples, under names that a command takes: `umaaas.incoming_payment`, `weavr.managed_cards.settlement`.
+//! The samples, under names that a command takes: `umaaas.incoming_payment`,
+//! `weavr.managed_cards.settlement`.
 
 use anyhow::{Result, bail};
 use local::providers::{PROVIDERS, Provider, Sample};

@@ -37,8 +37,9 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 
 /// Listen on 127.0.0.1 and show every request: method, path, headers, body.
 ///
-/// With a secret it also says whether the request verifies, for the providers it knows. It records nothing and decides
-/// nothing. Nothing is masked, because it is local: the output has signatures and personal data in it.
+/// With a secret it also says whether the request verifies, for the providers it knows. It records nothing
+/// and decides nothing. Nothing is masked, because it is local: the output has signatures and personal data
+/// in it.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -46,7 +47,8 @@ Examples:
   cargo webhooks listen --port 9100 --secret-local --status 503
   cargo webhooks listen --port 0 --count 1 --json      (any free port; ends after one request)
 
-Exit status: 0, also after Ctrl-C; 1, with a secret: a request did not verify; 2, wrong usage, or the port is taken.")]
+Exit status: 0, also after Ctrl-C; 1, with a secret: a request did not verify; 2, wrong usage, or the port is
+taken.")]
 pub(crate) struct Options {
     /// The port on 127.0.0.1; 0 is any free one
     #[arg(long, default_value_t = 9100)]

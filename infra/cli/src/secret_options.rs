@@ -1,5 +1,5 @@
-//! Where a command gets a secret from: never from an argument, which other users of the machine can see and the
-//! shell remembers.
+//! Where a command gets a secret from: never from an argument, which other users of the machine can see and
+//! the shell remembers.
 
 use std::io::{IsTerminal, Read};
 
@@ -12,8 +12,8 @@ use verify::{Secret, Secrets};
 /// The longest text that is read as a secret, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Where the secret comes from. Several secrets are written as in the functions' environment, comma-separated, or as
-/// in Secrets Manager, {"current": "...", "previous": "..."}.
+/// Where the secret comes from. Several secrets are written as in the functions' environment,
+/// comma-separated, or as in Secrets Manager, {"current": "...", "previous": "..."}.
 #[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
 pub(crate) struct SecretOptions {
@@ -85,7 +85,8 @@ fn from_stdin() -> Result<String> {
     let stdin = std::io::stdin();
     ensure!(
         !stdin.is_terminal(),
-        "no secret: pipe it in (`printf %s \"$secret\" | cargo webhooks ...`), name a variable with --secret-env, or use \
+        "no secret: pipe it in (`printf %s \"$secret\" | cargo webhooks ...`), name a variable with \
+            --secret-env, or use \
          --secret-local"
     );
     let mut text = String::new();

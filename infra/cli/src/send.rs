@@ -45,9 +45,9 @@ const LONG_AGO_MILLISECONDS: u64 = 946_684_800_000;
 
 /// Send a signed webhook, and print status, time and reply.
 ///
-/// Without --url it goes to `cargo dev`. The body is that of a sample, as a new event: it has an id and a time of its
-/// own. For an address on this machine the secret is that of `cargo dev`; for any other it is read from stdin unless an
-/// option says otherwise.
+/// Without --url it goes to `cargo dev`. The body is that of a sample, as a new event: it has an id and a
+/// time of its own. For an address on this machine the secret is that of `cargo dev`; for any other it is
+/// read from stdin unless an option says otherwise.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -78,7 +78,8 @@ pub(crate) struct Options {
     #[arg(long, requires = "file")]
     as_is: bool,
     /// How many events
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
     repeat: u32,
     /// How many events a second; one after the other unless given
     #[arg(long, value_name = "R", value_parser = rate)]

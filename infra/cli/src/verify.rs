@@ -17,9 +17,9 @@ use crate::secret_options::{Otherwise, SecretOptions};
 
 /// Say whether a captured request verifies, and if not, why.
 ///
-/// It checks as a function does. If that fails, it tries the usual mistakes and names the one that fits: another
-/// secret, a body that was written anew or altered, another encoding, other signed content, a header that is there
-/// twice. The secret is read from stdin unless an option says otherwise.
+/// It checks as a function does. If that fails, it tries the usual mistakes and names the one that fits:
+/// another secret, a body that was written anew or altered, another encoding, other signed content, a header
+/// that is there twice. The secret is read from stdin unless an option says otherwise.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -45,7 +45,8 @@ pub(crate) struct Options {
     /// Weavr: which signature has to be there, as in WEAVR_SIGNATURE
     #[arg(long, value_enum, default_value_t)]
     scheme: Demand,
-    /// How old it may have been when it arrived, in seconds. The template has 691200 for UMAaaS and 604800 for Weavr
+    /// How old it may have been when it arrived, in seconds. The template has 691200 for UMAaaS and 604800
+    /// for Weavr
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
     tolerance: Option<u32>,
     /// When it arrived, as in 2026-11-02T09:15:00Z; now unless given

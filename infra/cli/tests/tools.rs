@@ -1,5 +1,5 @@
-//! `cargo webhooks send`, `sign`, `verify`, `listen` and `compare`, as their user meets them: the built binary,
-//! without a stack.
+//! `cargo webhooks send`, `sign`, `verify`, `listen` and `compare`, as their user meets them: the built
+//! binary, without a stack.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use local::providers::{PROVIDERS, Provider};
 use serde_json::Value;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -264,16 +266,19 @@ fn signature_header(provider: &Provider) -> &'static str {
     if provider.name == "weavr" { "signature-v2" } else { "x-umaaas-signature" }
 }
 
-/// Bodies with members in an order that is not sorted, text beyond ASCII, a slash, and numbers that a parser would
-/// write in another way.
+/// Bodies with members in an order that is not sorted, text beyond ASCII, a slash, and numbers that a parser
+/// would write in another way.
 fn siblings(provider: &Provider) -> Vec<Vec<u8>> {
-    let own = br#"{"webhookId":"b/1","type":"TEST","timestamp":"2026-11-02T09:15:00Z","n":[1.0,1e2,{}],"a":{"z":"Zo\u00eb \"x\"","y":"Zo\u00eb"}}"#;
+    let own = concat!(
+        r#"{"webhookId":"b/1","type":"TEST","timestamp":"2026-11-02T09:15:00Z","n":[1.0,1e2,{}],"#,
+        r#""a":{"z":"Zo\u00eb \"x\"","y":"Zoë"}}"#
+    );
     let samples = provider
         .samples
         .iter()
         .step_by(3)
         .map(|sample| std::fs::read(local::root().join(provider.file(sample))).unwrap());
-    samples.chain([own.to_vec()]).collect()
+    samples.chain([own.as_bytes().to_vec()]).collect()
 }
 
 #[test]
@@ -314,7 +319,8 @@ fn a_body_that_was_written_anew_is_recognised() {
                 let original = text(&body);
                 let sent_body = sent(&original);
                 let mut request = Captured::genuine(provider, sent_body.as_bytes(), SECRET);
-                // what is captured is another writing of what was sent; of the last one, of what the sender began with
+                // what is captured is another writing of what was sent; of the last one, of what the sender
+                // began with
                 let seen = if expected == "sorted by name" { original.clone() } else { captured(&sent_body) };
                 request.body = seen.clone().into_bytes();
                 let (code, said) = verify(&folder, provider, &request, SECRET, &[]);
@@ -334,12 +340,7 @@ fn a_body_that_was_written_anew_is_recognised() {
 }
 
 fn base64(body: &str) -> String {
-    // the printer of another program
-    let mut child = Command::new("base64").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    stdin.write_all(body.as_bytes()).unwrap();
-    drop(stdin);
-    String::from_utf8(child.wait_with_output().unwrap().stdout).unwrap().replace('\n', "")
+    STANDARD.encode(body)
 }
 
 /// Compact, with sorted names, and with numbers as they are for integers.
@@ -434,36 +435,16 @@ fn the_mistake_that_fits_is_named() {
                 );
             }
             // hexadecimal and base64 mixed up
-            let other = if hexadecimal { to_base64(&signature) } else { to_hex(&signature) };
+            let other = if hexadecimal {
+                STANDARD.encode(hex::decode(&signature).unwrap())
+            } else {
+                hex::encode(STANDARD.decode(&signature).unwrap())
+            };
             let (code, said) =
                 verify(&folder, provider, &edited(&|text| text.clone_from(&other)), SECRET, &[]);
             assert_eq!((code, &said["reasons"][0]["reason"]), (1, &"wrong_encoding".into()), "{said}");
         }
     }
-}
-
-/// By the printers of other programs.
-fn to_base64(hexadecimal: &str) -> String {
-    shell(&format!("printf %s {hexadecimal} | xxd -r -p | base64 -w0"), || {
-        format!(
-            "python3 -c 'import base64;print(base64.b64encode(bytes.fromhex(\"{hexadecimal}\")).decode(),end=\"\")'"
-        )
-    })
-}
-
-fn to_hex(base64: &str) -> String {
-    let python =
-        || format!("python3 -c 'import base64;print(base64.b64decode(\"{base64}\").hex(),end=\"\")'");
-    shell(&python(), python)
-}
-
-fn shell(line: &str, otherwise: impl Fn() -> String) -> String {
-    let run = |line: &str| Command::new("sh").args(["-c", line]).output().unwrap();
-    let mut output = run(line);
-    if output.stdout.is_empty() || !output.stderr.is_empty() {
-        output = run(&otherwise());
-    }
-    String::from_utf8(output.stdout).unwrap()
 }
 
 #[test]
@@ -639,7 +620,8 @@ impl Listening {
         let headers =
             request.headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect::<String>();
         let head = format!(
-            "POST /any/path?q HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n{headers}\r\n",
+            "POST /any/path?q HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+             content-length: {}\r\n{headers}\r\n",
             request.body.len()
         );
         stream.write_all(&[head.as_bytes(), &request.body].concat()).unwrap();
@@ -718,7 +700,8 @@ fn a_taken_port_is_named() {
     assert!(ran.code == 2 && ran.err.contains(&port) && ran.err.contains("--port"), "{}", ran.err);
 }
 
-/// Answers one request over TLS, with a certificate of its own for `localhost`: the port, and the certificate.
+/// Answers one request over TLS, with a certificate of its own for `localhost`: the port, and the
+/// certificate.
 fn tls_server() -> (u16, String) {
     let certified = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(certified.signing_key.serialize_der()));

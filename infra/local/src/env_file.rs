@@ -1,5 +1,5 @@
-//! `.local/env`: what a running `cargo dev` consists of, for other programs on this machine. It has the functions'
-//! environment, for `cargo lambda watch --env-file`, and the address of the functions.
+//! `.local/env`: what a running `cargo dev` consists of, for other programs on this machine. It has the
+//! functions' environment, for `cargo lambda watch --env-file`, and the address of the functions.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

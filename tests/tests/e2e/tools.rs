@@ -130,8 +130,8 @@ async fn sent_webhooks_are_answered_as_documented(dev: &Dev) {
     }
     let messages = dev.messages("umaaas", 12).await;
     let of = |kind: &str| messages.iter().filter(|message| message["type"] == kind).count();
-    // test, duplicate, conflict and what it conflicts with, stale, late secret, three, and the one that was not
-    // expected; the payment and the two that were rejected
+    // test, duplicate, conflict and what it conflicts with, stale, late secret, three, and the one that was
+    // not expected; the payment and the two that were rejected
     assert_eq!((of("umaaas.test"), of("umaaas.incoming_payment"), messages.len()), (10, 3, 13));
     assert_eq!(messages.iter().filter(|message| message["decision"] == "reject").count(), 2);
     assert_eq!(messages.iter().filter(|message| !message["conflictof"].is_null()).count(), 1);
