@@ -175,8 +175,11 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     let otherwise = if is_local(&url) { Otherwise::Local } else { Otherwise::Stdin };
     let secrets = options.secret.read(named.provider, otherwise)?.all();
     let tolerance = format!("{}_TIMESTAMP_TOLERANCE_SECONDS", named.provider.name.to_uppercase());
-    let checks_age = local.is_some_and(|local| local.get(&tolerance).is_some_and(|value| value != "0"));
-    let stale = if is_local(&url) && !checks_age { vec![named.sample.status] } else { vec![401] };
+    // `cargo dev` takes any age, unless it is told otherwise. The template does not.
+    let is_dev = known.and_then(|known| base(known).ok()).is_some_and(|known| known == url);
+    let any_age =
+        is_dev && local.as_ref().is_some_and(|local| local.get(&tolerance).is_none_or(|value| value == "0"));
+    let stale = vec![if any_age { named.sample.status } else { 401 }];
 
     let plan = Plan {
         body: body(named, options.file.as_ref())?,
