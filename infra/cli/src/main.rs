@@ -2,8 +2,23 @@
 
 mod answer;
 mod cases;
+mod compare;
+mod connection;
+mod diagnose;
+mod doctor;
+mod exit;
 mod generate;
+mod json_text;
+mod kinds;
+mod listen;
+mod local_env;
 mod policy;
+mod print;
+mod request;
+mod secret_options;
+mod send;
+mod sign;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -23,6 +38,12 @@ enum Command {
     /// Try out an approval policy (functions/umaaas/policies), without deploying it.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    Compare(Box<compare::Options>),
+    Doctor(doctor::Options),
+    Listen(listen::Options),
+    Send(Box<send::Options>),
+    Sign(sign::Options),
+    Verify(verify::Options),
     /// Writes what follows from the declarations of kinds, families and variables into the marked regions of
     /// committed files: routes, functions of the template, tables of the docs.
     Generate {
@@ -65,6 +86,12 @@ fn main() -> ExitCode {
         Command::Policy(PolicyCommand::Explain { policy, body }) => {
             policy::explain(policy.file.as_deref(), &body)
         }
+        Command::Compare(options) => return exit::code(exit::block_on(compare::run(*options))),
+        Command::Doctor(options) => return exit::code(exit::block_on(doctor::run(options))),
+        Command::Listen(options) => return exit::code(exit::block_on(listen::run(options))),
+        Command::Send(options) => return exit::code(exit::block_on(send::run(*options))),
+        Command::Sign(options) => return exit::code(sign::run(options)),
+        Command::Verify(options) => return exit::code(verify::run(options)),
         Command::Generate { check } => generate::run(check),
     };
     match done {

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 
 pub mod client;
 pub mod deployment;
+pub mod env_file;
 pub mod ministack;
 pub mod port;
 pub mod process;

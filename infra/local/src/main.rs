@@ -5,8 +5,9 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use clap::Parser;
+use local::env_file;
 use local::ministack::{self, Ministack};
 use local::progress::step;
 use local::providers::PROVIDERS;
@@ -104,7 +105,8 @@ async fn start(arguments: &Arguments) -> Result<Service> {
     let ministack = Ministack::start(&tools, arguments.aws_port).await?;
     let stack = Stack::create(&ministack.endpoint(), "").await?;
     let environment = stack.shared_environment();
-    write_env(&environment)?;
+    let url = format!("http://127.0.0.1:{}", arguments.port);
+    env_file::write(&env_file::path(), &environment, &url)?;
 
     step(format!("starting the functions on port {}", arguments.port));
     let options = watch::Options {
@@ -137,13 +139,6 @@ async fn post_samples(service: &mut Service) -> Result<Vec<Row>> {
     Ok(all)
 }
 
-/// Writes the functions' environment to a file for `cargo lambda watch --env-file .local/env`.
-fn write_env(environment: &[(String, String)]) -> Result<()> {
-    let path = local::scratch().join("env");
-    let lines: String = environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
-    std::fs::write(&path, lines).with_context(|| format!("cannot write {}", path.display()))
-}
-
 fn explain(service: &Service) {
     println!("endpoint   {}", service.stack.endpoint);
     for provider in PROVIDERS {
@@ -157,6 +152,7 @@ fn explain(service: &Service) {
             println!("\nTry it:\n{example}");
         }
     }
+    println!("More webhooks: cargo webhooks send --list. Is all in order: cargo webhooks doctor.");
     println!("The functions' log follows. Ctrl-C stops everything.\n");
 }
 

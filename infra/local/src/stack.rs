@@ -17,6 +17,9 @@ use crate::providers::{PROVIDERS, Provider};
 /// The emulated region.
 pub const REGION: &str = "eu-central-1";
 
+/// How long a queue keeps a message, in seconds: 14 days, as in the template.
+pub const MESSAGE_RETENTION: &str = "1209600";
+
 /// The access key and the secret key for the emulated AWS.
 pub const ACCESS_KEY: &str = "local";
 
@@ -256,7 +259,11 @@ fn attribute(name: &str, kind: ScalarAttributeType) -> Result<AttributeDefinitio
 }
 
 async fn create_queue(sqs: &aws_sdk_sqs::Client, name: &str, redrive: Option<String>) -> Result<String> {
-    let mut request = sqs.create_queue().queue_name(name).attributes(QueueAttributeName::FifoQueue, "true");
+    let mut request = sqs
+        .create_queue()
+        .queue_name(name)
+        .attributes(QueueAttributeName::FifoQueue, "true")
+        .attributes(QueueAttributeName::MessageRetentionPeriod, MESSAGE_RETENTION);
     if let Some(redrive) = redrive {
         request = request.attributes(QueueAttributeName::RedrivePolicy, redrive);
     }

@@ -23,4 +23,5 @@ mod reconcile;
 mod repetition;
 mod secrets;
 mod store_contract;
+mod tools;
 mod watch;

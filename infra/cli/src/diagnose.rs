@@ -1,0 +1,708 @@
+//! Why a captured request does not verify. The request is checked as the function does it. When that fails,
+//! the mistakes that are usually made with keys, bodies, signed contents and encodings are tried, one and two
+//! at a time, until the signature fits.
+
+use std::collections::HashSet;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+use ingest::{Object, epoch_time, written_time};
+use jiff::{SignedDuration, Timestamp};
+use local::providers::{PROVIDERS, Provider};
+use serde::Serialize;
+use serde_json::Value;
+use sha2::Sha256;
+use verify::{Delivery, HeaderForm, Keys, Refusal, Scheme, Stale, Tolerance, Verifier};
+
+use crate::json_text::{self, Node};
+use crate::print::span;
+use crate::secret_options::SecretTexts;
+
+/// Weavr's header with the time of sending.
+const TIMESTAMP: &str = "published-timestamp";
+/// Weavr's header with the caller's reference.
+const CALL_REF: &str = "call-ref";
+
+/// Bodies that are larger are tried with one mistake at a time.
+const LARGE: usize = 64 * 1024;
+
+/// How many characters of a cut signature have to fit.
+const CUT_SIGNATURE: usize = 16;
+
+/// Which signature of Weavr has to be there: `WEAVR_SIGNATURE`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Demand {
+    V1,
+    #[default]
+    V2,
+}
+
+/// A request as it was captured, and what it is checked with.
+pub(crate) struct Capture<'a> {
+    pub provider: &'a Provider,
+    pub demand: Demand,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+/// When the request arrived, and how old it may have been then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Freshness {
+    pub received_at: Timestamp,
+    pub tolerance: Option<SignedDuration>,
+}
+
+/// What came of it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Diagnosis {
+    /// Whether the function would take it for genuine, and fresh.
+    pub verifies: bool,
+    /// Why not.
+    pub reasons: Vec<Reason>,
+    /// What else is worth knowing.
+    pub notes: Vec<String>,
+}
+
+/// One reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Reason {
+    /// A name that stays, for scripts.
+    pub reason: &'static str,
+    /// What was found.
+    pub found: String,
+    /// What to do about it.
+    pub advice: &'static str,
+}
+
+fn reason(reason: &'static str, found: impl Into<String>, advice: &'static str) -> Reason {
+    Reason { reason, found: found.into(), advice }
+}
+
+const RAW_BODY: &str = "check the bytes as they arrived, before anything parses or prints them (a capture \
+    that was \
+    formatted, or saved by an editor, cannot verify)";
+const ASK_KEY: &str = "compare the secret at the provider with the one here; put in the right one, without \
+    white space or quotes";
+const ASK_SCHEME: &str = "sign what the provider's documentation says; `cargo webhooks sign` shows it";
+const ASK_FORM: &str =
+    "write the signature as the provider's documentation says; `cargo webhooks sign` shows it";
+
+/// Says whether a request verifies, and why not.
+pub(crate) fn diagnose(capture: &Capture<'_>, secrets: &SecretTexts, freshness: Freshness) -> Diagnosis {
+    let schemes = capture.schemes();
+    let keys = Keys::Hmac(secrets.all());
+    let delivery = capture.delivery();
+    let mut verifier = Verifier::new(schemes[0]);
+    if let (Demand::V1, Some(second)) = (capture.demand, schemes.get(1)) {
+        verifier = verifier.and_when_present(*second);
+    }
+    match verifier.verify(delivery.clone(), &keys) {
+        Ok(_) => {
+            let (reasons, mut notes) = capture.age(freshness);
+            if secrets.secrets.len() > 1 {
+                let alone = |text: &String| {
+                    SecretTexts::parse(text.clone())
+                        .is_ok_and(|one| schemes[0].check(&delivery, &Keys::Hmac(one.all())).is_ok())
+                };
+                let place = secrets.secrets.iter().position(alone).unwrap_or_default() + 1;
+                notes.push(format!("secret {place} of {} signed it", secrets.secrets.len()));
+            }
+            Diagnosis { verifies: reasons.is_empty(), reasons, notes }
+        }
+        Err(refusal) => {
+            // The first signature that is not as it should be.
+            let first = schemes.iter().find(|scheme| scheme.check(&delivery, &keys).is_err());
+            let scheme = first.unwrap_or(&schemes[0]);
+            let reasons = capture.refused(scheme, refusal, secrets, &keys);
+            Diagnosis { verifies: false, reasons, notes: vec![] }
+        }
+    }
+}
+
+impl Capture<'_> {
+    /// The signature that is demanded, and the other one, if the provider has two.
+    fn schemes(&self) -> Vec<Scheme> {
+        match (self.provider.name, self.demand) {
+            ("weavr", Demand::V1) => vec![weavr::SIGNATURE_V1, weavr::SIGNATURE_V2],
+            ("weavr", Demand::V2) => vec![weavr::SIGNATURE_V2, weavr::SIGNATURE_V1],
+            _ => vec![umaaas::SIGNATURE],
+        }
+    }
+
+    fn delivery(&self) -> Delivery {
+        let mut delivery = Delivery::new("/", self.body.clone());
+        delivery.headers = self.headers.clone();
+        delivery
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// How old a genuine request is, and whether that is too old.
+    fn age(&self, freshness: Freshness) -> (Vec<Reason>, Vec<String>) {
+        let (name, text) = if self.provider.name == "weavr" {
+            (TIMESTAMP, self.header(TIMESTAMP).map(str::to_owned))
+        } else {
+            ("timestamp", Object::parse(&self.body).and_then(|body| body.text_or_digits("timestamp")))
+        };
+        if Object::parse(&self.body).is_none() {
+            let advice = "a function answers 400: it takes JSON objects only";
+            return (vec![], vec![format!("the body is not a JSON object: {advice}")]);
+        }
+        let Some(text) = text else { return (vec![], vec![format!("`{name}` is missing")]) };
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        if name == TIMESTAMP && !digits {
+            return (vec![], vec![format!("`{name}` is not a number: a function answers 400")]);
+        }
+        let Some(sent) = written_time(&text).or_else(|| epoch_time(&text)) else {
+            return (vec![], vec![format!("`{name}` is no time that can be read: it is not checked")]);
+        };
+        let Freshness { received_at, tolerance } = freshness;
+        let age = sent.duration_until(received_at);
+        let found = if age.is_negative() {
+            format!("`{name}` is {} after the time of arrival, {received_at}", ago(age))
+        } else {
+            format!("`{name}` is {} before the time of arrival, {received_at}", ago(age))
+        };
+        let Some(tolerance) = tolerance else {
+            return (vec![], vec![format!("{found}; give --tolerance to check that")]);
+        };
+        let stale = "a replay, a tolerance that is shorter than the provider's retries, or a wrong clock";
+        match Tolerance(tolerance).check(sent, received_at, received_at) {
+            Ok(()) => (vec![], vec![found]),
+            Err(Stale::TooOld) => {
+                let found = format!("{found}; the tolerance is {}", ago(tolerance));
+                (vec![reason("stale", found, stale)], vec![])
+            }
+            Err(Stale::InTheFuture) => {
+                (vec![reason("future", found, "one of the two clocks is wrong: compare both")], vec![])
+            }
+        }
+    }
+
+    fn refused(&self, scheme: &Scheme, refusal: Refusal, secrets: &SecretTexts, keys: &Keys) -> Vec<Reason> {
+        match refusal {
+            Refusal::Missing { header } => vec![self.missing(header, scheme, keys)],
+            Refusal::Repeated { header } => {
+                let advice = "a function refuses it, because it is unknown which one was signed: find out \
+                    what adds the \
+                              second one (a proxy, or a tool that signs again)";
+                vec![reason(
+                    "header_repeated",
+                    format!("the header `{header}` occurs more than once"),
+                    advice,
+                )]
+            }
+            _ => self
+                .search(scheme, secrets)
+                .or_else(|| self.key_of_first_signature(scheme, secrets))
+                .unwrap_or_else(|| vec![self.unexplained(scheme, refusal, keys)]),
+        }
+    }
+
+    fn missing(&self, header: &'static str, scheme: &Scheme, keys: &Keys) -> Reason {
+        if header == TIMESTAMP {
+            let advice = "Weavr signs this header's text: capture all headers";
+            return reason("timestamp_missing", format!("the header `{header}` is missing"), advice);
+        }
+        if let Some(other) = PROVIDERS.iter().find(|other| {
+            other.name != self.provider.name
+                && signature_headers(other).iter().any(|name| self.headers.contains_key(*name))
+        }) {
+            let found = format!("the header `{header}` is missing, and one of {} is there", other.name);
+            return reason("wrong_provider", found, "name the provider that sent it");
+        }
+        if scheme.header == weavr::SIGNATURE_V2.header
+            && weavr::SIGNATURE_V1.check(&self.delivery(), keys).is_ok()
+        {
+            let found = "only `signature` was sent. It is right, but covers neither body nor path";
+            let advice = "ask Weavr for signature-v2; only a function with WEAVR_SIGNATURE=v1 takes this";
+            return reason("wrong_scheme", found, advice);
+        }
+        let bare = |name: &str| name.to_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "");
+        let like = self.headers.keys().find(|name| {
+            let name = bare(name.as_str());
+            name.contains("signature") || bare(header).ends_with(&name) || bare(header) == name
+        });
+        let found = match like {
+            Some(name) => format!("the header `{header}` is missing; `{name}` is there"),
+            None => format!("the header `{header}` is missing"),
+        };
+        let advice = "capture all headers; if the provider really did not send it, ask how it signs";
+        reason("signature_missing", found, advice)
+    }
+
+    /// The mistakes with which the signature fits.
+    fn search(&self, scheme: &Scheme, secrets: &SecretTexts) -> Option<Vec<Reason>> {
+        let texts = self.signature_texts(scheme);
+        let (keys, bodies, contents) = (keys(secrets), bodies(&self.body), self.contents(scheme));
+        let most = if self.body.len() > LARGE { 1 } else { 2 };
+        for mistakes in 0..=most {
+            for key in &keys {
+                for body in &bodies {
+                    for content in &contents {
+                        let made = [&key.reason, &body.reason, &content.reason];
+                        if made.iter().filter(|reason| reason.is_some()).count() != mistakes {
+                            continue;
+                        }
+                        let Some(signed) = (content.value)(self, &body.value) else { continue };
+                        let mac = mac(&key.value, &signed);
+                        // The other header has the other signature, which is as it should be.
+                        let own =
+                            texts.iter().filter(|text| text.other.is_none() || content.reason.is_none());
+                        if let Some(form) = own.into_iter().find_map(|text| text.fits(scheme.form, &mac)) {
+                            let reasons: Vec<Reason> =
+                                made.into_iter().cloned().chain([form]).flatten().collect();
+                            return (!reasons.is_empty()).then_some(reasons);
+                        }
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    /// Weavr: the mistake with the key, by the first signature, which no body can spoil.
+    fn key_of_first_signature(&self, scheme: &Scheme, secrets: &SecretTexts) -> Option<Vec<Reason>> {
+        if scheme.header != weavr::SIGNATURE_V2.header {
+            return None;
+        }
+        let (first, timestamp) = (self.header(weavr::SIGNATURE_V1.header)?, self.header(TIMESTAMP)?);
+        let text = SignatureText { text: first.to_owned(), other: None };
+        let made = |key: &Variation<Vec<u8>>| {
+            text.fits(weavr::SIGNATURE_V1.form, &mac(&key.value, timestamp.as_bytes())).is_some()
+        };
+        let key = keys(secrets).into_iter().find(made)?.reason?;
+        let found = "`signature` says so, and `signature-v2` does not fit this key either";
+        Some(vec![key, reason("body_altered", found, RAW_BODY)])
+    }
+
+    /// What may be the signature: the header's text, and that of the provider's other header.
+    fn signature_texts(&self, scheme: &Scheme) -> Vec<SignatureText> {
+        let own = self.header(scheme.header).map(|text| SignatureText { text: text.to_owned(), other: None });
+        let others = self.schemes().into_iter().filter(|other| other.header != scheme.header);
+        let others = others.filter_map(|other| {
+            Some(SignatureText {
+                text: self.header(other.header)?.to_owned(),
+                other: Some(format!("it is in the header `{}`, not in `{}`", other.header, scheme.header)),
+            })
+        });
+        own.into_iter().chain(others).collect()
+    }
+
+    /// What may have been signed.
+    fn contents(&self, scheme: &Scheme) -> Vec<Variation<Content>> {
+        let wrong = |what: &str| Some(reason("wrong_scheme", format!("{what} was signed"), ASK_SCHEME));
+        let mut contents: Vec<Variation<Content>> = vec![];
+        let mut add = |reason, value: Content| contents.push(Variation { reason, value });
+        let weavr = self.provider.name == "weavr";
+        let own = if !weavr {
+            0
+        } else if scheme.header == weavr::SIGNATURE_V1.header {
+            1
+        } else {
+            2
+        };
+        let mut named: [(&str, Content); 9] = [
+            ("the body alone", |_, body| Some(body.to_vec())),
+            ("the timestamp alone (Weavr's first signature)", |capture, _| {
+                Some(capture.header(TIMESTAMP)?.as_bytes().to_vec())
+            }),
+            ("call-ref, body and timestamp (Weavr's signature-v2)", |capture, body| {
+                let reference = capture.header(CALL_REF).unwrap_or_default();
+                Some([reference.as_bytes(), body, capture.header(TIMESTAMP)?.as_bytes()].concat())
+            }),
+            ("body and timestamp, without call-ref,", |capture, body| {
+                capture.header(CALL_REF)?;
+                Some([body, capture.header(TIMESTAMP)?.as_bytes()].concat())
+            }),
+            ("timestamp and body, in this order,", |capture, body| {
+                Some([capture.header(TIMESTAMP)?.as_bytes(), body].concat())
+            }),
+            ("timestamp, a dot and body", |capture, body| {
+                Some([capture.header(TIMESTAMP)?.as_bytes(), b".", body].concat())
+            }),
+            ("body, timestamp and call-ref, in this order,", |capture, body| {
+                let reference = capture.header(CALL_REF)?;
+                Some([body, capture.header(TIMESTAMP)?.as_bytes(), reference.as_bytes()].concat())
+            }),
+            ("call-ref, body and the timestamp in seconds", |capture, body| {
+                let reference = capture.header(CALL_REF).unwrap_or_default();
+                let seconds = capture.header(TIMESTAMP)?.strip_suffix("000")?;
+                Some([reference.as_bytes(), body, seconds.as_bytes()].concat())
+            }),
+            ("call-ref, body and the timestamp in milliseconds", |capture, body| {
+                let reference = capture.header(CALL_REF).unwrap_or_default();
+                Some([reference.as_bytes(), body, capture.header(TIMESTAMP)?.as_bytes(), b"000"].concat())
+            }),
+        ];
+        named.swap(0, own);
+        for (index, (what, content)) in named.into_iter().enumerate() {
+            add(if index == 0 { None } else { wrong(what) }, content);
+        }
+        contents
+    }
+
+    /// Nothing that was tried fits.
+    fn unexplained(&self, scheme: &Scheme, refusal: Refusal, keys: &Keys) -> Reason {
+        let header = scheme.header;
+        let text = self.header(header).unwrap_or_default();
+        match refusal {
+            Refusal::OtherScheme { .. } => {
+                let found = format!("`{header}` looks like an ECDSA signature, and an HMAC is expected");
+                let advice = "the provider signs with a private key: this receiver has to be told so";
+                return reason("wrong_scheme", found, advice);
+            }
+            Refusal::Malformed { .. } | Refusal::UnknownVersion { .. } => {
+                let length = decoded_length(text);
+                let found = match length {
+                    Some(20) => format!("`{header}` has 20 bytes, as an HMAC-SHA1"),
+                    Some(64) => format!("`{header}` has 64 bytes, as an HMAC-SHA512"),
+                    Some(32) => {
+                        format!("`{header}` is a SHA-256 in another encoding, and does not fit either")
+                    }
+                    Some(length) => format!("`{header}` has {length} bytes, and a SHA-256 has 32"),
+                    None => format!("`{header}` is neither hexadecimal nor base64"),
+                };
+                let scheme = matches!(length, Some(20 | 64));
+                return reason(if scheme { "wrong_scheme" } else { "wrong_encoding" }, found, ASK_FORM);
+            }
+            _ => {}
+        }
+        let length = self.header(CONTENT_LENGTH.as_str()).and_then(|text| text.parse::<usize>().ok());
+        if let Some(length) = length.filter(|length| *length != self.body.len()) {
+            let found = format!(
+                "the body has {} bytes, and was sent with {length} (content-length)",
+                self.body.len()
+            );
+            return reason("body_altered", found, RAW_BODY);
+        }
+        if header == weavr::SIGNATURE_V2.header && weavr::SIGNATURE_V1.check(&self.delivery(), keys).is_ok() {
+            let found =
+                "the secret is right (`signature` verifies), so body or call-ref are not what was signed";
+            return reason("body_altered", found, RAW_BODY);
+        }
+        if String::from_utf8_lossy(&self.body).contains('\u{fffd}') {
+            let found = "the body has characters that something could not read and replaced";
+            return reason("body_altered", found, RAW_BODY);
+        }
+        let found = match length {
+            Some(_) => {
+                "none of the usual mistakes. The body has the length that was sent, so the secret is \
+                    probably another"
+            }
+            None => {
+                "none of the usual mistakes: the secret is another, or the body was altered. With \
+                    `content-length` \
+                 among the headers this says which is likely"
+            }
+        };
+        reason("wrong_secret_or_body", found, ASK_KEY)
+    }
+}
+
+/// The headers of a provider that carry a signature.
+fn signature_headers(provider: &Provider) -> &'static [&'static str] {
+    match provider.name {
+        "weavr" => &[weavr::SIGNATURE_V2.header, TIMESTAMP],
+        _ => &[umaaas::SIGNATURE.header],
+    }
+}
+
+/// The provider whose signature a request carries.
+pub(crate) fn provider_of(headers: &HeaderMap) -> Option<&'static Provider> {
+    PROVIDERS
+        .iter()
+        .find(|provider| signature_headers(provider).iter().any(|name| headers.contains_key(*name)))
+}
+
+/// One way to make a key, a body or a signed content. The first of each has no reason: it is the right one.
+struct Variation<T> {
+    reason: Option<Reason>,
+    value: T,
+}
+
+/// What was signed, of a request and a body. `None` where the request has no such headers.
+type Content = fn(&Capture<'_>, &[u8]) -> Option<Vec<u8>>;
+
+fn mac(key: &[u8], signed: &[u8]) -> [u8; 32] {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
+    mac.update(signed);
+    mac.finalize().into_bytes().into()
+}
+
+/// The keys that may have signed: the secrets, and what senders make of them by mistake.
+fn keys(secrets: &SecretTexts) -> Vec<Variation<Vec<u8>>> {
+    let mut keys: Vec<Variation<Vec<u8>>> = vec![];
+    let mut seen = HashSet::new();
+    let mut add = |found: Option<&str>, key: Vec<u8>| {
+        if seen.insert(key.clone()) {
+            let reason = found.map(|found| reason("wrong_secret", found, ASK_KEY));
+            keys.push(Variation { reason, value: key });
+        }
+    };
+    for secret in &secrets.secrets {
+        add(None, secret.clone().into_bytes());
+    }
+    let given = "the text that was given, white space and all, was the key";
+    add(Some(given), secrets.given.clone().into_bytes());
+    for secret in &secrets.secrets {
+        for end in ["\n", "\r\n", " "] {
+            add(Some("the key had white space at its end"), format!("{secret}{end}").into_bytes());
+        }
+        for quoted in [format!("\"{secret}\""), format!("'{secret}'")] {
+            add(Some("the key had quotes around it"), quoted.into_bytes());
+        }
+        if let Some(bare) = secret.strip_prefix(['"', '\'']).and_then(|text| text.strip_suffix(['"', '\''])) {
+            add(Some("the key has no quotes around it"), bare.as_bytes().to_vec());
+        }
+        if let Ok(bytes) = hex::decode(secret) {
+            add(Some("the key was the secret, decoded from hexadecimal"), bytes);
+        }
+        if let Ok(bytes) = STANDARD.decode(secret) {
+            add(Some("the key was the secret, decoded from base64"), bytes);
+        }
+        if let Some((_, rest)) = secret.split_once('_') {
+            add(Some("the key was the secret without its prefix"), rest.as_bytes().to_vec());
+            if let Ok(bytes) = STANDARD.decode(rest) {
+                add(Some("the key was the secret without its prefix, decoded from base64"), bytes);
+            }
+        }
+        add(Some("the key was the secret in hexadecimal"), hex::encode(secret).into_bytes());
+        add(Some("the key was the secret in base64"), STANDARD.encode(secret).into_bytes());
+        add(Some("the key was the secret in lower case"), secret.to_lowercase().into_bytes());
+        add(Some("the key was the secret in upper case"), secret.to_uppercase().into_bytes());
+    }
+    let placeholder = aws::secrets::PLACEHOLDER;
+    add(Some("the key was the placeholder of the template"), placeholder.as_bytes().to_vec());
+    add(Some("the key was empty"), vec![]);
+    for provider in PROVIDERS {
+        let found = format!("the key was the local secret of {} (`cargo dev`)", provider.name);
+        add(Some(&found), provider.secret.as_bytes().to_vec());
+    }
+    keys
+}
+
+/// The bodies that may have been signed: the captured one, and what programs make of one body.
+fn bodies(captured: &[u8]) -> Vec<Variation<Vec<u8>>> {
+    let mut bodies: Vec<Variation<Vec<u8>>> = vec![];
+    let mut seen = HashSet::new();
+    let mut add = |found: Option<&str>, body: Vec<u8>| {
+        if seen.insert(body.clone()) {
+            let reason = found.map(|found| {
+                let found = format!("the signed body is the captured one {found}");
+                reason("body_reserialised", found, RAW_BODY)
+            });
+            bodies.push(Variation { reason, value: body });
+        }
+    };
+    add(None, captured.to_vec());
+    for end in [&b"\r\n"[..], b"\n"] {
+        if let Some(body) = captured.strip_suffix(end) {
+            add(Some("without the line end after it"), body.to_vec());
+        }
+    }
+    add(Some("without white space around it"), captured.trim_ascii().to_vec());
+    add(Some("with a line end after it"), [captured, b"\n"].concat());
+    add(Some("with a line end (CRLF) after it"), [captured, b"\r\n"].concat());
+    const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
+    match captured.strip_prefix(BYTE_ORDER_MARK) {
+        Some(body) => add(Some("without the byte order mark before it"), body.to_vec()),
+        None => add(Some("with a byte order mark before it"), [BYTE_ORDER_MARK, captured].concat()),
+    }
+    if let Ok(body) = STANDARD.decode(captured.trim_ascii()) {
+        add(Some("decoded from base64"), body);
+    }
+    if let Ok(text) = std::str::from_utf8(captured) {
+        let lf = text.replace("\r\n", "\n");
+        add(Some("with LF instead of CRLF"), lf.clone().into_bytes());
+        add(Some("with CRLF instead of LF"), lf.replace('\n', "\r\n").into_bytes());
+        if let Ok(inner) = serde_json::from_str::<String>(text) {
+            add(Some("taken out of a JSON string"), inner.into_bytes());
+        }
+        for (text, spelling) in [
+            (text.to_owned(), ""),
+            (json_text::escaped(text), ", with escapes (\\u00e9) for characters beyond ASCII"),
+            (json_text::unescaped(text), ", with characters beyond ASCII instead of escapes"),
+            (text.replace('/', "\\/"), ", with escaped slashes"),
+            (text.replace("\\/", "/"), ", with plain slashes"),
+            (parsed(text), ", with numbers and escapes as a parser leaves them"),
+        ] {
+            if !spelling.is_empty() {
+                add(Some(&format!("rewritten{spelling}")), text.clone().into_bytes());
+            }
+            let Some(node) = Node::parse(text.trim_start_matches('\u{feff}')) else { continue };
+            for (node, order) in [(&node, ""), (&node.sorted(), ", with its members sorted by name")] {
+                for (layout, written) in [
+                    (json_text::COMPACT, "written compactly (without white space)"),
+                    (json_text::SPACED, "written with a space after commas and colons (as Python does)"),
+                    (json_text::PRETTY, "pretty-printed with 2 spaces"),
+                    (json_text::PRETTY_4, "pretty-printed with 4 spaces"),
+                    (json_text::PRETTY_TAB, "pretty-printed with tabs"),
+                ] {
+                    let body = node.write(layout);
+                    add(Some(&format!("{written}{order}{spelling}")), body.clone().into_bytes());
+                    if spelling.is_empty() {
+                        let found = format!("{written}{order}, with a line end after it");
+                        add(Some(&found), (body.clone() + "\n").into_bytes());
+                        if body.contains('\n') {
+                            let found = format!("{written}{order}, with CRLF line ends");
+                            add(Some(&found), body.replace('\n', "\r\n").into_bytes());
+                        }
+                    }
+                }
+            }
+        }
+    }
+    bodies
+}
+
+/// A body, read and written by a program. What is no JSON stays as it is.
+fn parsed(text: &str) -> String {
+    let value = serde_json::from_str::<Value>(text).ok();
+    value.map_or_else(|| text.to_owned(), |value| value.to_string())
+}
+
+/// The text of a signature header.
+struct SignatureText {
+    text: String,
+    /// What is wrong about the header, when it is not the one that has to carry the signature.
+    other: Option<String>,
+}
+
+impl SignatureText {
+    /// Whether it is this HMAC, in any encoding, and what is wrong with the encoding. `None` when it is not.
+    fn fits(&self, form: HeaderForm, mac: &[u8]) -> Option<Option<Reason>> {
+        let wrong = |found: String| Some(Some(reason("wrong_encoding", found, ASK_FORM)));
+        let trimmed = self.text.trim();
+        let (hexadecimal, base64) = (hex::encode(mac), STANDARD.encode(mac));
+        let (right, other, other_name) = match form {
+            HeaderForm::Hex => (&hexadecimal, &base64, "base64, and hexadecimal is expected"),
+            _ => (&base64, &hexadecimal, "hexadecimal, and base64 is expected"),
+        };
+        let is_hex = |text: &str| text.eq_ignore_ascii_case(&hexadecimal);
+        if trimmed == right || (form == HeaderForm::Hex && is_hex(trimmed)) {
+            return match &self.other {
+                None => Some(None),
+                Some(other) => {
+                    let found = format!("the signature is right, but {other}");
+                    Some(Some(reason("wrong_scheme", found, ASK_SCHEME)))
+                }
+            };
+        }
+        let bare = unwrapped(trimmed);
+        if bare == right || (form == HeaderForm::Hex && is_hex(bare)) {
+            return wrong(
+                "there is more in the header than the signature (a prefix, quotes, or JSON)".to_owned(),
+            );
+        }
+        let unpadded = base64.trim_end_matches('=');
+        if bare == other || is_hex(bare) {
+            return wrong(format!("the signature is in {other_name}"));
+        }
+        if bare == unpadded && form != HeaderForm::Hex {
+            return wrong("the signature is in base64 without its padding (`=`)".to_owned());
+        }
+        let url_safe = URL_SAFE.encode(mac);
+        if bare.trim_end_matches('=') == url_safe.trim_end_matches('=') {
+            return wrong("the signature is in base64 with the alphabet for URLs (`-` and `_`)".to_owned());
+        }
+        if bare.eq_ignore_ascii_case(&base64) {
+            return wrong("the signature is in base64 whose letters were changed to one case".to_owned());
+        }
+        if bare == unpadded {
+            return wrong(format!("the signature is in {other_name}"));
+        }
+        if bare == STANDARD.encode(&hexadecimal) {
+            return wrong("the signature was encoded twice, in hexadecimal and then in base64".to_owned());
+        }
+        if bare.eq_ignore_ascii_case(&hex::encode(&base64)) {
+            return wrong("the signature was encoded twice, in base64 and then in hexadecimal".to_owned());
+        }
+        if bare.len() >= CUT_SIGNATURE && (right.starts_with(bare) || other.starts_with(bare)) {
+            return wrong(format!("the signature was cut after {} characters", bare.len()));
+        }
+        None
+    }
+}
+
+/// A signature without what tools write around it.
+fn unwrapped(text: &str) -> &str {
+    let mut text = text.trim_matches(['"', '\'']);
+    for prefix in ["sha256=", "v1=", "v2=", "v1,", "hmac-sha256=", "HMAC-SHA256 ", "0x"] {
+        if let Some(rest) = text.get(..prefix.len()).filter(|head| head.eq_ignore_ascii_case(prefix)) {
+            text = &text[rest.len()..];
+        }
+    }
+    if text.starts_with('{') {
+        // `{"v": 1, "s": "..."}`: the longest string in it
+        text = text.split('"').max_by_key(|part| part.len()).unwrap_or(text);
+    }
+    text.trim()
+}
+
+/// How many bytes a signature has.
+fn decoded_length(text: &str) -> Option<usize> {
+    let bare = unwrapped(text.trim());
+    let decoded = hex::decode(bare).ok().or_else(|| STANDARD.decode(bare).ok());
+    decoded.map(|bytes| bytes.len()).filter(|length| *length > 0)
+}
+
+/// A duration for people, whatever its sign.
+fn ago(duration: SignedDuration) -> String {
+    span(duration.as_secs().unsigned_abs())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use local::providers::Sample;
+    use verify::Secret;
+
+    use super::*;
+
+    fn capture(provider: &'static Provider, sample: &Sample) -> Capture<'static> {
+        let delivery =
+            provider.delivery(sample.path, provider.body(sample).unwrap(), &provider.signing_secret());
+        Capture { provider, demand: Demand::V2, headers: delivery.headers, body: delivery.body }
+    }
+
+    fn now() -> Freshness {
+        Freshness { received_at: Timestamp::now(), tolerance: None }
+    }
+
+    #[test]
+    fn every_sample_of_every_provider_verifies() {
+        for provider in PROVIDERS {
+            let secrets = SecretTexts::parse(provider.secret.to_owned()).unwrap();
+            for sample in provider.samples {
+                let capture = capture(provider, sample);
+                assert_eq!(provider_of(&capture.headers).unwrap().name, provider.name);
+                let diagnosis = diagnose(&capture, &secrets, now());
+                assert!(diagnosis.verifies, "{}: {diagnosis:?}", sample.file);
+            }
+        }
+    }
+
+    #[test]
+    fn a_large_body_does_not_take_long() {
+        let provider = &PROVIDERS[0];
+        let secrets = SecretTexts::parse("not the one that signed".to_owned()).unwrap();
+        for length in [LARGE - 100, 380 * 1024] {
+            let text = "x".repeat(length);
+            let body = format!(r#"{{"webhookId":"1","type":"TEST","timestamp":"t","x":"{text}"}}"#);
+            let headers = provider.delivery("/", body.clone(), &Secret::new("another").unwrap()).headers;
+            let started = Instant::now();
+            let capture = Capture { provider, demand: Demand::V2, headers, body: Bytes::from(body) };
+            let diagnosis = diagnose(&capture, &secrets, now());
+            assert_eq!(diagnosis.reasons[0].reason, "wrong_secret_or_body");
+            assert!(started.elapsed() < Duration::from_secs(60), "{length}: {:?}", started.elapsed());
+        }
+    }
+}

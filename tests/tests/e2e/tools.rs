@@ -1,0 +1,359 @@
+//! `cargo webhooks send`, `doctor` and `compare` against all functions under the real `cargo lambda watch`, and
+//! against the deployed template.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
+use aws_sdk_sqs::types::QueueAttributeName;
+use jiff::{SignedDuration, Timestamp};
+use local::deployment::{self, Deployment};
+use local::ministack::Ministack;
+use local::providers::PROVIDERS;
+use local::tools::Tools;
+use local::watch::{self, Watch};
+use local::{env_file, stack};
+use serde_json::{Value, json};
+use tests::{LocalAws, binaries, named, unique};
+
+/// What `cargo dev` would have running.
+struct Dev {
+    aws: LocalAws,
+    watch: Watch,
+    /// Its description, as `cargo dev` writes it.
+    env_file: PathBuf,
+}
+
+impl Dev {
+    async fn start() -> Self {
+        let aws = LocalAws::start().await;
+        watch::build().await.unwrap();
+        watch::build_binaries(&["webhooks"], "dev").await.unwrap();
+        let options = watch::Options {
+            port: 0,
+            concurrency: 2,
+            reload: false,
+            environment: aws.stack.shared_environment(),
+        };
+        let watch = Watch::start(&Tools::install().await.unwrap(), &options).await.unwrap();
+        let env_file = local::scratch().join(format!("env-{}", unique()));
+        env_file::write(&env_file, &options.environment, &watch.url()).unwrap();
+        Self { aws, watch, env_file }
+    }
+
+    /// Runs a command on this stack: its exit status and its lines of JSON.
+    fn run(&self, arguments: &[&str]) -> (i32, Vec<Value>) {
+        let env_file = self.env_file.to_str().unwrap();
+        webhooks(&[arguments, &["--json", "--env-file", env_file]].concat(), &[])
+    }
+
+    /// Sends, and says what the deliveries were answered.
+    fn send(&self, arguments: &[&str]) -> (i32, Vec<u64>) {
+        let (code, lines) = self.run(&[&["send"], arguments].concat());
+        (code, lines.iter().map(|line| line["status"].as_u64().unwrap()).collect())
+    }
+
+    /// The checks of `doctor` that are neither ok nor out of its reach.
+    fn complaints(&self) -> (i32, Vec<String>) {
+        let (code, lines) = self.run(&["doctor"]);
+        (code, complaints(&lines[0]))
+    }
+
+    /// Everything on a provider's queue.
+    async fn messages(&self, provider: &str, expected: usize) -> Vec<Value> {
+        let queue = self.aws.stack.queue(named(provider));
+        let mut messages = queue.receive(expected, Duration::from_secs(15)).await.unwrap();
+        messages.extend(queue.receive(usize::MAX, Duration::from_millis(300)).await.unwrap());
+        messages.iter().map(|message| serde_json::from_str(message.body().unwrap()).unwrap()).collect()
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.env_file);
+    }
+}
+
+fn webhooks(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, Vec<Value>) {
+    let mut command = Command::new(binaries().join("webhooks"));
+    let command = command.args(arguments).envs(environment.iter().copied());
+    let output = command.output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    println!("{arguments:?}\n{out}{err}");
+    for provider in PROVIDERS {
+        assert!(!out.contains(provider.secret) && !err.contains(provider.secret), "{arguments:?}");
+    }
+    (output.status.code().unwrap(), out.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+fn complaints(checks: &Value) -> Vec<String> {
+    let checks = checks.as_array().unwrap().iter();
+    let complaints =
+        checks.filter(|check| !["ok", "not_checked"].contains(&check["status"].as_str().unwrap()));
+    complaints
+        .map(|check| {
+            assert!(check["advice"].as_str().is_some_and(|advice| !advice.is_empty()), "{check}");
+            format!("{} {}", check["status"].as_str().unwrap(), check["check"].as_str().unwrap())
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_tools_work_on_a_running_stack() {
+    let dev = Dev::start().await;
+    assert_eq!(dev.complaints(), (0, vec![]), "a fresh stack is in order");
+    sent_webhooks_are_answered_as_documented(&dev).await;
+    transactions_are_compared(&dev);
+    assert_eq!(dev.complaints(), (0, vec![]), "and so is one that has worked");
+    a_deployed_stack_is_named_by_options(&dev).await;
+    doctor_finds_what_is_wrong(&dev).await;
+}
+
+#[tokio::test]
+async fn the_tools_work_on_the_deployed_template() {
+    let tools = Tools::install().await.unwrap();
+    watch::build().await.unwrap();
+    watch::build_binaries(&["webhooks"], "dev").await.unwrap();
+    let ministack = Ministack::start(&tools, 0).await.unwrap();
+    let options = deployment::Options {
+        binaries: &binaries(),
+        parameters: &[("ApprovalPolicy", "sample")],
+        functions_endpoint: None,
+    };
+    let deployed = Deployment::create(&tools, &ministack, &options).await.unwrap();
+    let endpoint = ministack.endpoint();
+    let environment = |secret| {
+        [
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("AWS_REGION", stack::REGION),
+            ("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY),
+            ("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY),
+            ("WEBHOOK_SECRET", secret),
+        ]
+    };
+
+    let mut arguments = vec!["doctor", "--json", "--table", &deployed.outputs["TableName"]];
+    arguments.extend(["--url", &deployed.url, "--retention-days", "90", "--tolerance-seconds", "691200"]);
+    for (option, output) in [
+        ("--queue", "UmaaasQueueUrl"),
+        ("--queue", "WeavrQueueUrl"),
+        ("--secret-arn", "UmaaasSecretArn"),
+        ("--secret-arn", "WeavrSecretArn"),
+    ] {
+        arguments.extend([option, &deployed.outputs[output]]);
+    }
+    // The emulated CloudFormation passes over the table's TTL, and does not say that an index is active.
+    let emulated = ["failed index pending", "failed TTL"].map(str::to_owned).to_vec();
+    let (code, lines) = webhooks(&arguments, &environment(""));
+    assert_eq!((code, complaints(&lines[0])), (1, emulated), "all else is as the template is deployed");
+
+    // What a forgery is answered depends on when the secret was last read: not within two seconds.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    for (kind, provider) in [("umaaas.test", "umaaas"), ("weavr.send.transaction", "weavr")] {
+        for (variant, status) in [(&[][..], 200), (&["--stale"], 401), (&["--late-secret"], 200)] {
+            let arguments =
+                ["send", kind, "--json", "--url", &deployed.url, "--secret-env", "WEBHOOK_SECRET"];
+            let (code, lines) =
+                webhooks(&[&arguments[..], variant].concat(), &environment(named(provider).secret));
+            assert_eq!((code, &lines.last().unwrap()["status"]), (0, &json!(status)), "{kind} {variant:?}");
+        }
+    }
+}
+
+async fn sent_webhooks_are_answered_as_documented(dev: &Dev) {
+    let payment = "umaaas.incoming_payment";
+    let abroad = "transaction.counterpartyInformation.country=IR";
+    for (arguments, code, statuses) in [
+        (&["umaaas.test"][..], 0, &[200][..]),
+        (&["umaaas.test", "--duplicate"], 0, &[200, 409]),
+        (&["umaaas.test", "--conflict"], 0, &[200, 409]),
+        (&["umaaas.test", "--forge"], 0, &[401]),
+        // no tolerance is set here
+        (&["umaaas.test", "--stale"], 0, &[200]),
+        (&["umaaas.test", "--late-secret"], 0, &[401, 200]),
+        (&["umaaas.test", "--repeat", "3", "--rate", "20"], 0, &[200, 200, 200]),
+        (&["umaaas.test", "--set", "webhookId=", "--expect", "400"], 0, &[400]),
+        (&["umaaas.test", "--set", "webhookId="], 1, &[400]),
+        (&["umaaas.test", "--expect", "409"], 1, &[200]),
+        (&[payment, "--duplicate"], 0, &[200, 409]),
+        (&[payment, "--set", abroad], 0, &[403]),
+        (&[payment, "--set", abroad, "--expect", "200"], 1, &[403]),
+    ] {
+        assert_eq!(dev.send(arguments), (code, statuses.to_vec()), "{arguments:?}");
+    }
+    let messages = dev.messages("umaaas", 12).await;
+    let of = |kind: &str| messages.iter().filter(|message| message["type"] == kind).count();
+    // test, duplicate, conflict and what it conflicts with, stale, late secret, three, and the one that was
+    // not expected; the payment and the two that were rejected
+    assert_eq!((of("umaaas.test"), of("umaaas.incoming_payment"), messages.len()), (10, 3, 13));
+    assert_eq!(messages.iter().filter(|message| message["decision"] == "reject").count(), 2);
+    assert_eq!(messages.iter().filter(|message| !message["conflictof"].is_null()).count(), 1);
+
+    for kind in ["weavr.managed_cards.settlement", "weavr.consumers.activated"] {
+        for (arguments, statuses) in [
+            (&[][..], &[200][..]),
+            (&["--duplicate"], &[200, 200]),
+            (&["--conflict"], &[200, 200]),
+            (&["--forge"], &[503]),
+            (&["--stale"], &[200]),
+            (&["--late-secret"], &[503, 200]),
+            (&["--repeat", "2"], &[200, 200]),
+        ] {
+            assert_eq!(
+                dev.send(&[&[kind], arguments].concat()),
+                (0, statuses.to_vec()),
+                "{kind} {arguments:?}"
+            );
+        }
+        // the conflict is held
+        assert_eq!(dev.messages("weavr", 7).await.len(), 7, "{kind}");
+    }
+
+    // a file goes out as it is
+    let file = local::scratch().join(format!("body-{}", unique()));
+    let body = format!(
+        "{{\"webhookId\":\"{}\",\n \"type\":\"TEST\",\"timestamp\":\"2026-11-02T09:15:00Z\",\"n\":1.0}}",
+        unique()
+    );
+    std::fs::write(&file, &body).unwrap();
+    let arguments = ["umaaas.test", "--file", file.to_str().unwrap()];
+    assert_eq!(dev.send(&[&arguments[..], &["--as-is"]].concat()), (0, vec![200]));
+    assert_eq!(dev.send(&[&arguments[..], &["--as-is"]].concat()), (0, vec![409]));
+    assert_eq!(dev.send(&arguments), (0, vec![200]), "renewed, it is another event");
+    assert_eq!(dev.messages("umaaas", 2).await.len(), 2);
+    std::fs::remove_file(file).unwrap();
+}
+
+fn transactions_are_compared(dev: &Dev) {
+    // all on a day that no other event of this test is of
+    let subjects = [unique(), unique(), unique()];
+    for subject in &subjects[..2] {
+        let id = format!("transactionId={:?}", digits(subject));
+        let time = "transactionTimestamp=1772452800000"; // 2026-03-02T12:00:00Z
+        let arguments = ["weavr.managed_cards.settlement", "--set", &id, "--set", time];
+        assert_eq!(dev.send(&arguments), (0, vec![200]));
+    }
+    let file = local::scratch().join(format!("day-{}.csv", unique()));
+    let rows =
+        [&subjects[0], &subjects[2]].map(|subject| format!("{},2026-03-02T11:59:00Z\n", digits(subject)));
+    std::fs::write(&file, format!("transactionId,createdAt\n{}", rows.concat())).unwrap();
+    let path = file.to_str().unwrap();
+    let (code, lines) = dev.run(&["compare", "weavr", "--transactions", path, "--day", "2026-03-02"]);
+    assert_eq!(code, 1);
+    let ids = |list: &str, field: &str| {
+        lines[0][list].as_array().unwrap().iter().map(|row| row[field].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(ids("without_event", "id"), [json!(digits(&subjects[2]))]);
+    assert_eq!(ids("without_transaction", "subject"), [json!(digits(&subjects[1]))]);
+
+    std::fs::write(&file, format!("transactionId\n{}\n{}\n", digits(&subjects[0]), digits(&subjects[1])))
+        .unwrap();
+    let (code, lines) = dev.run(&["compare", "weavr", "--transactions", path, "--day", "2026-03-02"]);
+    assert_eq!((code, &lines[0]["transactions"], &lines[0]["with_events"]), (0, &json!(2), &json!(2)));
+    std::fs::remove_file(file).unwrap();
+}
+
+/// Weavr's ids are digits.
+fn digits(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
+}
+
+async fn a_deployed_stack_is_named_by_options(dev: &Dev) {
+    let stack = &dev.aws.stack;
+    let url = format!("{}/umaaas", dev.watch.url());
+    let queues = PROVIDERS.iter().flat_map(|provider| ["--queue", &stack.queue(provider).url]);
+    let arguments: Vec<&str> =
+        ["doctor", "--json", "--table", &stack.table, "--url", &url].into_iter().chain(queues).collect();
+    let environment = [
+        ("AWS_ENDPOINT_URL", stack.endpoint.as_str()),
+        ("AWS_REGION", stack::REGION),
+        ("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY),
+    ];
+    let (code, lines) = webhooks(&arguments, &environment);
+    assert_eq!((code, complaints(&lines[0])), (0, vec![]));
+    let (code, lines) = webhooks(
+        &[&arguments[..], &["--retention-days", "7", "--tolerance-seconds", "604800"]].concat(),
+        &environment,
+    );
+    assert_eq!((code, complaints(&lines[0])), (1, vec!["failed retention and tolerance".to_owned()]));
+
+    let manager = aws_sdk_secretsmanager::Client::new(&stack::config(&stack.endpoint));
+    let created = manager.create_secret().name(unique()).secret_string(r#"{"current":"replace-me"}"#);
+    let arn = created.send().await.unwrap().arn.unwrap();
+    let arguments = [&arguments[..], &["--provider", "umaaas", "--secret-arn", &arn]].concat();
+    let (code, lines) = webhooks(&arguments, &environment);
+    let [complaint] = &complaints(&lines[0])[..] else { panic!("{lines:?}") };
+    assert!(code == 1 && complaint.starts_with("failed secret "), "{complaint}");
+    let routes = lines[0].as_array().unwrap().iter();
+    let routes = routes.filter(|check| check["check"].as_str().unwrap().starts_with("route of")).count();
+    assert_eq!(routes, 1, "one provider alone");
+    manager.put_secret_value().secret_id(&arn).secret_string("s3cret-of-a-provider").send().await.unwrap();
+    let (code, lines) = webhooks(&arguments, &environment);
+    assert_eq!((code, complaints(&lines[0])), (0, vec![]));
+    assert!(!lines[0].to_string().contains("s3cret"), "{lines:?}");
+}
+
+async fn doctor_finds_what_is_wrong(dev: &Dev) {
+    let stack = &dev.aws.stack;
+    let good = std::fs::read_to_string(&dev.env_file).unwrap();
+
+    // what describes the stack
+    for (from, to, expected) in [
+        (
+            named("umaaas").secret,
+            "replace-me",
+            &["failed secret of umaaas", "failed signature of umaaas"][..],
+        ),
+        (named("weavr").secret, "another", &["failed signature of weavr"]),
+        (
+            dev.watch.url().as_str(),
+            "http://127.0.0.1:1",
+            &["failed address", "failed signature of umaaas", "failed signature of weavr"],
+        ),
+        (stack.table.as_str(), "no-such-table", &["failed table", "failed pending records"]),
+        ("RETENTION", "RETENTION", &[]),
+    ] {
+        std::fs::write(&dev.env_file, good.replace(from, to)).unwrap();
+        let code = i32::from(!expected.is_empty());
+        assert_eq!(
+            dev.complaints(),
+            (code, expected.iter().map(ToString::to_string).collect()),
+            "{from} -> {to}"
+        );
+    }
+    std::fs::write(&dev.env_file, &good).unwrap();
+
+    // the table: an event that nobody forwards
+    let hour_ago = Timestamp::now() - SignedDuration::from_hours(1);
+    let number = |value: i64| AttributeValue::N(value.to_string());
+    let key = AttributeValue::S(format!("umaaas#{}", unique()));
+    let put = stack.dynamodb.put_item().table_name(&stack.table).item("pk", key.clone());
+    let put = put
+        .item("state", AttributeValue::S("pending".into()))
+        .item("pending_shard", AttributeValue::S("0".into()));
+    let put = put
+        .item("due_at", number(hour_ago.as_millisecond()))
+        .item("received_at", number(hour_ago.as_millisecond()));
+    put.send().await.unwrap();
+    assert_eq!(dev.complaints(), (1, vec!["failed pending records".to_owned()]));
+    stack.dynamodb.delete_item().table_name(&stack.table).key("pk", key).send().await.unwrap();
+
+    let off = TimeToLiveSpecification::builder().enabled(false).attribute_name("expires_at").build().unwrap();
+    let update = stack.dynamodb.update_time_to_live().table_name(&stack.table);
+    update.time_to_live_specification(off).send().await.unwrap();
+    assert_eq!(dev.complaints(), (1, vec!["failed TTL".to_owned()]));
+    let on = TimeToLiveSpecification::builder().enabled(true).attribute_name("expires_at").build().unwrap();
+    let update = stack.dynamodb.update_time_to_live().table_name(&stack.table);
+    update.time_to_live_specification(on).send().await.unwrap();
+
+    // the queues
+    let queue = stack.queue(named("weavr"));
+    let dead = stack.sqs.send_message().queue_url(&queue.dead_letters_url).message_body("x");
+    dead.message_group_id("g").message_deduplication_id(unique()).send().await.unwrap();
+    let set = stack.sqs.set_queue_attributes().queue_url(&queue.url);
+    set.attributes(QueueAttributeName::MessageRetentionPeriod, "3600").send().await.unwrap();
+    let expected = ["failed retention of weavr.fifo", "failed dead letters in weavr-dead-letters.fifo"];
+    assert_eq!(dev.complaints(), (1, expected.iter().map(ToString::to_string).collect()));
+}
