@@ -662,7 +662,9 @@ fn ago(duration: SignedDuration) -> String {
 mod tests {
     use std::time::{Duration, Instant};
 
+    use http::{HeaderName, HeaderValue};
     use local::providers::Sample;
+    use proptest::prelude::*;
     use verify::Secret;
 
     use super::*;
@@ -687,6 +689,41 @@ mod tests {
                 let diagnosis = diagnose(&capture, &secrets, now());
                 assert!(diagnosis.verifies, "{}: {diagnosis:?}", sample.file);
             }
+        }
+    }
+
+    /// Something that may stand in a header or a body: any bytes, or close to what is expected there.
+    fn text() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..80),
+            "[0-9a-fA-F]{60,66}".prop_map(String::into_bytes),
+            "[A-Za-z0-9+/]{43}=?".prop_map(String::into_bytes),
+            "(sha256=|v1,|\"|\\{)?[a-z0-9=\",:\\\\ué\n\r {}\\[\\]]{0,60}".prop_map(String::into_bytes),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn nothing_that_strangers_send_verifies_or_ends_the_command(
+            body in text(),
+            headers in prop::collection::vec((0..6_usize, text()), 0..5),
+            provider in 0..PROVIDERS.len(),
+            demand in prop_oneof![Just(Demand::V1), Just(Demand::V2)],
+        ) {
+            let names =
+                ["x-umaaas-signature", "signature", "signature-v2", TIMESTAMP, CALL_REF, "content-length"];
+            let mut map = HeaderMap::new();
+            for (name, value) in headers {
+                if let Ok(value) = HeaderValue::from_bytes(&value) {
+                    map.append(HeaderName::from_static(names[name]), value);
+                }
+            }
+            let secrets = SecretTexts::parse("a secret that no stranger knows".to_owned()).unwrap();
+            let capture = Capture { provider: &PROVIDERS[provider], demand, headers: map, body: body.into() };
+            let diagnosis = diagnose(&capture, &secrets, now());
+            prop_assert!(!diagnosis.verifies && !diagnosis.reasons.is_empty());
         }
     }
 

@@ -13,6 +13,7 @@ use http::{HeaderMap, Request};
 use ingest::PENDING_TOO_OLD;
 use jiff::{SignedDuration, Timestamp};
 use local::providers::{PROVIDERS, Provider};
+use local::stack::MESSAGE_RETENTION_SECONDS;
 use serde::Serialize;
 use serde_json::Value;
 use verify::FUTURE_SKEW;
@@ -37,7 +38,7 @@ const SKEW_WARNING: SignedDuration = SignedDuration::from_secs(30);
 const MESSAGE_BYTES: u64 = 1_048_576;
 
 /// How long the template's queues keep a message, in seconds.
-const RETENTION: u64 = 1_209_600;
+const RETENTION: u64 = MESSAGE_RETENTION_SECONDS;
 /// A consumer that does not run is an alarm after a day. A message has to be there for longer than that.
 const RETENTION_AT_LEAST: u64 = 86_400;
 

@@ -212,6 +212,8 @@ fn character(text: &str) -> Option<(char, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const TEXT: &str = r#" { "b" : [ 1.0, -2e5 , "x\"]\\" , {} , [ ] ] ,
@@ -247,6 +249,46 @@ mod tests {
         }
         for wrong in ["", "{", "[1,]", "{} {}", "nul", &"[".repeat(1000)] {
             assert_eq!(Node::parse(wrong), None, "{wrong:.10}");
+        }
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        let scalar = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        scalar.prop_recursive(4, 32, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Into::into),
+                prop::collection::hash_map(any::<String>(), inner, 0..6)
+                    .prop_map(|members| serde_json::Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_writing_of_a_value_is_that_value(value in json()) {
+            let text = serde_json::to_string_pretty(&value).unwrap();
+            let node = Node::parse(&text).unwrap();
+            prop_assert_eq!(node.write(COMPACT), value.to_string());
+            prop_assert_eq!(node.write(PRETTY), text.clone());
+            for written in [node.write(SPACED), node.sorted().write(PRETTY_TAB), escaped(&text)] {
+                let read: serde_json::Value = serde_json::from_str(&written).unwrap();
+                prop_assert_eq!(&read, &value);
+            }
+            // characters that a JSON text cannot have unescaped are not of those that are unescaped
+            let read: serde_json::Value = serde_json::from_str(&unescaped(&escaped(&text))).unwrap();
+            prop_assert_eq!(&read, &value);
+        }
+
+        #[test]
+        fn no_text_ends_the_reader(text in "[\\PC\\[\\]{}\",:\\\\ 0-9u]{0,40}") {
+            let _ = (Node::parse(&text), escaped(&text), unescaped(&text));
         }
     }
 

@@ -18,7 +18,7 @@ use crate::providers::{PROVIDERS, Provider};
 pub const REGION: &str = "eu-central-1";
 
 /// How long a queue keeps a message, in seconds: 14 days, as in the template.
-pub const MESSAGE_RETENTION: &str = "1209600";
+pub const MESSAGE_RETENTION_SECONDS: u64 = 1_209_600;
 
 /// The access key and the secret key for the emulated AWS.
 pub const ACCESS_KEY: &str = "local";
@@ -263,7 +263,7 @@ async fn create_queue(sqs: &aws_sdk_sqs::Client, name: &str, redrive: Option<Str
         .create_queue()
         .queue_name(name)
         .attributes(QueueAttributeName::FifoQueue, "true")
-        .attributes(QueueAttributeName::MessageRetentionPeriod, MESSAGE_RETENTION);
+        .attributes(QueueAttributeName::MessageRetentionPeriod, MESSAGE_RETENTION_SECONDS.to_string());
     if let Some(redrive) = redrive {
         request = request.attributes(QueueAttributeName::RedrivePolicy, redrive);
     }
