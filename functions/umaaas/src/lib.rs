@@ -5,33 +5,25 @@
 //! | `signature` | how UMAaaS signs a delivery |
 //! | `kinds` | the webhooks, and the fields of their bodies |
 //! | `identify` | identifies the event in a body |
-//! | `decide` | whether an event needs a decision, and which decision it gets |
-//! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
-//! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
+//! | `decide` | whether an event needs a decision; [`decisions`] has which one it gets |
 //! | `replies` | the HTTP reply to each outcome |
 //!
 //! [`ingest::Receiver`] calls these modules.
 
-mod body;
-mod countries;
 mod decide;
-mod forms;
 mod identify;
 mod kinds;
-mod policy;
-mod policy_literals;
-mod policy_request;
 mod replies;
 mod signature;
-mod spelling;
 
-use aws::{Environment, SecretVariables, SettingsError, Unset, Variable};
+use aws::variables::APPROVAL_POLICY;
+use aws::{Environment, KeyVariables, SettingsError, Unset, Variable};
+use decisions::Asking;
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Keys, Tolerance, Verified, Verifier};
 
-pub use decide::Asking;
+pub use decisions::{Policy, PolicyError};
 pub use kinds::{KINDS, Kind, UNKNOWN};
-pub use policy::{Policy, PolicyError};
 pub use signature::SIGNATURE;
 
 /// The provider UMAaaS, with its settings.
@@ -42,8 +34,8 @@ pub struct Umaaas {
 }
 
 /// The environment variables for the webhook secrets.
-pub const SECRETS: SecretVariables =
-    SecretVariables::new("UMAAAS_WEBHOOK_SECRETS", "UMAAAS_WEBHOOK_SECRETS_ARN");
+pub const SECRETS: KeyVariables =
+    KeyVariables::secrets("UMAAAS_WEBHOOK_SECRETS", "UMAAAS_WEBHOOK_SECRETS_ARN");
 
 const TOLERANCE: Variable = Variable::new(
     "UMAAAS_TIMESTAMP_TOLERANCE_SECONDS",
@@ -52,14 +44,7 @@ const TOLERANCE: Variable = Variable::new(
      refuses genuine webhooks. It must be shorter than the retention by more than 5 minutes",
 );
 
-const APPROVAL_POLICY: Variable = Variable::new(
-    "APPROVAL_POLICY",
-    Unset::Optional,
-    "the path of a [policy](../functions/umaaas/policies/README.md), or `sample`. Not set: every payment to decide is \
-     rejected",
-);
-
-/// The environment variables that only this function reads.
+/// The environment variables that not every function of a provider reads.
 pub const VARIABLES: [Variable; 4] = [SECRETS.list, SECRETS.arn, TOLERANCE, APPROVAL_POLICY];
 
 impl Umaaas {
@@ -82,18 +67,9 @@ impl Umaaas {
     /// [`SettingsError`], which names the variable.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
         let tolerance = environment.tolerance(&TOLERANCE)?;
-        Ok(Self::new(tolerance, policy(environment)?))
+        let policy = environment.loaded(&APPROVAL_POLICY, Policy::named)?;
+        Ok(Self::new(tolerance, policy))
     }
-}
-
-/// Loads the policy that `APPROVAL_POLICY` names: `sample`, or the path of a file.
-fn policy(environment: &Environment) -> Result<Option<Policy>, SettingsError> {
-    let Some(value) = environment.optional(&APPROVAL_POLICY) else { return Ok(None) };
-    let policy = match value.trim() {
-        "sample" => Policy::sample(),
-        file => Policy::load(file),
-    };
-    policy.map(Some).map_err(|error| APPROVAL_POLICY.wrong(error.to_string()))
 }
 
 impl Provider for Umaaas {
@@ -119,11 +95,11 @@ impl Provider for Umaaas {
     }
 
     fn decide(&self, asking: &Asking) -> Decision {
-        decide::decide(self.policy(), asking)
+        decisions::decide(self.policy(), asking)
     }
 
     fn requested<'a>(&self, asking: &'a Asking) -> Option<&'a RequestedFacts> {
-        asking.payment()?.requested()
+        asking.requested()
     }
 
     fn reply(&self, outcome: &Outcome) -> Reply {

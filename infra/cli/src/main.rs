@@ -20,7 +20,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try out an approval policy (functions/umaaas/policies), without deploying it.
+    /// Try out an approval policy (shared/decisions/policies), without deploying it.
     #[command(subcommand)]
     Policy(PolicyCommand),
     /// Writes what follows from the declarations of kinds, families and variables into the marked regions of

@@ -10,7 +10,7 @@ use crate::answer::{Answer, answer, umaaas};
 use crate::cases::{self, summary};
 
 /// Where the sample is.
-const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions/umaaas/policies/sample.cedar");
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/sample.cedar");
 
 /// Runs the cases in a folder.
 pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Result<()> {

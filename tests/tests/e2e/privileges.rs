@@ -368,7 +368,7 @@ async fn leave_behind(aws: &LocalAws) {
         let secrets = verify::Secrets::new(provider.signing_secret(), vec![]).into();
         let scheme = if provider.name == "umaaas" { umaaas::SIGNATURE } else { weavr::SIGNATURE_V2 };
         let event = Event {
-            kind: "test",
+            kind: "test".into(),
             key: format!("{}#{}", provider.name, tests::unique()),
             id: "1".into(),
             source: "/test",
