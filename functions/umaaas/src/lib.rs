@@ -17,25 +17,22 @@ mod replies;
 mod signature;
 
 use aws::variables::APPROVAL_POLICY;
-use aws::{Environment, KeyVariables, SettingsError, Unset, Variable};
+use aws::{Environment, SettingsError, Unset, Variable};
 use decisions::Asking;
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Keys, Tolerance, Verified, Verifier};
 
 pub use decisions::{Policy, PolicyError};
 pub use kinds::{KINDS, Kind, UNKNOWN};
-pub use signature::SIGNATURE;
+pub use signature::{PUBLIC_KEYS, SECRETS, SIGNATURE, SIGNATURE_ECDSA, Signing};
 
 /// The provider UMAaaS, with its settings.
 #[derive(Debug)]
 pub struct Umaaas {
+    signing: Signing,
     tolerance: Option<Tolerance>,
     policy: Option<Policy>,
 }
-
-/// The environment variables for the webhook secrets.
-pub const SECRETS: KeyVariables =
-    KeyVariables::secrets("UMAAAS_WEBHOOK_SECRETS", "UMAAAS_WEBHOOK_SECRETS_ARN");
 
 const TOLERANCE: Variable = Variable::new(
     "UMAAAS_TIMESTAMP_TOLERANCE_SECONDS",
@@ -45,14 +42,28 @@ const TOLERANCE: Variable = Variable::new(
 );
 
 /// The environment variables that not every function of a provider reads.
-pub const VARIABLES: [Variable; 4] = [SECRETS.list, SECRETS.arn, TOLERANCE, APPROVAL_POLICY];
+pub const VARIABLES: [Variable; 7] = [
+    signature::UMAAAS_SIGNATURE,
+    SECRETS.list,
+    SECRETS.arn,
+    PUBLIC_KEYS.list,
+    PUBLIC_KEYS.arn,
+    TOLERANCE,
+    APPROVAL_POLICY,
+];
 
 impl Umaaas {
     /// Creates the provider. `tolerance` limits the age of a delivery; `None` means no limit. Without a
-    /// `policy` every payment that waits for approval is rejected.
+    /// `policy` every payment that waits for approval is rejected. The signature is [`Signing::Hmac`].
     #[must_use]
     pub fn new(tolerance: Option<Tolerance>, policy: Option<Policy>) -> Self {
-        Self { tolerance, policy }
+        Self { signing: Signing::default(), tolerance, policy }
+    }
+
+    /// The same provider, which accepts the other signature.
+    #[must_use]
+    pub fn signing(self, signing: Signing) -> Self {
+        Self { signing, ..self }
     }
 
     /// The approval policy, if one is configured.
@@ -61,14 +72,14 @@ impl Umaaas {
         self.policy.as_ref()
     }
 
-    /// Creates the provider from `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and `APPROVAL_POLICY`.
+    /// Creates the provider from `UMAAAS_SIGNATURE`, `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and `APPROVAL_POLICY`.
     ///
     /// # Errors
     /// [`SettingsError`], which names the variable.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
         let tolerance = environment.tolerance(&TOLERANCE)?;
         let policy = environment.loaded(&APPROVAL_POLICY, Policy::named)?;
-        Ok(Self::new(tolerance, policy))
+        Ok(Self::new(tolerance, policy).signing(Signing::from_environment(environment)?))
     }
 }
 
@@ -83,7 +94,7 @@ impl Provider for Umaaas {
     }
 
     fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Outcome> {
-        Verifier::new(SIGNATURE).verify(delivery, keys).map_err(Outcome::Refused)
+        Verifier::new(self.signing.scheme()).verify(delivery, keys).map_err(Outcome::Refused)
     }
 
     fn identify(
