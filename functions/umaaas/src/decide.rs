@@ -1,7 +1,9 @@
 //! Which webhooks of UMAAaS need a decision. The reply 200 approves a payment that waits. So every webhook that is
 //! not certainly informational is decided.
 
-use decisions::{Asks, Direction, Layout, direction, is_informational, is_pending, members, says, transactions};
+use decisions::{
+    Asks, Direction, Layout, direction, is_informational, is_pending, members, says, transactions,
+};
 use ingest::Object;
 
 use crate::kinds::{INCOMING_PAYMENT, Kind};
@@ -9,6 +11,8 @@ use crate::kinds::{INCOMING_PAYMENT, Kind};
 /// Where a body has the fields of a payment.
 pub(crate) const LAYOUT: Layout = Layout {
     transaction: "transaction",
+    sender: None,
+    receiver: None,
     user_id: "userId",
     platform_user_id: "platformUserId",
     requested: "requestedReceiverUserInfoFields",

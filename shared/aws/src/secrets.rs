@@ -434,7 +434,8 @@ MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8tg98Ad+pAmFzw4RP7Xif54V+Olq
     #[test]
     fn errors_say_what_was_found_and_never_show_a_key() {
         for value in ["hunter2", &NEW[..90], &NEW.replace("PUBLIC", "PRIVATE"), "{\"current\": hunter2}"] {
-            let error = PortError::new(Operation::Secrets, parse(Sort::PublicKeys, value).unwrap_err()).chain();
+            let error =
+                PortError::new(Operation::Secrets, parse(Sort::PublicKeys, value).unwrap_err()).chain();
             let body = NEW.lines().nth(1).unwrap();
             assert!(!error.contains("hunter2") && !error.contains(&body[..16]), "{error}");
         }

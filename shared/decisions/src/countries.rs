@@ -255,6 +255,8 @@ mod tests {
         let body = Object::parse(information.as_bytes()).unwrap();
         let layout = Layout {
             transaction: "transaction",
+            sender: None,
+            receiver: None,
             user_id: "userId",
             platform_user_id: "platformUserId",
             requested: "requested",

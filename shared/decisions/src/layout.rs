@@ -7,6 +7,10 @@
 pub struct Layout {
     /// The object with the transaction.
     pub transaction: &'static str,
+    /// Within the transaction: an object whose `umaAddress` is the sender's address too, if there is one.
+    pub sender: Option<&'static str>,
+    /// Within the transaction: an object whose `umaAddress` is the receiver's address too, if there is one.
+    pub receiver: Option<&'static str>,
     /// Within the transaction: the provider's id of the receiver, `resource.userId` in a policy.
     pub user_id: &'static str,
     /// Within the transaction: your own id of the receiver, `resource.platformUserId` in a policy.

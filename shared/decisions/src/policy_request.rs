@@ -104,8 +104,8 @@ impl Payment {
         let currency = required(currency, unit)?;
         let user = text(transaction, layout.platform_user_id, layout.platform_user_id)?;
         Ok(Self {
-            sender: address(transaction, "senderUmaAddress")?,
-            receiver: address(transaction, "receiverUmaAddress")?,
+            sender: address(transaction, "senderUmaAddress", layout.sender)?,
+            receiver: address(transaction, "receiverUmaAddress", layout.receiver)?,
             user_id: text(transaction, layout.user_id, layout.user_id)?,
             platform_user_id: user,
             amount: required(natural(received_amount, "amount", amount), amount)?,
@@ -273,9 +273,26 @@ fn currency_code(object: &Value<'_>, name: &str, path: &str) -> Result<String, U
 
 /// Reads a UMA address, `$user@domain`, in lower case. An address without the `$`, or with characters that an
 /// address does not have, is refused: a rule that names one spelling of a sender would not match the other.
-fn address(object: &Value<'_>, name: &str) -> Result<Address, Undecidable> {
-    let whole = required(text(object, name, name), name)?;
-    forms::address(&whole).ok_or_else(|| undecidable(name, "is not a UMA address"))
+///
+/// The address may also stand in the object `other`. If it is in both places, both must have the same address.
+fn address(transaction: &Value<'_>, name: &str, other: Option<&'static str>) -> Result<Address, Undecidable> {
+    let mut found = read_address(text(transaction, name, name)?, name)?;
+    if let Some(other) = other
+        && let Some(object) = object(transaction, other)?
+    {
+        let path = format!("{other}.umaAddress");
+        let second = read_address(text(object, "umaAddress", &path)?, &path)?;
+        if found.is_some() && second.is_some() && found != second {
+            return Err(undecidable(path, "differs from the other address"));
+        }
+        found = found.or(second);
+    }
+    found.ok_or_else(|| undecidable(name, "is missing"))
+}
+
+fn read_address(text: Option<String>, path: &str) -> Result<Option<Address>, Undecidable> {
+    let Some(text) = text else { return Ok(None) };
+    forms::address(&text).map(Some).ok_or_else(|| undecidable(path, "is not a UMA address"))
 }
 
 /// The schema, and the names from the schema that every request needs.
