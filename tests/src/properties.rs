@@ -253,7 +253,7 @@ fn now() -> Timestamp {
 /// The secrets that the fixtures in `events/` are signed with.
 fn secrets(provider: &str) -> Secrets {
     let provider = PROVIDERS.iter().find(|known| known.name == provider).unwrap();
-    Secrets::parse_list(provider.secret).unwrap()
+    Secrets::parse_list(&provider.secret()).unwrap()
 }
 
 fn deployment<P: Provider>(provider: P) -> Deployment<P> {

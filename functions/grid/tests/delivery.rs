@@ -173,7 +173,7 @@ async fn an_approval_brings_the_requested_facts() {
     let grid = Sender::new();
     let facts = Facts([("NATIONALITY".to_owned(), json!("DE"))].into());
     let mut receiver = grid.receiver(sample());
-    receiver.directory = MemoryDirectory::of([("18d3e5f7b4a9c2".to_owned(), facts)]);
+    receiver.directory = MemoryDirectory([("18d3e5f7b4a9c2".to_owned(), facts)].into());
     let (reply, report) = send(&receiver, grid.post(REQUESTED)).await;
     assert_eq!((reply.status, json(&reply)), (200, json!({"receiverCustomerInfo": {"NATIONALITY": "DE"}})));
     assert_eq!(report.outcome.name(), "accepted");

@@ -1,4 +1,4 @@
-//! Which webhooks of UMAAaS need a decision. The reply 200 approves a payment that waits. So every webhook that is
+//! Which webhooks of UMAaaS need a decision. The reply 200 approves a payment that waits. So every webhook that is
 //! not certainly informational is decided.
 
 use decisions::{

@@ -37,7 +37,7 @@ pub struct Umaaas {
 const TOLERANCE: Variable = Variable::new(
     "UMAAAS_TIMESTAMP_TOLERANCE_SECONDS",
     Unset::Optional,
-    "the oldest `timestamp` that is accepted, in seconds. Not set: any age. UMAAaS retries for 7 days: a smaller value \
+    "the oldest `timestamp` that is accepted, in seconds. Not set: any age. UMAaaS retries for 7 days: a smaller value \
      refuses genuine webhooks. It must be shorter than the retention by more than 5 minutes",
 );
 

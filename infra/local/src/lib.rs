@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 
 pub mod client;
 pub mod deployment;
+pub mod keys;
 pub mod ministack;
 pub mod port;
 pub mod process;

@@ -153,7 +153,7 @@ impl Candidate {
     }
 
     fn gateway_event(&self, path: &str, body: String) -> Result<Bytes> {
-        let delivery = self.provider.delivery(path, body.clone(), &self.provider.signing_secret());
+        let delivery = self.provider.delivery(path, body.clone(), &self.provider.signing_key());
         let mut headers = delivery.headers;
         // what else a gateway passes on
         headers.insert("content-type", "application/json".parse()?);
@@ -194,10 +194,11 @@ fn queue_url(provider: &Provider) -> String {
 
 fn environment(provider: &Provider) -> Vec<(String, String)> {
     let queue_url = queue_url(provider);
+    let secret = provider.secret();
     let mut variables = vec![
         ("EVENTS_TABLE", "webhook-events"),
         ("QUEUE_URL", &queue_url),
-        (provider.secrets_variable, provider.secret),
+        (provider.keys_variable, secret.as_str()),
         ("AWS_ENDPOINT_URL", ENDPOINT),
         ("AWS_REGION", REGION),
         ("AWS_DEFAULT_REGION", REGION),

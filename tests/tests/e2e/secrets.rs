@@ -3,10 +3,10 @@
 
 use std::time::Duration;
 
+use local::keys::SigningKey;
 use local::providers::{PROVIDERS, Provider};
 use local::{stack, watch};
 use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, unique, wait_for};
-use verify::Secret;
 
 const WITHIN: Duration = Duration::from_secs(20);
 
@@ -31,8 +31,8 @@ impl Deployment {
         let name = format!("{}-{}", provider.name, unique());
         let created = manager.create_secret().name(&name).secret_string(value).send().await.unwrap();
         let mut environment = aws.stack.environment(provider);
-        environment.retain(|(name, _)| name != provider.secrets_variable);
-        environment.push((format!("{}_ARN", provider.secrets_variable), created.arn.unwrap()));
+        environment.retain(|(name, _)| name != provider.keys_variable);
+        environment.push((format!("{}_ARN", provider.keys_variable), created.arn.unwrap()));
         environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
         Self { provider, manager, name, proxy, environment, host: Host::start().await, _aws: aws }
     }
@@ -54,7 +54,7 @@ impl Deployment {
         // Weavr's bodies of this kind are told apart by the millisecond they are sent in.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let body = provider.body(sample).unwrap();
-        let delivery = provider.delivery(sample.path, body.clone(), &Secret::new(secret).unwrap());
+        let delivery = provider.delivery(sample.path, body.clone(), &SigningKey::secret(secret));
         let answer = self.host.invoke(post(sample.path, &delivery.headers, &body)).await.unwrap();
         self.host.idle(1).await; // its log line is written
         answer.status
