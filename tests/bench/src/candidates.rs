@@ -99,6 +99,8 @@ impl Binaries {
             with_policy.environment.push(("APPROVAL_POLICY".into(), "sample".into()));
             with_policy.named("sample policy")
         }));
+        let grid = PROVIDERS.iter().filter(|provider| provider.name == "grid");
+        functions.extend(grid.map(|grid| self.candidate("grid", grid, "test")));
         let weavr = PROVIDERS.iter().filter(|provider| provider.name == "weavr");
         for (weavr, binary) in
             weavr.flat_map(|weavr| weavr.binaries.iter().map(move |binary| (weavr, binary)))

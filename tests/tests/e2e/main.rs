@@ -12,6 +12,7 @@ mod deploy;
 mod envelope;
 mod faults;
 mod field;
+mod grid;
 mod hostile;
 mod links;
 mod load;
