@@ -13,7 +13,6 @@ use local::providers::PROVIDERS;
 use local::stack;
 use tests::{Host, unique};
 use umaaas::Umaaas;
-use verify::{Keys, Secrets};
 
 use crate::candidates::Candidate;
 use crate::canned::{Behind, Canned};
