@@ -1,4 +1,4 @@
-//! The store in DynamoDB: one item an event, every write conditional.
+//! The store in DynamoDB: one item per event; every write is conditional.
 
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -31,20 +31,22 @@ use crate::time_refusal::TimeRefusal;
 use crate::variables::EVENTS_TABLE;
 use crate::{Environment, SettingsError};
 
-/// A free key, or one whose record is over. DynamoDB deletes expired items late, so a settled
-/// record past its expiry counts as gone.
+/// The key is free, or its record is settled and has expired. DynamoDB deletes expired items late, so an
+/// expired item may still be in the table.
 const FREE: &str = "attribute_not_exists(pk) OR (#state = :forwarded AND expires_at < :now)";
 
-/// The record that a conflict was compared with, and no conflict with it has been decided finally.
+/// The base record is the one that the conflict was compared with, and no conflict with it has a final
+/// decision.
 const UNDECIDED: &str = "delivery_id = :base AND attribute_not_exists(decided_later)";
 
-/// How long a transaction that met another one waits before it is tried again; longer each time.
+/// The first wait before a transaction is retried after a conflict with another transaction, or after
+/// throttling. Each further wait is twice as long.
 const AFTER_CONTENTION: Duration = Duration::from_millis(20);
 
-/// The record is still pending, and due when the caller last saw it.
+/// The record is still pending, and its `due_at` is the one that the caller read.
 const PENDING_AS_SEEN: &str = "#state = :pending AND due_at = :seen";
 
-/// The record is still to be settled, and it is the one this delivery wrote.
+/// The record is still pending, and this delivery wrote it.
 const OURS_AND_PENDING: &str = "#state = :pending AND delivery_id = :delivery_id";
 
 type Item = HashMap<String, AttributeValue>;
@@ -60,8 +62,8 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// A store in one table. Settled records stay for `retention`; without `keep_payload` they lose
-    /// their body, and can no longer be sent again.
+    /// A store in one table. Settled records expire after `retention`. Without `keep_payload`, settling
+    /// removes the body from the record, and the event can no longer be sent again.
     #[must_use]
     pub fn new(config: &SdkConfig, table: String, retention: SignedDuration, keep_payload: bool) -> Self {
         let client = |budget: Budget| {
@@ -83,7 +85,7 @@ impl DynamoStore {
     /// A store from `EVENTS_TABLE`, `RETENTION_DAYS` and `KEEP_PAYLOAD`.
     ///
     /// # Errors
-    /// [`SettingsError`] that names the variable.
+    /// [`SettingsError`] with the name of the variable that is missing or wrong.
     pub(crate) fn from_environment(
         environment: &Environment,
         config: &SdkConfig,
@@ -92,7 +94,7 @@ impl DynamoStore {
         Ok(Self::new(config, table, environment.retention()?, environment.keep_payload()?))
     }
 
-    /// Opens the connection that the first delivery would otherwise wait for.
+    /// Opens a connection, so that the first delivery does not wait for it.
     pub(crate) async fn connect(&self) {
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         let ping = self.recording.list_tables().customize().mutate_request(connect::ping);
@@ -122,7 +124,10 @@ impl DynamoStore {
             Ok(_) => Ok(Recorded::Now),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 let PutItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
-                    return Err(PortError::new(Operation::Record, "the condition failed without saying so"));
+                    return Err(PortError::new(
+                        Operation::Record,
+                        "the condition failed, but the error has no details",
+                    ));
                 };
                 earlier(refused.item.unwrap_or_default()).map(|earlier| Recorded::Before(Box::new(earlier)))
             }
@@ -130,8 +135,9 @@ impl DynamoStore {
         }
     }
 
-    /// The conflict, and what its decision means for the record it conflicts with: a final one is noted there,
-    /// any other only checks that there is none.
+    /// Writes the conflict in one transaction with its base, the record it conflicts with. A final decision
+    /// is stored in the base; for any other decision the transaction only checks that the base has no final
+    /// one yet.
     async fn put_decision(&self, conflict: &Record, base: &Base<'_>) -> Result<RecordedDecision, PortError> {
         let put = Put::builder()
             .table_name(&self.table)
@@ -151,7 +157,10 @@ impl DynamoStore {
                 Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
                     let TransactWriteItemsError::TransactionCanceledException(canceled) = error.into_err()
                     else {
-                        return Err(PortError::new(Operation::RecordConflict, "canceled without saying so"));
+                        return Err(PortError::new(
+                            Operation::RecordConflict,
+                            "canceled, but the error has no details",
+                        ));
                     };
                     if let Some(refused) = refusal(canceled.cancellation_reasons.unwrap_or_default())? {
                         return Ok(refused);
@@ -159,8 +168,8 @@ impl DynamoStore {
                 }
                 Err(error) => return Err(failure(Operation::RecordConflict, &error)),
             }
-            // Another transaction has one of the items, or the table is throttled: soon it has not. The
-            // caller's time ends this.
+            // Another transaction uses one of the items, or the table is throttled: both pass soon, so retry.
+            // The caller limits the time of this loop.
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
@@ -200,8 +209,8 @@ impl DynamoStore {
     }
 }
 
-/// Why a transaction about a conflict and its base was canceled, in their order. `None` when it would be
-/// worth another try.
+/// Why the transaction of a conflict and its base was canceled. `reasons` has one entry for the conflict and
+/// one for the base, in this order. `None` when the cause is temporary and a retry can succeed.
 fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>, PortError> {
     let unreadable = || PortError::new(Operation::RecordConflict, "canceled without a reason for each item");
     let [conflict, base]: [CancellationReason; 2] = reasons.try_into().map_err(|_| unreadable())?;
@@ -232,7 +241,7 @@ fn free_values(record: &Record) -> Item {
     Item::from([(":forwarded".into(), text(State::Forwarded.name())), (":now".into(), now)])
 }
 
-/// A decision as it stands in the table.
+/// A decision as the table stores it: JSON.
 fn written(decision: &Decision) -> String {
     serde_json::to_string(decision).unwrap_or_default()
 }
@@ -305,8 +314,8 @@ impl Backlog for DynamoStore {
             .send()
             .await
             .map_err(|error| failure(Operation::ReadIndex, &error))?;
-        // Entries that cannot be read do not hold up those behind them, not even a whole page of them: the
-        // next page begins where the table says, not at an entry that was read.
+        // Unreadable entries, even a whole page of them, do not block the entries after them: the next page
+        // begins at the table's own `last_evaluated_key`, not after the last readable entry.
         let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
         for entry in page.items.unwrap_or_default() {
             let key = entry.get("pk").and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
@@ -318,8 +327,8 @@ impl Backlog for DynamoStore {
         Ok(DuePage { entries, unreadable, next: page.last_evaluated_key })
     }
 
-    /// One write that also reads: the condition is checked, and the item returned, by the table
-    /// itself, not by the index.
+    /// One update that also returns the item. The condition and the returned item come from the table itself,
+    /// not from the index, which can be out of date.
     async fn claim(&self, due: &Due, until: Timestamp) -> Result<Claim, PortError> {
         let claimed = self
             .settling
@@ -370,13 +379,13 @@ impl Backlog for DynamoStore {
     }
 }
 
-/// Whether an update's condition did not hold.
+/// Whether an update failed because its condition did not hold.
 fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }
 
-/// A new record as an item. Everything that its message is made of is in it. A held one is in no index and
-/// never expires.
+/// A new record as an item, with everything that is needed to build its message. A held record is not in the
+/// `pending` index and never expires.
 fn item(record: &Record) -> Item {
     let state = if record.held { State::Conflict } else { State::Pending };
     let mut item = Item::from([
@@ -425,7 +434,7 @@ fn item(record: &Record) -> Item {
     item
 }
 
-/// What the item that stood in the way says about itself.
+/// Reads the existing item, because of which the condition [`FREE`] failed.
 fn earlier(item: Item) -> Result<Earlier, PortError> {
     let mut fields = Fields(item);
     Ok(Earlier {
@@ -438,7 +447,7 @@ fn earlier(item: Item) -> Result<Earlier, PortError> {
     })
 }
 
-/// What a claimed item holds: a record, or as much as can be read of one.
+/// The claimed record, or the fields that can be read when the whole record cannot.
 fn claim_of(item: Item) -> Claim {
     let of_claim = ["received_at", "attempts"].map(|name| item.get_key_value(name));
     let known = of_claim.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
@@ -502,7 +511,7 @@ fn due(item: Item) -> Result<Due, PortError> {
     Ok(Due { key: fields.text("pk")?, due_at: fields.time("due_at")?, shard: fields.text("pending_shard")? })
 }
 
-/// An item that is taken apart.
+/// The attributes of an item. Reading an attribute removes it.
 struct Fields(Item);
 
 impl Fields {
@@ -539,7 +548,8 @@ impl Fields {
         self.optional_text("occurred_at").and_then(|time| time.parse().ok())
     }
 
-    /// A decision. One that a newer version wrote cannot be repeated; the event goes on without.
+    /// A decision. `None` when it cannot be read, because a newer version of this code wrote it, for example:
+    /// the decision is then not repeated, and the event is processed without it.
     fn decision(&mut self, name: &'static str) -> Option<Decision> {
         let text = self.optional_text(name)?;
         let decision = serde_json::from_str(&text).ok();
@@ -550,7 +560,8 @@ impl Fields {
     }
 }
 
-/// An item that no version of this code has written.
+/// The error for an item that has a missing or unreadable attribute. No version of this code writes such an
+/// item.
 fn unreadable(attribute: &'static str) -> PortError {
     PortError::new(Operation::ReadRecord, format!("its {attribute} is missing or not readable"))
 }
