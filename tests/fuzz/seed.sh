@@ -15,9 +15,10 @@ seed() {
 
 events=../../events
 seed umaaas $events/umaaas/*.json
+seed grid $events/grid/*.json
 seed weavr $events/weavr/*.json
 seed gateway $events/umaaas/gateway/*.json
-seed envelope $events/umaaas/*.json $events/weavr/*.json
+seed envelope $events/umaaas/*.json $events/grid/*.json $events/weavr/*.json
 mkdir -p corpus/headers
 printf '%s\n%s\n%s' 18a0416d8eb9d1705f188fcfef76850e5a4acbfb26ecfefca9bfc9836489917a 1793612075500 order-7 \
     > corpus/headers/documented

@@ -121,6 +121,6 @@ pub fn umaaas_event(path: &str, body: &str) -> Value {
 /// A signed delivery of a provider, as an event of API Gateway.
 pub fn signed_event(provider: &str, path: &str, body: &str) -> Value {
     let provider = named(provider);
-    let delivery = provider.delivery(path, body.to_owned(), &provider.signing_secret());
+    let delivery = provider.delivery(path, body.to_owned(), &provider.signing_key());
     post(path, &delivery.headers, body)
 }

@@ -7,10 +7,11 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use decisions::Asking;
 use ingest::{Arrival, Provider};
 use jiff::Timestamp;
 use verify::{Delivery, Secrets};
-use webhook_umaaas::{Asking, Policy, SIGNATURE, Umaaas};
+use webhook_umaaas::{Policy, SIGNATURE, Umaaas};
 
 fn policy(criterion: &mut Criterion) {
     // A function parses the policy once, during its cold start. So this first time matters, and not the mean

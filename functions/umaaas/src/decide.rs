@@ -1,197 +1,58 @@
-//! Which webhooks need a decision, and which decision they get. The reply 200 approves a payment that waits.
-//! So every webhook that is not certainly informational is decided, and every payment that is not certainly
-//! approved is rejected.
+//! Which webhooks of UMAaaS need a decision. The reply 200 approves a payment that waits. So every webhook that is
+//! not certainly informational is decided.
 
-use std::borrow::Cow;
-
-use ingest::{Decision, Object};
-use serde_json::value::RawValue;
+use decisions::{
+    Asks, Direction, Layout, direction, is_informational, is_pending, members, says, transactions,
+};
+use ingest::Object;
 
 use crate::kinds::{INCOMING_PAYMENT, Kind};
-use crate::policy::{Policy, reject};
-use crate::policy_request::{Payment, Undecidable};
 
-/// The statuses of a payment that does not wait, in all versions of the API. Compared exactly.
-const INFORMATIONAL: [&str; 7] =
-    ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"];
+/// Where a body has the fields of a payment.
+pub(crate) const LAYOUT: Layout = Layout {
+    transaction: "transaction",
+    sender: None,
+    receiver: None,
+    user_id: "userId",
+    platform_user_id: "platformUserId",
+    requested: "requestedReceiverUserInfoFields",
+    requested_in_transaction: false,
+};
 
 /// The path to which only incoming payments are posted.
 const INCOMING_PATH: &str = "/umaaas/incoming-payment";
 
-/// A webhook that needs a decision before it can be answered 200.
-#[derive(Debug)]
-pub struct Asking(Question);
-
-#[derive(Debug)]
-enum Question {
-    /// A payment, or the reason why a policy cannot decide about it.
-    Payment(Box<Result<Payment, Undecidable>>),
-    /// A webhook that may be a payment that waits, but is not of the known kind.
-    Unknown,
-}
-
-/// Whether a body asks for a decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asks {
-    /// No: the webhook is informational, or certainly not an incoming payment.
-    Nothing,
-    /// Yes: it asks whether its payment may proceed.
-    Approval,
-    /// Perhaps: it may be a payment that waits, but is not of the known kind.
-    Unclear,
-}
-
-impl Asks {
-    /// Checks a body that was posted to `path`. The body's `type` tells its kind. A payment that waits is
-    /// also recognised by its transaction, whatever the `type`.
-    ///
-    /// All values of a duplicate name count, and a name in another case or with other separators counts too.
-    /// So no spelling makes a payment that waits look informational.
-    pub(crate) fn of(body: &Object<'_>, path: &str) -> Self {
-        let named_incoming = members(body, "type").any(|(_, value)| says(value, INCOMING_PAYMENT));
-        let informational = is_informational(body);
-        match body.text("type").as_deref().and_then(Kind::of) {
-            Some(kind) if kind.wire == INCOMING_PAYMENT => {
-                if informational {
-                    Self::Nothing
-                } else {
-                    Self::Approval
-                }
-            }
-            Some(_) => {
-                let waits = named_incoming || (!informational && direction(body) == Direction::Incoming);
-                if waits { Self::Unclear } else { Self::Nothing }
-            }
-            None => {
-                let may_wait = path == INCOMING_PATH
-                    || match direction(body) {
-                        Direction::Incoming | Direction::Unclear => true,
-                        Direction::Unsaid => transactions(body).any(|transaction| is_pending(&transaction)),
-                        Direction::Other => false,
-                    };
-                let waits = named_incoming || (!informational && may_wait);
-                if waits { Self::Unclear } else { Self::Nothing }
+/// Whether a body that was posted to `path` asks for a decision. The body's `type` tells its kind. A payment that
+/// waits is also recognised by its transaction, whatever the `type`.
+pub(crate) fn asks(body: &Object<'_>, path: &str) -> Asks {
+    let named_incoming = members(body, "type").any(|(_, value)| says(value, INCOMING_PAYMENT));
+    let informational = is_informational(body, &LAYOUT);
+    match body.text("type").as_deref().and_then(Kind::of) {
+        Some(kind) if kind.wire == INCOMING_PAYMENT => {
+            if informational {
+                Asks::Nothing
+            } else {
+                Asks::Approval
             }
         }
-    }
-}
-
-impl Asking {
-    /// The question to decide, or `None` when there is none. `read` parses the payment, if one is needed.
-    pub(crate) fn new(asks: Asks, read: impl FnOnce() -> Result<Payment, Undecidable>) -> Option<Self> {
-        match asks {
-            Asks::Nothing => None,
-            Asks::Approval => Some(Self(Question::Payment(Box::new(read())))),
-            Asks::Unclear => Some(Self(Question::Unknown)),
+        Some(_) => {
+            let incoming = direction(body, &LAYOUT) == Direction::Incoming;
+            let waits = named_incoming || (!informational && incoming);
+            if waits { Asks::Unclear } else { Asks::Nothing }
+        }
+        None => {
+            let may_wait = path == INCOMING_PATH
+                || match direction(body, &LAYOUT) {
+                    Direction::Incoming | Direction::Unclear => true,
+                    Direction::Unsaid => {
+                        transactions(body, &LAYOUT).any(|transaction| is_pending(&transaction))
+                    }
+                    Direction::Other => false,
+                };
+            let waits = named_incoming || (!informational && may_wait);
+            if waits { Asks::Unclear } else { Asks::Nothing }
         }
     }
-
-    /// The payment, if a policy can decide about it.
-    pub(crate) fn payment(&self) -> Option<&Payment> {
-        match &self.0 {
-            Question::Payment(payment) => payment.as_ref().as_ref().ok(),
-            Question::Unknown => None,
-        }
-    }
-}
-
-/// Decides about a webhook. What a policy cannot decide is rejected.
-pub(crate) fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
-    let payment = match &asking.0 {
-        Question::Payment(payment) => payment,
-        Question::Unknown => {
-            let message = "This kind of payment webhook is not supported yet.";
-            return Decision::new(reject("unknown_kind", message));
-        }
-    };
-    let Some(policy) = policy else {
-        return Decision::new(reject("no_policy", "No approval policy is configured."));
-    };
-    match payment.as_ref() {
-        Ok(payment) => policy.decide(payment),
-        Err(undecidable) => Decision {
-            policy_hash: Some(policy.hash().to_owned()),
-            ..Decision::new(reject("undecidable", &format!("{undecidable}.")))
-        },
-    }
-}
-
-/// The direction of a transaction, from its `type`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Direction {
-    Incoming,
-    /// A `type` is not a string.
-    Unclear,
-    /// There is no `type`.
-    Unsaid,
-    /// The `type` is another string.
-    Other,
-}
-
-fn direction(body: &Object<'_>) -> Direction {
-    let mut found = Direction::Unsaid;
-    for transaction in transactions(body) {
-        for (_, value) in members(&transaction, "type") {
-            match text(value) {
-                Some(_) if says(value, "INCOMING") => return Direction::Incoming,
-                Some(_) if found == Direction::Unsaid => found = Direction::Other,
-                Some(_) => {}
-                None => found = Direction::Unclear,
-            }
-        }
-    }
-    found
-}
-
-/// Whether a body says that its payment does not wait: each `transaction` is an object, and each `status` in
-/// it is one of [`INFORMATIONAL`]. Both names must be spelt exactly so.
-fn is_informational(body: &Object<'_>) -> bool {
-    let all_exact = |object: &Object<'_>, name: &str| members(object, name).all(|(found, _)| found == name);
-    let says_so = |transaction: Object<'_>| {
-        let mut statuses = members(&transaction, "status").map(|(_, value)| text(value)).peekable();
-        let stated = statuses.peek().is_some();
-        let known =
-            |status: Option<String>| status.is_some_and(|text| INFORMATIONAL.contains(&text.as_str()));
-        stated && all_exact(&transaction, "status") && statuses.all(known)
-    };
-    let objects = transactions(body).count();
-    objects > 0
-        && objects == members(body, "transaction").count()
-        && all_exact(body, "transaction")
-        && transactions(body).all(says_so)
-}
-
-fn is_pending(transaction: &Object<'_>) -> bool {
-    members(transaction, "status").any(|(_, value)| says(value, "PENDING"))
-}
-
-/// The objects in a body's `transaction`, in any spelling of that name.
-fn transactions<'a>(body: &Object<'a>) -> impl Iterator<Item = Object<'a>> {
-    let objects: Vec<_> =
-        members(body, "transaction").filter_map(|(_, value)| Object::parse(value.get().as_bytes())).collect();
-    objects.into_iter()
-}
-
-/// The fields of an object with this name, in any spelling. A `null` counts as absent.
-fn members<'o, 'a>(object: &'o Object<'a>, name: &'o str) -> impl Iterator<Item = (&'o str, &'a RawValue)> {
-    object.fields().filter(move |(found, value)| folded(found) == name && value.get() != "null")
-}
-
-/// A name in lower case and without separators.
-fn folded(name: &str) -> Cow<'_, str> {
-    if name.bytes().all(|byte| byte.is_ascii_lowercase()) {
-        return name.into();
-    }
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>().into()
-}
-
-/// Whether a value is a string that contains `part` (in upper case), whatever the case of the string.
-fn says(value: &RawValue, part: &str) -> bool {
-    text(value).is_some_and(|text| text.to_uppercase().contains(part))
-}
-
-fn text(value: &RawValue) -> Option<String> {
-    serde_json::from_str(value.get()).ok()
 }
 
 #[cfg(test)]
@@ -200,7 +61,7 @@ mod tests {
     use crate::kinds::{ANY_KIND, KINDS};
 
     fn asks(path: &str, body: &str) -> Asks {
-        Asks::of(&Object::parse(body.as_bytes()).unwrap(), path)
+        super::asks(&Object::parse(body.as_bytes()).unwrap(), path)
     }
 
     /// A field of a body or of its transaction. `None` when there is no value.
@@ -246,7 +107,7 @@ mod tests {
         let types: Vec<&str> = known.chain(INCOMING_NAMES).chain(OTHER_NAMES).collect();
         let directions = INCOMING_DIRECTIONS.iter().chain(&UNREADABLE_DIRECTIONS).copied().map(Some);
         let directions: Vec<_> = directions.chain([Some("\"OUTGOING\""), Some("\"CARD\""), None]).collect();
-        let informational = INFORMATIONAL.map(|status| format!("\"{status}\""));
+        let informational = Asks::INFORMATIONAL.map(|status| format!("\"{status}\""));
         let statuses: Vec<_> =
             informational.iter().map(|status| Some(status.as_str())).chain(WAITING).collect();
         let mut seen = [0; 3];

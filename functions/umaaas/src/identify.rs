@@ -1,15 +1,15 @@
 //! Identifies the event in a body by its `webhookId` and its `type` together. (UMAaaS's own examples use
 //! one `webhookId` with two types, so the id alone is not unique.)
 
+use decisions::{Asking, Payment};
 use ingest::{
     Arrival, Drift, Event, Identified, MAX_ID_BYTES, Object, Outcome, bounded_id, epoch_time, schema,
     sha256_hex, written_time,
 };
 use verify::{Delivery, Tolerance, Verified};
 
-use crate::decide::{Asking, Asks};
+use crate::decide::{LAYOUT, asks};
 use crate::kinds::{self, ANY_KIND, Kind, UNKNOWN};
-use crate::policy_request::Payment;
 
 /// The field that says when UMAaaS sent the webhook. A retry may have a new value.
 const SENT_AT: &str = "timestamp";
@@ -40,10 +40,10 @@ pub(crate) fn identify(
     // In messages all unknown kinds have the same `type`. The id includes the wire type, so that two unknown
     // kinds with one `webhookId` have different ids.
     let id = kind.map_or_else(|| bounded_id(format!("{wire}#{webhook_id}")), |_| key_id.clone());
-    let asks = Asks::of(&body, &delivery.path);
-    let payment = Asking::new(asks, || Payment::read(&body, occurred_at, arrival.received_at));
+    let asks = asks(&body, &delivery.path);
+    let payment = Asking::new(asks, || Payment::read(&body, &LAYOUT, occurred_at, arrival.received_at));
     let event = Event {
-        kind: kind.map_or(UNKNOWN, |kind| kind.name),
+        kind: kind.map_or(UNKNOWN, |kind| kind.name).into(),
         key: format!("umaaas#{}#{key_id}", key_part(&wire)),
         id,
         source: kind.map_or(ANY_KIND, |kind| kind.path),

@@ -5,69 +5,65 @@
 //! | `signature` | how UMAaaS signs a delivery |
 //! | `kinds` | the webhooks, and the fields of their bodies |
 //! | `identify` | identifies the event in a body |
-//! | `decide` | whether an event needs a decision, and which decision it gets |
-//! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
-//! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
+//! | `decide` | whether an event needs a decision; [`decisions`] has which one it gets |
 //! | `replies` | the HTTP reply to each outcome |
 //!
 //! [`ingest::Receiver`] calls these modules.
 
-mod body;
-mod countries;
 mod decide;
-mod forms;
 mod identify;
 mod kinds;
-mod policy;
-mod policy_literals;
-mod policy_request;
 mod replies;
 mod signature;
-mod spelling;
 
-use aws::{Environment, SecretVariables, SettingsError, Unset, Variable};
+use aws::variables::APPROVAL_POLICY;
+use aws::{Environment, SettingsError, Unset, Variable};
+use decisions::Asking;
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Keys, Tolerance, Verified, Verifier};
 
-pub use decide::Asking;
+pub use decisions::{Policy, PolicyError};
 pub use kinds::{KINDS, Kind, UNKNOWN};
-pub use policy::{Policy, PolicyError};
-pub use signature::SIGNATURE;
+pub use signature::{PUBLIC_KEYS, SECRETS, SIGNATURE, SIGNATURE_ECDSA, Signing};
 
 /// The provider UMAaaS, with its settings.
 #[derive(Debug)]
 pub struct Umaaas {
+    signing: Signing,
     tolerance: Option<Tolerance>,
     policy: Option<Policy>,
 }
 
-/// The environment variables for the webhook secrets.
-pub const SECRETS: SecretVariables =
-    SecretVariables::new("UMAAAS_WEBHOOK_SECRETS", "UMAAAS_WEBHOOK_SECRETS_ARN");
-
 const TOLERANCE: Variable = Variable::new(
     "UMAAAS_TIMESTAMP_TOLERANCE_SECONDS",
     Unset::Optional,
-    "the oldest `timestamp` that is accepted, in seconds. Not set: any age. UMAAaS retries for 7 days: a smaller value \
+    "the oldest `timestamp` that is accepted, in seconds. Not set: any age. UMAaaS retries for 7 days: a smaller value \
      refuses genuine webhooks. It must be shorter than the retention by more than 5 minutes",
 );
 
-const APPROVAL_POLICY: Variable = Variable::new(
-    "APPROVAL_POLICY",
-    Unset::Optional,
-    "the path of a [policy](../functions/umaaas/policies/README.md), or `sample`. Not set: every payment to decide is \
-     rejected",
-);
-
-/// The environment variables that only this function reads.
-pub const VARIABLES: [Variable; 4] = [SECRETS.list, SECRETS.arn, TOLERANCE, APPROVAL_POLICY];
+/// The environment variables that not every function of a provider reads.
+pub const VARIABLES: [Variable; 7] = [
+    signature::UMAAAS_SIGNATURE,
+    SECRETS.list,
+    SECRETS.arn,
+    PUBLIC_KEYS.list,
+    PUBLIC_KEYS.arn,
+    TOLERANCE,
+    APPROVAL_POLICY,
+];
 
 impl Umaaas {
     /// Creates the provider. `tolerance` limits the age of a delivery; `None` means no limit. Without a
-    /// `policy` every payment that waits for approval is rejected.
+    /// `policy` every payment that waits for approval is rejected. The signature is [`Signing::Hmac`].
     #[must_use]
     pub fn new(tolerance: Option<Tolerance>, policy: Option<Policy>) -> Self {
-        Self { tolerance, policy }
+        Self { signing: Signing::default(), tolerance, policy }
+    }
+
+    /// The same provider, which accepts the other signature.
+    #[must_use]
+    pub fn signing(self, signing: Signing) -> Self {
+        Self { signing, ..self }
     }
 
     /// The approval policy, if one is configured.
@@ -76,24 +72,15 @@ impl Umaaas {
         self.policy.as_ref()
     }
 
-    /// Creates the provider from `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and `APPROVAL_POLICY`.
+    /// Creates the provider from `UMAAAS_SIGNATURE`, `UMAAAS_TIMESTAMP_TOLERANCE_SECONDS` and `APPROVAL_POLICY`.
     ///
     /// # Errors
     /// [`SettingsError`], which names the variable.
     pub fn from_environment(environment: &Environment) -> Result<Self, SettingsError> {
         let tolerance = environment.tolerance(&TOLERANCE)?;
-        Ok(Self::new(tolerance, policy(environment)?))
+        let policy = environment.loaded(&APPROVAL_POLICY, Policy::named)?;
+        Ok(Self::new(tolerance, policy).signing(Signing::from_environment(environment)?))
     }
-}
-
-/// Loads the policy that `APPROVAL_POLICY` names: `sample`, or the path of a file.
-fn policy(environment: &Environment) -> Result<Option<Policy>, SettingsError> {
-    let Some(value) = environment.optional(&APPROVAL_POLICY) else { return Ok(None) };
-    let policy = match value.trim() {
-        "sample" => Policy::sample(),
-        file => Policy::load(file),
-    };
-    policy.map(Some).map_err(|error| APPROVAL_POLICY.wrong(error.to_string()))
 }
 
 impl Provider for Umaaas {
@@ -107,7 +94,7 @@ impl Provider for Umaaas {
     }
 
     fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Outcome> {
-        Verifier::new(SIGNATURE).verify(delivery, keys).map_err(Outcome::Refused)
+        Verifier::new(self.signing.scheme()).verify(delivery, keys).map_err(Outcome::Refused)
     }
 
     fn identify(
@@ -119,11 +106,11 @@ impl Provider for Umaaas {
     }
 
     fn decide(&self, asking: &Asking) -> Decision {
-        decide::decide(self.policy(), asking)
+        decisions::decide(self.policy(), asking)
     }
 
     fn requested<'a>(&self, asking: &'a Asking) -> Option<&'a RequestedFacts> {
-        asking.payment()?.requested()
+        asking.requested()
     }
 
     fn reply(&self, outcome: &Outcome) -> Reply {

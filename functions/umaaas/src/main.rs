@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
+use webhook_umaaas::{Signing, Umaaas};
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    aws::run(webhook_umaaas::SECRETS, webhook_umaaas::Umaaas::from_environment).await
+    aws::run(Signing::keys, Umaaas::from_environment).await
 }

@@ -63,7 +63,7 @@ async fn every_example_has_its_kind_and_subject_and_no_drift() {
             let (reply, received) = receiver.receive(signed(path, body), "delivery".to_owned()).await;
             let report = receiver.finish(received, true).await;
 
-            assert_eq!(report.kind, Some(kind), "{what}");
+            assert_eq!(report.kind.as_deref(), Some(kind), "{what}");
             assert_eq!(report.drift, Vec::<String>::new(), "{what}");
             assert_eq!(reply.status, if name.ends_with("pending") { 403 } else { 200 }, "{what}");
             let message: Value = serde_json::from_str(&receiver.sink.messages()[0].body).unwrap();

@@ -16,7 +16,7 @@ use verify::{Delivery, Keys, Secrets};
 use webhook_umaaas::{Policy, SIGNATURE, Umaaas};
 
 const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json");
-const SAMPLE: &str = include_str!("../policies/sample.cedar");
+const SAMPLE: &str = include_str!("../../../shared/decisions/policies/sample.cedar");
 const PERMIT: &str = "permit (principal, action, resource);";
 
 type UmaaasReceiver = Receiver<Umaaas, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;

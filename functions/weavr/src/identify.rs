@@ -46,7 +46,7 @@ pub(crate) fn identify(
     let id = identity(delivery, &body, published);
     let call_ref = call_ref(delivery);
     let event = Event {
-        kind: kind.map_or(UNKNOWN, |kind| kind.name),
+        kind: kind.map_or(UNKNOWN, |kind| kind.name).into(),
         key: format!("weavr#{id}"),
         id,
         source: SOURCE,

@@ -18,7 +18,7 @@ mod signature;
 
 use std::convert::Infallible;
 
-use aws::{Environment, SecretVariables, SettingsError, Unset, Variable};
+use aws::{Environment, KeyVariables, SettingsError, Unset, Variable};
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Keys, Tolerance, Verified};
 
@@ -34,7 +34,7 @@ pub struct Weavr {
 }
 
 /// The environment variables for the API keys.
-pub const SECRETS: SecretVariables = SecretVariables::new("WEAVR_API_KEYS", "WEAVR_API_KEYS_ARN");
+pub const SECRETS: KeyVariables = KeyVariables::secrets("WEAVR_API_KEYS", "WEAVR_API_KEYS_ARN");
 
 const TOLERANCE: Variable = Variable::new(
     "WEAVR_TIMESTAMP_TOLERANCE_SECONDS",

@@ -1,19 +1,17 @@
 //! What the function would answer to a webhook: the provider's own steps, one after the other.
 
-use anyhow::{Context, anyhow};
-use ingest::{Arrival, Decision, Facts, Outcome, Provider, Reply, RequestedFacts};
+use anyhow::anyhow;
+use grid::Grid;
+use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts};
 use jiff::Timestamp;
-use umaaas::{Policy, SIGNATURE, Umaaas};
-use verify::{Delivery, Secrets};
+use local::keys::SigningKey;
+use umaaas::{Policy, Umaaas};
+use verify::{Delivery, Scheme};
 
-/// A provider with this policy.
-pub(crate) fn umaaas(policy: Policy) -> Umaaas {
-    Umaaas::new(None, Some(policy))
-}
-
-/// Signs what is tried out here, and protects nothing.
-fn secrets() -> Secrets {
-    Secrets::parse_list("cargo webhooks").expect("a secret is not empty")
+/// A provider that decides about payments, with a policy.
+pub(crate) enum Decider {
+    Umaaas(Umaaas),
+    Grid(Grid),
 }
 
 /// What a webhook's first delivery comes to.
@@ -26,20 +24,52 @@ pub(crate) struct Answer {
     pub requested: Option<RequestedFacts>,
 }
 
-/// Answers a webhook.
-pub(crate) fn answer(umaaas: &Umaaas, body: Vec<u8>) -> anyhow::Result<Answer> {
-    let mut delivery = Delivery::new("/umaaas", body);
-    let signature = secrets().newest().sign(&SIGNATURE, &delivery).context("only the body is signed")?;
-    delivery.headers.insert(SIGNATURE.header, signature.parse()?);
+impl Decider {
+    /// The provider that sends such a body: Grid where the body has an `id` and no `webhookId`, or else UMAaaS.
+    pub(crate) fn of(body: &[u8], policy: Policy) -> Self {
+        let fields = Object::parse(body);
+        match fields.filter(|fields| fields.get("id").is_some() && fields.get("webhookId").is_none()) {
+            Some(_) => Self::Grid(Grid::new(None, Some(policy))),
+            None => Self::Umaaas(Umaaas::new(None, Some(policy))),
+        }
+    }
+
+    /// The policy.
+    pub(crate) fn policy(&self) -> Option<&Policy> {
+        match self {
+            Self::Umaaas(umaaas) => umaaas.policy(),
+            Self::Grid(grid) => grid.policy(),
+        }
+    }
+
+    /// Answers a webhook.
+    pub(crate) fn answer(&self, body: Vec<u8>) -> anyhow::Result<Answer> {
+        match self {
+            Self::Umaaas(umaaas) => {
+                answer(umaaas, umaaas::SIGNATURE, &SigningKey::secret("cargo webhooks"), body)
+            }
+            Self::Grid(grid) => answer(grid, grid::SIGNATURE, &SigningKey::new_private(), body),
+        }
+    }
+}
+
+/// Answers a webhook, which is signed with a key that protects nothing.
+fn answer<P: Provider>(
+    provider: &P,
+    scheme: Scheme,
+    key: &SigningKey,
+    body: Vec<u8>,
+) -> anyhow::Result<Answer> {
+    let mut delivery = Delivery::new(format!("/{}", P::NAME), body);
+    delivery.headers.insert(scheme.header, key.sign(&scheme, &delivery).parse()?);
 
     // Nothing is too old: no tolerance is set.
     let arrival = Arrival::at(Timestamp::now());
     let refused = |outcome: Outcome| anyhow!(outcome.detail().unwrap_or(outcome.name().to_owned()));
-    let delivery = umaaas.verify(delivery, &secrets().into()).map_err(refused)?;
-    let payment = umaaas.identify(&delivery, arrival).map_err(refused)?.payment;
-    let requested = payment.as_ref().and_then(|payment| umaaas.requested(payment)).cloned();
-    let decision = payment.map(|payment| umaaas.decide(&payment));
-    let reply = umaaas
-        .reply(&Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() });
-    Ok(Answer { decision, reply, requested })
+    let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
+    let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;
+    let requested = payment.as_ref().and_then(|payment| provider.requested(payment)).cloned();
+    let decision = payment.map(|payment| provider.decide(&payment));
+    let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() };
+    Ok(Answer { decision, reply: provider.reply(&accepted), requested })
 }

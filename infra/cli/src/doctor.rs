@@ -328,12 +328,17 @@ async fn secrets(
         return Ok(());
     };
     for provider in providers {
-        let secret = local.get(provider.secrets_variable);
-        list.add(secret_form(&format!("secret of {}", provider.name), secret));
+        let secret = local.get(provider.keys_variable);
+        let name = format!("secret of {}", provider.name);
+        if provider.has_shared_secret() {
+            list.add(secret_form(&name, secret));
+        } else {
+            list.add(public_key_form(&name, secret));
+        }
         let Some(Ok(secrets)) = secret.map(|text| SecretTexts::parse(text.to_owned())) else { continue };
         // A signed body that is no event: it gets past the signature, and is not recorded.
         let mut delivery = verify::Delivery::new(provider.samples[0].path, &b"[]"[..]);
-        (provider.sign)(&mut delivery, secrets.all().newest());
+        (provider.sign)(&mut delivery, &secrets.signing_key(provider));
         let mut request = Request::post(format!("{url}{}", delivery.path)).body(delivery.body)?;
         *request.headers_mut() = delivery.headers;
         request.headers_mut().insert(CONTENT_TYPE, "application/json".parse()?);
@@ -387,6 +392,16 @@ fn secret_form(name: &str, text: Option<&str>) -> Check {
         count => format!("there are {count}, and no placeholder"),
     };
     check(name, Status::Ok, found, "")
+}
+
+/// Whether a function has a public key that it can read.
+fn public_key_form(name: &str, text: Option<&str>) -> Check {
+    let put = "put in the provider's public key, in PEM";
+    match text.map(verify::PublicKeys::parse_pem) {
+        None => check(name, Status::Failed, "there is none", put),
+        Some(Err(error)) => check(name, Status::Failed, error.to_string(), put),
+        Some(Ok(_)) => check(name, Status::Ok, "there is a public key", ""),
+    }
 }
 
 async fn table_checks(list: &mut Checklist, connection: &Connection, table: &str) {

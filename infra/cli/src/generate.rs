@@ -11,7 +11,7 @@ use ingest::{Arrival, Provider as _};
 use jiff::Timestamp;
 use local::providers::{PROVIDERS, Provider, Sample};
 use serde_json::Value;
-use verify::{Keys, Verified};
+use verify::Verified;
 use weavr::{Demand, Family, Weavr};
 
 /// A marked part of a file.
@@ -120,6 +120,8 @@ fn watch_routes() -> String {
         routes_of_weavr(family).for_each(|path| route(path, family.binary()));
     }
     route("/weavr/{*path}", Family::Other.binary());
+    route("/grid", "grid");
+    route("/grid/{*path}", "grid");
     text
 }
 
@@ -210,8 +212,8 @@ fn identified(provider: &Provider, sample: &Sample, published: &str) -> Result<(
     let body = read(&local::root().join(provider.file(sample)))?;
     let mut delivery = verify::Delivery::new(sample.path, body.clone());
     delivery.headers.insert("published-timestamp", published.parse()?);
-    (provider.sign)(&mut delivery, &provider.signing_secret());
-    let keys: Keys = verify::Secrets::new(provider.signing_secret(), vec![]).into();
+    (provider.sign)(&mut delivery, &provider.signing_key());
+    let keys = provider.signing_key().keys();
     let weavr = Weavr::new(Family::Other, Demand::V2, None);
     let delivery: Verified<_> = weavr.verify(delivery, &keys).ok().context("the sample is signed")?;
     let event = weavr
@@ -264,6 +266,7 @@ fn configuration() -> String {
     table("Every function", aws::variables::OF_EVERY_FUNCTION);
     table("Functions of providers", aws::variables::OF_EVERY_PROVIDER);
     table("UMAaaS", &umaaas::VARIABLES);
+    table("Grid", &grid::VARIABLES);
     table("Weavr", &weavr::VARIABLES);
     table("Reconciler", &reconciler::QUEUES.map(|(_, variable)| variable));
     text.push('\n');

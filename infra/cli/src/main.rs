@@ -35,7 +35,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try out an approval policy (functions/umaaas/policies), without deploying it.
+    /// Try out an approval policy (shared/decisions/policies), without deploying it.
     #[command(subcommand)]
     Policy(PolicyCommand),
     Compare(Box<compare::Options>),

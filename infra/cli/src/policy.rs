@@ -4,31 +4,34 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use serde::de::IgnoredAny;
-use umaaas::{Policy, Umaaas};
+use umaaas::Policy;
 
-use crate::answer::{Answer, answer, umaaas};
+use crate::answer::{Answer, Decider};
 use crate::cases::{self, summary};
 
 /// Where the sample is.
-const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../functions/umaaas/policies/sample.cedar");
+const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/sample.cedar");
 
 /// Runs the cases in a folder.
 pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Result<()> {
-    let umaaas = provider(file)?;
-    warn(&umaaas);
+    let policy = load(file)?;
+    warn(&policy);
+    let name = named(file, &policy);
+    // A case is a body of UMAaaS, or a change to one.
+    let umaaas = Decider::of(b"{}", policy);
     let folder = cases.unwrap_or_else(|| file.unwrap_or(Path::new(SAMPLE)).with_file_name("cases"));
     let cases = cases::read(&folder)?;
 
     let mut rows = vec![["".to_owned(), "case".to_owned(), "expected".to_owned(), "decided".to_owned()]];
     for case in &cases {
-        let answer = answer(&umaaas, case.body()?).with_context(|| format!("case \"{}\"", case.case))?;
+        let answer = umaaas.answer(case.body()?).with_context(|| format!("case \"{}\"", case.case))?;
         let (expected, got) = (case.expected(), case.got(answer.decision.as_ref()));
         let result = if expected == got { "ok" } else { "FAILED" };
         rows.push([result.to_owned(), case.case.clone(), expected, got]);
     }
     print_table(&rows);
     let failed = rows.iter().filter(|row| row[0] == "FAILED").count();
-    println!("\n{} cases, {failed} failed; policy {}", cases.len(), named(file, &umaaas));
+    println!("\n{} cases, {failed} failed; policy {name}", cases.len());
     if failed > 0 {
         bail!("{failed} of {} cases failed", cases.len());
     }
@@ -37,20 +40,22 @@ pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Resul
 
 /// Explains the decision about one webhook.
 pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
-    let umaaas = provider(file)?;
+    let policy = load(file)?;
     let bytes = std::fs::read(body).with_context(|| body.display().to_string())?;
     serde_json::from_slice::<IgnoredAny>(&bytes).with_context(|| body.display().to_string())?;
+    let decider = Decider::of(&bytes, policy);
     let Answer { decision, reply, requested } =
-        answer(&umaaas, bytes).with_context(|| body.display().to_string())?;
+        decider.answer(bytes).with_context(|| body.display().to_string())?;
+    let policy = decider.policy().context("it has a policy")?;
 
-    warn(&umaaas);
-    println!("policy    {}", named(file, &umaaas));
+    warn(policy);
+    println!("policy    {}", named(file, policy));
     match &decision {
         None => println!("decision  none: this webhook does not wait for approval"),
         Some(decision) => {
             println!("decision  {}", summary(decision));
             for id in &decision.policies {
-                let rule = umaaas.policy().and_then(|policy| policy.rule(id)).unwrap_or_default();
+                let rule = policy.rule(id).unwrap_or_default();
                 print!("rule      {id}\n{}", indented(&rule));
             }
         }
@@ -68,24 +73,24 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn provider(file: Option<&Path>) -> anyhow::Result<Umaaas> {
+fn load(file: Option<&Path>) -> anyhow::Result<Policy> {
     let policy = match file {
         None => Policy::sample(),
         Some(file) => Policy::load(&file.to_string_lossy()),
     };
-    Ok(umaaas(policy?))
+    Ok(policy?)
 }
 
-fn warn(umaaas: &Umaaas) {
-    for warning in umaaas.policy().map_or(&[][..], Policy::warnings) {
+fn warn(policy: &Policy) {
+    for warning in policy.warnings() {
         eprintln!("warning: {warning}");
     }
 }
 
 /// A policy's file and hash, as records and messages have it.
-fn named(file: Option<&Path>, umaaas: &Umaaas) -> String {
+fn named(file: Option<&Path>, policy: &Policy) -> String {
     let file = file.map_or("sample".to_owned(), |file| file.display().to_string());
-    format!("{file}, sha256 {}", umaaas.policy().map_or("", Policy::hash))
+    format!("{file}, sha256 {}", policy.hash())
 }
 
 fn indented(text: &str) -> String {

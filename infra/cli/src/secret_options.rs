@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Read};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use local::keys::SigningKey;
 use local::providers::Provider;
 use serde::Deserialize;
 use verify::{Secret, Secrets};
@@ -62,7 +63,10 @@ impl SecretOptions {
     pub(crate) fn read(&self, provider: &Provider, otherwise: Otherwise) -> Result<SecretTexts> {
         let local = self.secret_local || (!self.is_given() && matches!(otherwise, Otherwise::Local));
         let given = match &self.secret_env {
-            _ if local => provider.secret.to_owned(),
+            _ if local => provider.secret(),
+            _ if !provider.has_shared_secret() => {
+                bail!("{} signs with a private key: only --secret-local can sign as it", provider.name)
+            }
             Some(name) => from_environment(name)?,
             None => from_stdin()?,
         };
@@ -122,7 +126,16 @@ impl SecretTexts {
         Ok(Self { given, secrets })
     }
 
-    /// For the code that verifies and signs.
+    /// What signs as the provider: the newest secret, or the private key of `cargo dev`, whose public key this is.
+    pub(crate) fn signing_key(&self, provider: &Provider) -> SigningKey {
+        if provider.has_shared_secret() {
+            SigningKey::secret(&self.secrets[0])
+        } else {
+            provider.signing_key()
+        }
+    }
+
+    /// For the code that verifies.
     pub(crate) fn all(&self) -> Secrets {
         let mut secrets =
             self.secrets.iter().map(|text| Secret::new(text).expect("no secret in the list is empty"));

@@ -12,9 +12,10 @@ use clap::Args;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
+use local::keys::SigningKey;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
-use verify::{Delivery, Secret};
+use verify::Delivery;
 
 use crate::json_text::Node;
 use crate::kinds::Named;
@@ -145,7 +146,7 @@ struct Plan {
     as_is: bool,
     edits: Vec<Edit>,
     variant: Variant,
-    secret: Secret,
+    key: SigningKey,
     expect: Option<u16>,
     /// Whether the body is no sample any more.
     edited: bool,
@@ -173,7 +174,7 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     let known = local.as_ref().and_then(|local| local.url().ok());
     let url = base(options.url.as_deref().or(known).unwrap_or(DEFAULT_URL))?;
     let otherwise = if is_local(&url) { Otherwise::Local } else { Otherwise::Stdin };
-    let secrets = options.secret.read(named.provider, otherwise)?.all();
+    let key = options.secret.read(named.provider, otherwise)?.signing_key(named.provider);
     let tolerance = format!("{}_TIMESTAMP_TOLERANCE_SECONDS", named.provider.name.to_uppercase());
     // `cargo dev` takes any age, unless it is told otherwise. The template does not.
     let is_dev = known.and_then(|known| base(known).ok()).is_some_and(|known| known == url);
@@ -188,7 +189,7 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
         named,
         edits: options.set,
         variant: options.variant,
-        secret: secrets.newest().clone(),
+        key,
         expect: options.expect,
         stale,
     };
@@ -306,22 +307,22 @@ impl Plan {
         let body = edited(&body, &self.edits)?;
 
         let sent_at = if self.variant.stale { LONG_AGO_MILLISECONDS } else { next_millisecond() };
-        let deliver = |path: &str, body: &str, secret: &Secret| {
+        let deliver = |path: &str, body: &str, key: &SigningKey| {
             let mut delivery = Delivery::new(path, body.to_owned());
             if weavr {
                 delivery.headers.insert("published-timestamp", sent_at.into());
             }
-            (provider.sign)(&mut delivery, secret);
+            (provider.sign)(&mut delivery, key);
             delivery
         };
         let accepted = if self.edited { vec![] } else { vec![sample.status] };
         let guess = || {
             let text = format!("a guess {:016x}", RandomState::new().hash_one(&body));
-            Secret::new(&text).context("a secret is not empty")
+            if provider.has_shared_secret() { SigningKey::secret(&text) } else { SigningKey::new_private() }
         };
         let planned =
             |what, delivery, expected: &[u16]| Planned { what, delivery, expected: expected.to_vec() };
-        let genuine = || deliver(sample.path, &body, &self.secret);
+        let genuine = || deliver(sample.path, &body, &self.key);
         let Variant { duplicate, conflict, forge, stale, late_secret } = self.variant;
         let mut deliveries = if duplicate {
             let again = planned("the same again", genuine(), &[provider.duplicate_status]);
@@ -329,18 +330,18 @@ impl Plan {
         } else if conflict {
             let other = if weavr {
                 let other = provider.samples.iter().find(|other| other.path != sample.path);
-                deliver(other.context("there is one path only")?.path, &body, &self.secret)
+                deliver(other.context("there is one path only")?.path, &body, &self.key)
             } else {
-                deliver(sample.path, &format!("{body}\n"), &self.secret)
+                deliver(sample.path, &format!("{body}\n"), &self.key)
             };
             let expected = if self.edited { vec![] } else { vec![provider.duplicate_status] };
             vec![planned("the event", genuine(), &accepted), planned("a conflict", other, &expected)]
         } else if forge {
-            vec![planned("a forgery", deliver(sample.path, &body, &guess()?), &[provider.forgery_status])]
+            vec![planned("a forgery", deliver(sample.path, &body, &guess()), &[provider.forgery_status])]
         } else if stale {
             vec![planned("a stale event", genuine(), &self.stale)]
         } else if late_secret {
-            let early = deliver(sample.path, &body, &guess()?);
+            let early = deliver(sample.path, &body, &guess());
             vec![
                 planned("a new secret", early, &[provider.forgery_status]),
                 planned("sent again", genuine(), &accepted),

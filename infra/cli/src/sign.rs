@@ -28,7 +28,7 @@ Examples:
 Exit status: 0; 2, wrong usage or an input that cannot be read.")]
 pub(crate) struct Options {
     /// As whom: umaaas, weavr
-    #[arg(value_parser = kinds::provider)]
+    #[arg(value_parser = kinds::provider_with_secret)]
     provider: &'static Provider,
     /// The body; it is signed byte for byte
     #[arg(long, value_name = "FILE")]
@@ -63,7 +63,7 @@ pub(crate) fn run(options: Options) -> Result<bool> {
     let path = path.as_deref().unwrap_or(provider.samples[0].path);
     ensure!(path.starts_with('/'), "--path begins with a slash");
     let bytes = std::fs::read(&body).with_context(|| body.display().to_string())?;
-    let secrets = secret.read(provider, Otherwise::Stdin)?.all();
+    let key = secret.read(provider, Otherwise::Stdin)?.signing_key(provider);
 
     let mut delivery = Delivery::new(path, bytes);
     if let Some(timestamp) = timestamp {
@@ -73,7 +73,7 @@ pub(crate) fn run(options: Options) -> Result<bool> {
         let value = reference.parse().context("--call-ref: a header cannot have this text")?;
         delivery.headers.insert("call-ref", value);
     }
-    (provider.sign)(&mut delivery, secrets.newest());
+    (provider.sign)(&mut delivery, &key);
     let curl = curl(&format!("{url}{path}"), &delivery.headers, &body.display().to_string());
     if json {
         line(&json!({ "headers": object(&delivery.headers), "curl": curl }).to_string());

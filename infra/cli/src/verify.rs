@@ -31,7 +31,7 @@ Examples:
 Exit status: 0, it verifies; 1, it does not; 2, wrong usage or an input that cannot be read.")]
 pub(crate) struct Options {
     /// Who sent it: umaaas, weavr
-    #[arg(value_parser = kinds::provider)]
+    #[arg(value_parser = kinds::provider_with_secret)]
     provider: &'static Provider,
     /// The headers: lines `Name: value` (also as `curl -v` prints them), or a JSON object
     #[arg(long, value_name = "FILE")]

@@ -7,6 +7,9 @@ use std::process::Command;
 
 const PAYMENT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/umaaas/incoming_payment.json");
 
+const REQUESTED_BY_GRID: &str =
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../../events/grid/incoming_payment.pending.requested.json");
+
 /// Whether the command succeeded, and what it printed.
 fn run(arguments: &[&str]) -> (bool, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_webhooks")).args(arguments).output().unwrap();
@@ -136,6 +139,10 @@ fn explain_prints_the_decision_its_rules_and_the_exact_reply() {
     ] {
         assert!(text.contains(expected), "{expected}\n{text}");
     }
+
+    let (success, text) = run(&["policy", "explain", REQUESTED_BY_GRID]);
+    assert!(success, "{text}");
+    assert!(text.contains("decision  approve\n") && text.contains("NATIONALITY (mandatory)"), "{text}");
 
     for (body, expected) in [
         ("{", "wrong.json: EOF"),

@@ -45,7 +45,7 @@ impl Deployment {
         let file = ministack.directory().join("outputs.json");
         let script = crate::root().join("infra").join("local").join("deploy.py");
         let secrets = PROVIDERS.iter().map(|provider| {
-            let secret = json!({ "current": provider.secret });
+            let secret = json!({ "current": provider.secret() });
             format!("--secret={}={secret}", output_name(provider, "SecretArn"))
         });
         let parameters = options.parameters.iter().map(|(name, value)| format!("--parameter={name}={value}"));

@@ -10,6 +10,7 @@ use std::sync::LazyLock;
 pub mod client;
 pub mod deployment;
 pub mod env_file;
+pub mod keys;
 pub mod ministack;
 pub mod port;
 pub mod process;

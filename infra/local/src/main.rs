@@ -144,10 +144,11 @@ fn explain(service: &Service) {
     for provider in PROVIDERS {
         let url = service.watch.url();
         println!("url        {url}/{}", provider.name);
-        println!("secret     {}", provider.secret);
+        println!("signs with {}", provider.credential.for_shell());
         println!("queue      {}", service.stack.queue(provider).url);
         if let Some(sample) = provider.samples.first() {
-            let example = provider.example.replace("{url}", &url).replace("{secret}", provider.secret);
+            let example =
+                provider.example.replace("{url}", &url).replace("{key}", &provider.credential.for_shell());
             let example = example.replace("{path}", sample.path).replace("{file}", &provider.file(sample));
             println!("\nTry it:\n{example}");
         }

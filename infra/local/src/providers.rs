@@ -7,9 +7,10 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use http::HeaderValue;
 use serde_json::Value;
-use umaaas::SIGNATURE;
-use verify::{Delivery, Secret};
+use verify::Delivery;
 use weavr::{SIGNATURE_V1, SIGNATURE_V2};
+
+use crate::keys::{Credential, SigningKey};
 
 /// One payment provider.
 #[derive(Debug)]
@@ -18,19 +19,18 @@ pub struct Provider {
     pub name: &'static str,
     /// Its functions. `[workspace.metadata.lambda.watch.router]` has their routes.
     pub binaries: &'static [&'static str],
-    /// The variable that gives its functions their secrets.
-    pub secrets_variable: &'static str,
-    /// The secret that signs its webhooks here. It protects nothing.
-    pub secret: &'static str,
+    /// The variable that gives its functions their keys.
+    pub keys_variable: &'static str,
+    /// What signs its webhooks here.
+    pub credential: Credential,
     /// What else its functions get.
     pub variables: &'static [(&'static str, &'static str)],
     /// Signs a delivery as the provider would.
-    pub sign: fn(&mut Delivery, &Secret),
+    pub sign: fn(&mut Delivery, &SigningKey),
     /// Makes a sample an event of its own, so that no run is a duplicate of another, and changes
     /// nothing else in it.
     pub renew: fn(&str) -> Result<String>,
-    /// How to post a sample from a shell; `{url}`, `{path}`, `{secret}` and `{file}` are to be
-    /// filled in.
+    /// How to post a sample from a shell; `{url}`, `{path}`, `{key}` and `{file}` are to be filled in.
     pub example: &'static str,
     /// The documented status of a duplicate.
     pub duplicate_status: u16,
@@ -56,19 +56,19 @@ pub struct Sample {
 }
 
 /// All providers.
-pub const PROVIDERS: &[Provider] = &[UMAAAS, WEAVR];
+pub const PROVIDERS: &[Provider] = &[UMAAAS, WEAVR, GRID];
 
 const UMAAAS: Provider = Provider {
     name: "umaaas",
     binaries: &["umaaas"],
-    secrets_variable: "UMAAAS_WEBHOOK_SECRETS",
-    secret: "local-umaaas-secret",
+    keys_variable: "UMAAAS_WEBHOOK_SECRETS",
+    credential: Credential::Secret("local-umaaas-secret"),
     variables: &[("APPROVAL_POLICY", "sample")],
     sign: sign_umaaas,
-    renew: renew_umaaas,
+    renew: |body| renew_id(body, "webhookId"),
     example: r#"
   body={file}
-  signature=$(openssl dgst -sha256 -hmac {secret} -hex < $body | sed 's/.* //')
+  signature=$(openssl dgst -sha256 -hmac {key} -hex < $body | sed 's/.* //')
   curl -i {url}{path} -H 'content-type: application/json' \
     -H "x-umaaas-signature: $signature" --data-binary @$body
 "#,
@@ -80,15 +80,15 @@ const UMAAAS: Provider = Provider {
 const WEAVR: Provider = Provider {
     name: "weavr",
     binaries: &WEAVR_BINARIES,
-    secrets_variable: "WEAVR_API_KEYS",
-    secret: "local-weavr-key",
+    keys_variable: "WEAVR_API_KEYS",
+    credential: Credential::Secret("local-weavr-key"),
     variables: &[("WEAVR_SIGNATURE", "v2")],
     sign: sign_weavr,
     renew: renew_weavr,
     example: r#"
   body={file}
   timestamp=$(date +%s)000
-  sign() { openssl dgst -sha256 -hmac {secret} -binary | base64; }
+  sign() { openssl dgst -sha256 -hmac {key} -binary | base64; }
   curl -i {url}{path} -H 'content-type: application/json' \
     -H "published-timestamp: $timestamp" -H "signature: $(printf %s $timestamp | sign)" \
     -H "signature-v2: $( (cat $body; printf %s $timestamp) | sign)" --data-binary @$body
@@ -96,6 +96,25 @@ const WEAVR: Provider = Provider {
     duplicate_status: 200,
     forgery_status: 503,
     samples: &WEAVR_SAMPLES,
+};
+
+const GRID: Provider = Provider {
+    name: "grid",
+    binaries: &["grid"],
+    keys_variable: "GRID_PUBLIC_KEYS",
+    credential: Credential::PrivateKey,
+    variables: &[("APPROVAL_POLICY", "sample")],
+    sign: sign_grid,
+    renew: |body| renew_id(body, "id"),
+    example: r#"
+  body={file}
+  signature=$(openssl dgst -sha256 -sign {key} $body | openssl base64 -A)
+  curl -i {url}{path} -H 'content-type: application/json' \
+    -H "x-grid-signature: {\"v\":\"1\",\"s\":\"$signature\"}" --data-binary @$body
+"#,
+    duplicate_status: 409,
+    forgery_status: 401,
+    samples: &GRID_SAMPLES,
 };
 
 /// One sample of every kind, and a payment that is complete.
@@ -125,6 +144,28 @@ const WEAVR_SAMPLES: [Sample; weavr::KINDS.len() + 1] = {
     samples
 };
 
+/// One sample of every kind, a payment that no reply stops, one that asks for facts that no directory has, and one of
+/// an unknown kind.
+const GRID_SAMPLES: [Sample; grid::KINDS.len() + 3] = {
+    let pending = "grid.incoming_payment.pending";
+    let mut samples = [sample(grid::UNKNOWN, "/grid"); grid::KINDS.len() + 3];
+    let mut kind = 0;
+    while kind < grid::KINDS.len() {
+        let name = grid::KINDS[kind].name;
+        let decision = if is_same(name, pending) { Some("approve") } else { None };
+        samples[kind] = Sample { decision, ..sample(name, "/grid") };
+        kind += 1;
+    }
+    samples[kind] = Sample { file: "incoming_payment.pending.bank_rail", ..sample(pending, "/grid") };
+    samples[kind + 1] = Sample {
+        file: "incoming_payment.pending.requested",
+        status: 403,
+        decision: Some("reject"),
+        ..sample(pending, "/grid")
+    };
+    samples
+};
+
 const WEAVR_BINARIES: [&str; weavr::Family::ALL.len()] = {
     let mut binaries = [""; weavr::Family::ALL.len()];
     let mut family = 0;
@@ -136,9 +177,19 @@ const WEAVR_BINARIES: [&str; weavr::Family::ALL.len()] = {
 };
 
 impl Provider {
-    /// The secret that signs its webhooks here.
-    pub fn signing_secret(&self) -> Secret {
-        Secret::new(self.secret).expect("a secret is not empty")
+    /// The key that signs its webhooks here.
+    pub fn signing_key(&self) -> SigningKey {
+        self.credential.signing_key()
+    }
+
+    /// Whether it signs with a secret that both sides have, and not with a private key.
+    pub fn has_shared_secret(&self) -> bool {
+        matches!(self.credential, Credential::Secret(_))
+    }
+
+    /// What its functions are given to check signatures with.
+    pub fn secret(&self) -> String {
+        self.credential.for_functions()
     }
 
     /// The body of a sample, [renewed](Self::renew).
@@ -158,9 +209,9 @@ impl Provider {
     }
 
     /// A signed delivery.
-    pub fn delivery(&self, path: &str, body: impl Into<Bytes>, secret: &Secret) -> Delivery {
+    pub fn delivery(&self, path: &str, body: impl Into<Bytes>, key: &SigningKey) -> Delivery {
         let mut delivery = Delivery::new(path, body);
-        (self.sign)(&mut delivery, secret);
+        (self.sign)(&mut delivery, key);
         delivery
     }
 }
@@ -184,30 +235,36 @@ const fn is_same(one: &str, other: &str) -> bool {
     place == one.len() && place == other.len()
 }
 
-fn sign_umaaas(delivery: &mut Delivery, secret: &Secret) {
-    let signature = secret.sign(&SIGNATURE, delivery).expect("only the body is signed");
+fn sign_umaaas(delivery: &mut Delivery, key: &SigningKey) {
+    let signature = key.sign(&umaaas::SIGNATURE, delivery);
     let signature = signature.parse().expect("hexadecimal is fit for a header");
-    delivery.headers.insert(SIGNATURE.header, signature);
+    delivery.headers.insert(umaaas::SIGNATURE.header, signature);
 }
 
-/// The `webhookId` makes the event.
-fn renew_umaaas(body: &str) -> Result<String> {
-    let id = serde_json::from_str::<Value>(body)?["webhookId"]
+fn sign_grid(delivery: &mut Delivery, key: &SigningKey) {
+    let signature = key.sign(&grid::SIGNATURE, delivery);
+    let signature = signature.parse().expect("base64 in JSON is fit for a header");
+    delivery.headers.insert(grid::SIGNATURE.header, signature);
+}
+
+/// The id in this field makes the event.
+fn renew_id(body: &str, field: &str) -> Result<String> {
+    let id = serde_json::from_str::<Value>(body)?[field]
         .as_str()
-        .context("there is no webhookId")?
+        .with_context(|| format!("there is no {field}"))?
         .to_owned();
     let unique = RandomState::new().hash_one(&id);
     Ok(body.replace(&format!("\"{id}\""), &format!("\"{id}-{unique:016x}\"")))
 }
 
 /// Both signatures, over the time of day unless the delivery has a `published-timestamp`.
-fn sign_weavr(delivery: &mut Delivery, secret: &Secret) {
+fn sign_weavr(delivery: &mut Delivery, key: &SigningKey) {
     delivery.headers.entry("published-timestamp").or_insert_with(|| {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         HeaderValue::from_str(&now.to_string()).expect("digits")
     });
     for scheme in [SIGNATURE_V1, SIGNATURE_V2] {
-        let signature = secret.sign(&scheme, delivery).expect("the timestamp is there");
+        let signature = key.sign(&scheme, delivery);
         delivery.headers.insert(scheme.header, HeaderValue::from_str(&signature).expect("base64"));
     }
 }
@@ -240,7 +297,7 @@ mod tests {
                     let delivery = provider.delivery(
                         sample.path,
                         provider.body(sample).unwrap(),
-                        &provider.signing_secret(),
+                        &provider.signing_key(),
                     );
                     format!("{:?} {:?}", delivery.headers.get("published-timestamp"), delivery.body)
                 };
@@ -276,10 +333,10 @@ mod tests {
     #[test]
     fn renewing_changes_the_id_only() {
         let body = "{ \"webhookId\" : \"W:1\",\t\"€\": 1.0, \"other\": \"W:12\" }\n";
-        let renewed = renew_umaaas(body).unwrap();
+        let renewed = renew_id(body, "webhookId").unwrap();
         let (before, rest) = renewed.split_once("W:1-").unwrap();
         assert_eq!(format!("{before}W:1{}", &rest[16..]), body);
-        assert!(renew_umaaas("{}").is_err() && renew_umaaas("[]").is_err());
+        assert!(renew_id("{}", "id").is_err() && renew_id("[]", "id").is_err());
     }
 
     #[test]

@@ -4,11 +4,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use serde::Deserialize;
-use verify::{Delivery, Secret};
+use verify::Delivery;
 
 use crate::client;
 use crate::providers::{Provider, Sample};
@@ -56,12 +56,12 @@ struct Arrived {
 /// A sample is missing, somebody does not answer. An answer that is not the documented one is not an
 /// error here, see [`Row::is_as_documented`].
 pub async fn run(provider: &Provider, url: &str, queue: &Queue) -> Result<Vec<Row>> {
-    let secret = provider.signing_secret();
+    let key = provider.signing_key();
     let mut rows = Vec::new();
     let mut first = None;
     for sample in provider.samples {
         let body = provider.body(sample)?;
-        let delivery = provider.delivery(sample.path, body.clone(), &secret);
+        let delivery = provider.delivery(sample.path, body.clone(), &key);
         first.get_or_insert((sample, delivery.clone(), body.clone()));
         rows.push(Row::new(sample.file, body, Outcome::of(sample)).posted(url, delivery).await?);
     }
@@ -70,8 +70,7 @@ pub async fn run(provider: &Provider, url: &str, queue: &Queue) -> Result<Vec<Ro
         let again = Row::new("the first, again", body, nothing(provider.duplicate_status));
         rows.push(again.posted(url, delivery).await?);
         let body = provider.body(sample)?;
-        let guess = Secret::new("a guess").context("a secret is not empty")?;
-        let delivery = provider.delivery(sample.path, body.clone(), &guess);
+        let delivery = provider.delivery(sample.path, body.clone(), &provider.credential.another());
         let forgery = Row::new("a forgery", body, nothing(provider.forgery_status));
         rows.push(forgery.posted(url, delivery).await?);
     }

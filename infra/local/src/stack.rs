@@ -98,11 +98,12 @@ impl Stack {
     /// The environment of a provider's functions, with the provider's queue variable for the reconciler.
     pub fn environment(&self, provider: &Provider) -> Vec<(String, String)> {
         let reconciler_queue = format!("{}_QUEUE_URL", provider.name.to_uppercase());
+        let secret = provider.secret();
         let mut variables = vec![
             ("EVENTS_TABLE", self.table.as_str()),
             (reconciler_queue.as_str(), &self.queue(provider).url),
             ("QUEUE_URL", &self.queue(provider).url),
-            (provider.secrets_variable, provider.secret),
+            (provider.keys_variable, secret.as_str()),
             ("AWS_ENDPOINT_URL", &self.endpoint),
             ("AWS_REGION", REGION),
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY),

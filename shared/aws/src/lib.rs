@@ -38,7 +38,7 @@ pub use directory::DynamoDirectory;
 pub use dynamodb::DynamoStore;
 pub use metrics::written_metrics;
 pub use reconcile::run_reconciler;
-pub use secrets::SecretVariables;
+pub use secrets::KeyVariables;
 pub use settings::{Environment, SettingsError};
 pub use sqs::SqsSink;
 pub use start::run;

@@ -18,7 +18,7 @@ struct Line<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     trace_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    kind: Option<&'static str>,
+    kind: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     event_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -194,7 +194,7 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         provider,
         delivery_id,
         trace_id: report.trace_id.as_deref(),
-        kind: report.kind,
+        kind: report.kind.as_deref(),
         event_id: report.event_id.as_deref(),
         conflict_of: report.conflict_of.as_deref(),
         outcome: report.outcome.name(),
@@ -277,7 +277,7 @@ mod tests {
         Report {
             outcome,
             status: 200,
-            kind: Some("umaaas.test"),
+            kind: Some("umaaas.test".into()),
             event_id: Some("w-1".into()),
             conflict_of: None,
             drift: vec![],

@@ -1,10 +1,10 @@
-//! The secrets of a provider: from the environment, or from Secrets Manager. Secrets in Secrets Manager can
-//! be rotated while functions run.
+//! The keys of a provider, which are secrets or public keys: from the environment, or from Secrets Manager. Keys in
+//! Secrets Manager can be rotated while functions run.
 //!
 //! The value of a secret in Secrets Manager is a plain text, or JSON:
-//! `{"current": "...", "previous": "..."}`, in which both secrets are valid. It is read at start-up, then every
-//! five minutes, and at once when a signature matches none of the known secrets. When it cannot be read, the
-//! secrets that are already known stay in use.
+//! `{"current": "...", "previous": "..."}`, in which both texts are valid. A text is one secret, or public keys in
+//! PEM, one after the other. The value is read at start-up, then every five minutes, and at once when a signature
+//! matches none of the known keys. When it cannot be read, the keys that are already known stay in use.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use aws_types::SdkConfig;
 use ingest::{NoSecrets, Operation, PortError, Reread, SecretSource};
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
-use verify::{Keys, Secret, Secrets, is_invisible};
+use verify::{Keys, PublicKeyError, PublicKeys, Secret, Secrets, is_invisible};
 
 use crate::budget::{self, Budget, SECRETS};
 use crate::failure::failure;
@@ -39,20 +39,31 @@ const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(1);
 /// to AWS.
 const REREAD_AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(2);
 
-/// The two variables for a provider's secrets. Exactly one of them must be set.
+/// The two variables for a provider's keys. Exactly one of them must be set.
 #[derive(Clone, Copy, Debug)]
-pub struct SecretVariables {
-    /// The secrets themselves, comma-separated, newest first.
+pub struct KeyVariables {
+    /// The keys themselves.
     pub list: Variable,
     /// The ARN of the secret in Secrets Manager.
     pub arn: Variable,
+    sort: Sort,
 }
 
-impl SecretVariables {
-    /// Declares both variables: `list` and `arn` are their names.
+/// Which keys the text of a variable or of a secret holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sort {
+    /// Shared secrets; in a list they are separated by commas.
+    Secrets,
+    /// Public keys in PEM, one after the other.
+    PublicKeys,
+}
+
+impl KeyVariables {
+    /// Declares both variables for shared secrets: `list` and `arn` are their names.
     #[must_use]
-    pub const fn new(list: &'static str, arn: &'static str) -> Self {
+    pub const fn secrets(list: &'static str, arn: &'static str) -> Self {
         Self {
+            sort: Sort::Secrets,
             list: Variable::new(
                 list,
                 Unset::RequiredUnless(arn),
@@ -68,9 +79,30 @@ impl SecretVariables {
             ),
         }
     }
+
+    /// Declares the two for public keys of the curve P-256: `list` and `arn` are their names.
+    #[must_use]
+    pub const fn public_keys(list: &'static str, arn: &'static str) -> Self {
+        Self {
+            sort: Sort::PublicKeys,
+            list: Variable::new(
+                list,
+                Unset::RequiredUnless(arn),
+                "the provider's public keys (P-256) in PEM, one after the other, newest first; all are valid. It is an \
+                 error to set this and the ARN",
+            ),
+            arn: Variable::new(
+                arn,
+                Unset::RequiredUnless(list),
+                "the secret in Secrets Manager with the provider's public keys: the same text, or JSON `{\"current\": \
+                 \"...\", \"previous\": \"...\"}`, with `\\n` for the ends of lines; both values are valid. Read as \
+                 every secret",
+            ),
+        }
+    }
 }
 
-/// Where a provider's secrets come from.
+/// Where a provider's keys come from.
 #[derive(Debug)]
 pub enum ProviderSecrets {
     /// The environment; these secrets do not change while the process runs.
@@ -83,6 +115,7 @@ pub enum ProviderSecrets {
 pub struct ManagedSecrets {
     provider: &'static str,
     arn: String,
+    sort: Sort,
     client: Client,
     state: Mutex<State>,
 }
@@ -105,15 +138,21 @@ impl ProviderSecrets {
         environment: &Environment,
         config: &SdkConfig,
         provider: &'static str,
-        variables: SecretVariables,
+        variables: KeyVariables,
     ) -> Result<Self, SettingsError> {
-        let SecretVariables { list, arn } = variables;
+        let KeyVariables { list, arn, sort } = variables;
         match environment.optional(&arn) {
-            None => Ok(Self::Listed(Arc::new(environment.secrets(&list)?.into()))),
+            None => {
+                let keys = match sort {
+                    Sort::Secrets => environment.secrets(&list)?.into(),
+                    Sort::PublicKeys => environment.public_keys(&list)?.into(),
+                };
+                Ok(Self::Listed(Arc::new(keys)))
+            }
             Some(_) if environment.optional(&list).is_some() => {
                 Err(arn.wrong(format!("must not be set when {} is set", list.name)))
             }
-            Some(arn) => Ok(Self::Managed(ManagedSecrets::new(config, provider, arn))),
+            Some(arn) => Ok(Self::Managed(ManagedSecrets::new(config, provider, arn, sort))),
         }
     }
 
@@ -153,14 +192,13 @@ impl SecretSource for ProviderSecrets {
 }
 
 impl ManagedSecrets {
-    /// The secrets of a provider, under an ARN in Secrets Manager. Nothing is read yet.
-    #[must_use]
-    pub fn new(config: &SdkConfig, provider: &'static str, arn: String) -> Self {
+    /// The keys of a provider, under an ARN in Secrets Manager. Nothing is read yet.
+    fn new(config: &SdkConfig, provider: &'static str, arn: String, sort: Sort) -> Self {
         let config = Builder::from(config)
             .timeout_config(SECRETS.timeouts())
             .retry_config(Budget::retries())
             .retry_classifier(TimeRefusal);
-        Self { provider, arn, client: Client::from_conf(config.build()), state: Mutex::default() }
+        Self { provider, arn, sort, client: Client::from_conf(config.build()), state: Mutex::default() }
     }
 
     /// Reads the secrets from Secrets Manager. When that fails, the known secrets are kept.
@@ -212,9 +250,8 @@ impl ManagedSecrets {
     async fn get(&self) -> Result<Option<Keys>, PortError> {
         let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
         let value = value.map_err(|error| failure(Operation::Secrets, &error))?;
-        let secrets = parse(value.secret_string().unwrap_or_default())
-            .map_err(|error| PortError::new(Operation::Secrets, error))?;
-        Ok(secrets.map(Keys::Hmac))
+        parse(self.sort, value.secret_string().unwrap_or_default())
+            .map_err(|error| PortError::new(Operation::Secrets, error))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -281,10 +318,16 @@ fn recent(span: SignedDuration, time: Option<Timestamp>, now: Timestamp) -> bool
     time.is_some_and(|time| (SignedDuration::ZERO..span).contains(&now.duration_since(time)))
 }
 
-/// The error for a value that contains no usable secret. It does not contain the value.
+/// The error for a value that contains no usable keys. It does not contain the value.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the value is neither a text nor JSON with `current` and, optionally, `previous`")]
-struct Unusable;
+enum Unusable {
+    /// There is no text in it.
+    #[error("the value is neither a text nor JSON with `current` and, optionally, `previous`")]
+    NoText,
+    /// The text is not a list of public keys.
+    #[error("the value does not hold public keys")]
+    NoPublicKeys(#[source] PublicKeyError),
+}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -294,20 +337,32 @@ struct Document {
 }
 
 /// Parses the value of a secret; `None` when it contains only the placeholder.
-fn parse(value: &str) -> Result<Option<Secrets>, Unusable> {
+fn parse(sort: Sort, value: &str) -> Result<Option<Keys>, Unusable> {
     let value = value.trim_matches(is_invisible);
     let Document { current, previous } = if value.starts_with('{') {
-        serde_json::from_str(value).map_err(|_| Unusable)?
+        serde_json::from_str(value).map_err(|_| Unusable::NoText)?
     } else {
         Document { current: value.to_owned(), previous: None }
     };
-    let current = Secret::new(&current).ok_or(Unusable)?;
+    if current.trim_matches(is_invisible).is_empty() {
+        return Err(Unusable::NoText);
+    }
     // Treat an empty `previous` as absent: the console's form leaves it blank.
-    let previous = previous.as_deref().and_then(Secret::new);
-    let placeholder = Secret::new(PLACEHOLDER);
-    let mut real =
-        [Some(current), previous].into_iter().flatten().filter(|it| Some(it) != placeholder.as_ref());
-    Ok(real.next().map(|newest| Secrets::new(newest, real.collect())))
+    let texts = [Some(current), previous].into_iter().flatten();
+    let real = texts.filter(|text| !["", PLACEHOLDER].contains(&text.trim_matches(is_invisible)));
+    match sort {
+        Sort::Secrets => {
+            let mut secrets = real.filter_map(|text| Secret::new(&text));
+            Ok(secrets.next().map(|newest| Secrets::new(newest, secrets.collect()).into()))
+        }
+        Sort::PublicKeys => {
+            let pem = real.collect::<Vec<_>>().join("\n");
+            if pem.is_empty() {
+                return Ok(None);
+            }
+            PublicKeys::parse_pem(&pem).map(|keys| Some(keys.into())).map_err(Unusable::NoPublicKeys)
+        }
+    }
 }
 
 #[cfg(test)]
@@ -316,7 +371,7 @@ mod tests {
 
     #[test]
     fn values() {
-        let list = |list| Ok(Secrets::parse_list(list).ok());
+        let list = |list| Ok(Secrets::parse_list(list).ok().map(Keys::Hmac));
         for (value, expected) in [
             ("hunter2", list("hunter2")),
             (" hunter2\n", list("hunter2")),
@@ -331,18 +386,69 @@ mod tests {
             ("replace-me", Ok(None)),
             (r#"{"current":"replace-me"}"#, Ok(None)),
             (r#"{"current":" replace-me ","previous":"replace-me"}"#, Ok(None)),
-            ("", Err(Unusable)),
-            (" ", Err(Unusable)),
-            ("{}", Err(Unusable)),
-            (r#"{"current":""}"#, Err(Unusable)),
-            (r#"{"current":"new","previos":"old"}"#, Err(Unusable)),
-            (r#"{"current":7}"#, Err(Unusable)),
-            ("{", Err(Unusable)),
+            ("", Err(Unusable::NoText)),
+            (" ", Err(Unusable::NoText)),
+            ("{}", Err(Unusable::NoText)),
+            (r#"{"current":""}"#, Err(Unusable::NoText)),
+            (r#"{"current":"new","previos":"old"}"#, Err(Unusable::NoText)),
+            (r#"{"current":7}"#, Err(Unusable::NoText)),
+            ("{", Err(Unusable::NoText)),
         ] {
-            assert_eq!(parse(value), expected, "{value}");
+            assert_eq!(parse(Sort::Secrets, value), expected, "{value}");
         }
         // a comma is a character like any other
-        assert_eq!(parse("a,b").unwrap().unwrap().iter().count(), 1);
+        let Ok(Some(Keys::Hmac(secrets))) = parse(Sort::Secrets, "a,b") else { panic!("a secret") };
+        assert_eq!(secrets.iter().count(), 1);
+    }
+
+    /// Two public keys, made for this test with `openssl ecparam -name prime256v1 -genkey`.
+    const NEW: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE+vosb4U5jQg6RXMTp+sVQbFhQV7o
+3wO5qjQ8Pb+9fviLJbz2j6P4OKkGEIypgF9j4dTWRLjMMDQk5ykvyWU6ww==
+-----END PUBLIC KEY-----";
+    const OLD: &str = "-----BEGIN PUBLIC KEY-----
+MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAE8tg98Ad+pAmFzw4RP7Xif54V+Olq
+00JSfm/cR6w7bJcMNAYSU2TTcsUtja1RSBdijFICKO3OQj2JQ+o5ONmqEA==
+-----END PUBLIC KEY-----";
+
+    #[test]
+    fn values_with_public_keys() {
+        let both = format!("{NEW}\n{OLD}");
+        let keys = |text: &str| Ok(Some(Keys::EcdsaP256(PublicKeys::parse_pem(text).unwrap())));
+        let json = |current: &str, previous: &str| {
+            serde_json::json!({"current": current, "previous": previous}).to_string()
+        };
+        for (value, expected) in [
+            (NEW.to_owned(), keys(NEW)),
+            (format!("\u{feff}{both}\r\n"), keys(&both)),
+            (both.replace('\n', " "), keys(&both)),
+            (json(NEW, OLD), keys(&both)),
+            (json(NEW, ""), keys(NEW)),
+            (json(NEW, PLACEHOLDER), keys(NEW)),
+            (json(PLACEHOLDER, OLD), keys(OLD)),
+            (json(&both, NEW), keys(&format!("{both}{NEW}"))),
+            (PLACEHOLDER.to_owned(), Ok(None)),
+            (json(PLACEHOLDER, ""), Ok(None)),
+            (String::new(), Err(Unusable::NoText)),
+            (json("", NEW), Err(Unusable::NoText)),
+            ("hunter2".to_owned(), Err(Unusable::NoPublicKeys(PublicKeyError::NotPem { block: 1 }))),
+            (json(NEW, "hunter2"), Err(Unusable::NoPublicKeys(PublicKeyError::NotPem { block: 2 }))),
+        ] {
+            assert_eq!(parse(Sort::PublicKeys, &value), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn errors_say_what_was_found_and_never_show_a_key() {
+        for value in ["hunter2", &NEW[..90], &NEW.replace("PUBLIC", "PRIVATE"), "{\"current\": hunter2}"] {
+            let error =
+                PortError::new(Operation::Secrets, parse(Sort::PublicKeys, value).unwrap_err()).chain();
+            let body = NEW.lines().nth(1).unwrap();
+            assert!(!error.contains("hunter2") && !error.contains(&body[..16]), "{error}");
+        }
+        let private = parse(Sort::PublicKeys, &NEW.replace("PUBLIC", "PRIVATE")).unwrap_err();
+        let chain = PortError::new(Operation::Secrets, private).chain();
+        assert!(chain.contains("a private key"), "{chain}");
     }
 
     #[test]

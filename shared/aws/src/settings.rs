@@ -4,7 +4,7 @@
 use std::fmt;
 
 use jiff::SignedDuration;
-use verify::{FUTURE_SKEW, Secrets, Tolerance};
+use verify::{FUTURE_SKEW, PublicKeys, Secrets, Tolerance};
 
 use crate::variables::{KEEP_PAYLOAD, RETENTION_DAYS, Unset, Variable};
 
@@ -78,6 +78,19 @@ impl Environment {
         self.optional(variable).ok_or(SettingsError::Missing { name, meaning })
     }
 
+    /// What a variable names, if it is set: `load` reads it from the value.
+    ///
+    /// # Errors
+    /// [`SettingsError::Invalid`] with the error of `load`.
+    pub fn loaded<T, E: fmt::Display>(
+        &self,
+        variable: &Variable,
+        load: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, SettingsError> {
+        let loaded = self.optional(variable).map(|value| load(&value));
+        loaded.transpose().map_err(|error| variable.wrong(error.to_string()))
+    }
+
     /// Secrets from a comma-separated list, newest first.
     ///
     /// # Errors
@@ -85,6 +98,15 @@ impl Environment {
     pub fn secrets(&self, variable: &Variable) -> Result<Secrets, SettingsError> {
         let list = self.required(variable)?;
         Secrets::parse_list(&list).map_err(|error| variable.wrong(error.to_string()))
+    }
+
+    /// Public keys in PEM, one after the other, newest first.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when there is none, or one cannot be read.
+    pub fn public_keys(&self, variable: &Variable) -> Result<PublicKeys, SettingsError> {
+        let list = self.required(variable)?;
+        PublicKeys::parse_pem(&list).map_err(|error| variable.wrong(error.to_string()))
     }
 
     /// How long a settled record stays in the table.
@@ -185,6 +207,9 @@ mod tests {
         let error = environment(&[("S", "hunter2,,")]).secrets(&S).unwrap_err().to_string();
         assert!(error.contains('S') && !error.contains("hunter2"), "{error}");
         assert!(matches!(environment(&[("S", " ")]).secrets(&S), Err(SettingsError::Missing { .. })));
+        let error = environment(&[("S", "hunter2")]).public_keys(&S).unwrap_err().to_string();
+        assert!(error.contains("S is wrong: PEM block 1") && !error.contains("hunter2"), "{error}");
+        assert!(matches!(environment(&[]).public_keys(&S), Err(SettingsError::Missing { .. })));
     }
 
     #[test]

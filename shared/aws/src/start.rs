@@ -19,21 +19,22 @@ use serde::de::DeserializeOwned;
 
 use crate::failure::CREDENTIALS_EXPIRED;
 use crate::gateway::{GatewayEvent, GatewayRequest, GatewayResponse};
-use crate::secrets::{ProviderSecrets, SecretVariables};
+use crate::secrets::{KeyVariables, ProviderSecrets};
 use crate::variables::{
     AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, AWS_REGION, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
     AWS_USE_DUALSTACK_ENDPOINT, AWS_USE_FIPS_ENDPOINT, CONNECT_AT_START, QUEUE_URL,
 };
 use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, line, log, metrics};
 
-/// Runs one provider's function until Lambda ends it. A missing or invalid variable is logged and ends the
+/// Runs one provider's function until Lambda ends it. `keys` says which variables have the provider's keys. A missing
+/// or invalid variable is logged and ends the
 /// process, which Lambda reports as a failed start.
 pub async fn run<P: Provider + 'static>(
-    secrets: SecretVariables,
+    keys: impl FnOnce(&Environment) -> Result<KeyVariables, SettingsError>,
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
 ) -> ExitCode {
     serve(
-        async |environment| receiver(environment, secrets, provider).await,
+        async |environment| receiver(environment, keys(environment)?, provider).await,
         |receiver, event: LambdaEvent<GatewayEvent>| async move {
             let delivery_id = event.context.request_id;
             let delivery = match event.payload.http {
@@ -65,12 +66,12 @@ pub async fn run<P: Provider + 'static>(
 /// in Lambda's initialization phase, before the first delivery.
 async fn receiver<P: Provider>(
     environment: &Environment,
-    secrets: SecretVariables,
+    keys: KeyVariables,
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
 ) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink, DynamoDirectory>, SettingsError> {
     let queue_url = environment.required(&QUEUE_URL)?;
     let config = sdk_config(environment)?;
-    let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, secrets)?;
+    let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, keys)?;
     let store = DynamoStore::from_environment(environment, &config)?;
     let sink = SqsSink::new(&config, queue_url, budget::FORWARD);
     let directory = DynamoDirectory::from_environment(environment, &config, P::NAME);

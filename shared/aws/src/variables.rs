@@ -108,6 +108,14 @@ pub(crate) const AWS_USE_FIPS_ENDPOINT: Variable =
 pub(crate) const AWS_USE_DUALSTACK_ENDPOINT: Variable =
     Variable::new("AWS_USE_DUALSTACK_ENDPOINT", Unset::Default("false"), AS_IN_EVERY_SDK);
 
+/// The policy of the providers whose reply decides about a payment. One policy serves all of them.
+pub const APPROVAL_POLICY: Variable = Variable::new(
+    "APPROVAL_POLICY",
+    Unset::Optional,
+    "the path of a [policy](../shared/decisions/policies/README.md), or `sample`. Not set: every payment to decide is \
+     rejected",
+);
+
 /// Declares the variable with the queue of one provider, for the reconciler.
 #[must_use]
 pub const fn queue_of_provider(name: &'static str) -> Variable {

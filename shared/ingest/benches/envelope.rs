@@ -29,7 +29,7 @@ fn envelope(criterion: &mut Criterion) {
 
 fn event(body: &str) -> Event {
     Event {
-        kind: "umaaas.test",
+        kind: "umaaas.test".into(),
         key: "umaaas#TEST#1".into(),
         id: "Webhook:0193a1c4-7d10-7b02-0000-0000000000b1".into(),
         source: "/umaaas/test-webhook",

@@ -1,5 +1,7 @@
 //! What happened at the provider, and what we decided about it.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -14,7 +16,7 @@ use crate::digest::sha256_hex;
 #[derive(Clone, Debug)]
 pub struct Event {
     /// The message's `type`, as in `umaaas.incoming_payment`.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The record's key, at most 2048 bytes (a limit of DynamoDB).
     pub key: String,
     /// The id under which consumers see it, at most [`MAX_ID_BYTES`].

@@ -2,6 +2,7 @@
 //! [`Receiver::finish`] does the rest after the reply has been sent. [`Receiver::deliver`] has the steps of the
 //! first part in order, and each step changes the type of the delivery.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -123,7 +124,7 @@ pub struct Report {
     /// The HTTP status of the reply.
     pub status: u16,
     /// The event's kind, once identified.
-    pub kind: Option<&'static str>,
+    pub kind: Option<Cow<'static, str>>,
     /// The event's id, once identified.
     pub event_id: Option<String>,
     /// Of a conflict: the id of the event whose key it has.
@@ -192,7 +193,7 @@ struct Ended {
 /// What the log says of an event.
 #[derive(Debug)]
 struct About {
-    kind: &'static str,
+    kind: Cow<'static, str>,
     id: String,
     conflict_of: Option<String>,
     drift: Vec<String>,
@@ -545,7 +546,7 @@ fn route(path: &str, provider: &str, serves: impl Fn(&str) -> bool) -> Option<St
 impl About {
     fn new(event: &Event) -> Self {
         Self {
-            kind: event.kind,
+            kind: event.kind.clone(),
             id: event.id.clone(),
             conflict_of: None,
             drift: event.drift.iter().map(ToString::to_string).collect(),

@@ -267,7 +267,7 @@ impl Record {
             stored: StoredPayload::new(&event.payload)?,
             payload: (*event.payload).clone(),
             key: event.key,
-            kind: event.kind.to_owned(),
+            kind: event.kind.into_owned(),
             id: event.id,
             source: event.source.to_owned(),
             subject: event.subject,

@@ -57,7 +57,7 @@ impl<const HOLD: bool> Provider for Plain<HOLD> {
         let mut words = text.split(' ');
         let [id, content, time] = [(); 3].map(|()| words.next().unwrap_or_default());
         let event = Event {
-            kind: "plain",
+            kind: "plain".into(),
             key: id.to_owned(),
             id: id.to_owned(),
             source: "/plain",

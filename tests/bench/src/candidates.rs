@@ -100,6 +100,8 @@ impl Binaries {
             with_policy.environment.push(("APPROVAL_POLICY".into(), "sample".into()));
             with_policy.named("sample policy")
         }));
+        let grid = PROVIDERS.iter().filter(|provider| provider.name == "grid");
+        functions.extend(grid.map(|grid| self.candidate("grid", grid, "test")));
         let weavr = PROVIDERS.iter().filter(|provider| provider.name == "weavr");
         for (weavr, binary) in
             weavr.flat_map(|weavr| weavr.binaries.iter().map(move |binary| (weavr, binary)))
@@ -155,7 +157,7 @@ impl Candidate {
     }
 
     fn gateway_event(&self, path: &str, body: String) -> Result<Bytes> {
-        let delivery = self.provider.delivery(path, body.clone(), &self.provider.signing_secret());
+        let delivery = self.provider.delivery(path, body.clone(), &self.provider.signing_key());
         let mut headers = delivery.headers;
         // other headers that a gateway passes on
         headers.insert("content-type", "application/json".parse()?);
@@ -196,10 +198,11 @@ fn queue_url(provider: &Provider) -> String {
 
 fn environment(provider: &Provider) -> Vec<(String, String)> {
     let queue_url = queue_url(provider);
+    let secret = provider.secret();
     let mut variables = vec![
         ("EVENTS_TABLE", "webhook-events"),
         ("QUEUE_URL", &queue_url),
-        (provider.secrets_variable, provider.secret),
+        (provider.keys_variable, secret.as_str()),
         ("AWS_ENDPOINT_URL", ENDPOINT),
         ("AWS_REGION", REGION),
         ("AWS_DEFAULT_REGION", REGION),

@@ -13,7 +13,6 @@ use local::providers::PROVIDERS;
 use local::stack;
 use tests::{Host, unique};
 use umaaas::Umaaas;
-use verify::{Keys, Secrets};
 
 use crate::candidates::Candidate;
 use crate::canned::{Behind, Canned};
@@ -83,13 +82,13 @@ async fn leave_pending(aws: &Canned, count: usize) -> Result<()> {
         SignedDuration::from_hours(24),
         true,
     );
-    let secrets = Arc::new(Keys::Hmac(Secrets::parse_list(provider.secret)?));
+    let secrets = Arc::new(provider.signing_key().keys());
     let umaaas = Arc::new(Umaaas::new(None, None));
     let at = Timestamp::now() - SignedDuration::from_mins(10);
     let records = (0..count).map(|_| {
         let body =
             format!(r#"{{"webhookId":"{}","type":"TEST","timestamp":"2026-11-02T09:15:00Z"}}"#, unique());
-        let delivery = provider.delivery("/umaaas/test-webhook", body, &provider.signing_secret());
+        let delivery = provider.delivery("/umaaas/test-webhook", body, &provider.signing_key());
         let (umaaas, secrets, store) = (Arc::clone(&umaaas), Arc::clone(&secrets), store.clone());
         async move {
             let refused = |outcome: ingest::Outcome| anyhow!("{}", outcome.name());

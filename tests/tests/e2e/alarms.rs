@@ -40,6 +40,7 @@ async fn every_concern_has_its_alarm() {
         let conflicts = match provider.name {
             "umaaas" => umaaas::Umaaas::CONFLICTS,
             "weavr" => weavr::Weavr::CONFLICTS,
+            "grid" => grid::Grid::CONFLICTS,
             other => panic!("{other}: this test does not know how the provider's conflicts are handled"),
         };
         for concern in Concern::ALL {

@@ -34,7 +34,11 @@ async fn signed_webhooks_go_through_the_deployed_template() {
     let options = Options {
         binaries: &binaries(),
         // the samples' timestamps are older than any tolerance
-        parameters: &[("ApprovalPolicy", "sample"), ("UmaaasToleranceSeconds", "0")],
+        parameters: &[
+            ("ApprovalPolicy", "sample"),
+            ("UmaaasToleranceSeconds", "0"),
+            ("GridToleranceSeconds", "0"),
+        ],
         functions_endpoint: None,
     };
     let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
@@ -70,7 +74,7 @@ async fn other_spellings_of_a_path_reach_a_function(url: &str) {
         let (path, again) = (&sample.path, format!("{first}/{first}/{rest}"));
         for spelling in [format!("{path}/"), format!("/{first}//{rest}"), format!("/{first}//{rest}//")] {
             let delivery =
-                provider.delivery(&spelling, provider.body(sample).unwrap(), &provider.signing_secret());
+                provider.delivery(&spelling, provider.body(sample).unwrap(), &provider.signing_key());
             let mut request = Request::post(format!("{url}{spelling}")).body(delivery.body).unwrap();
             *request.headers_mut() = delivery.headers;
             assert_eq!(client::send(request, WITHIN).await.unwrap().status(), 200, "{spelling}");
@@ -456,6 +460,8 @@ async fn every_documented_webhook_has_its_route() {
         ("/umaaas", "umaaas"),
         ("/umaaas/another-spelling/", "umaaas"),
         ("/weavr/a/path/that/we/do/not/know", "weavr-other"),
+        ("/grid", "grid"),
+        ("/grid/another-spelling/", "grid"),
     ];
     let documented: Vec<(&str, &str)> = umaaas.chain(weavr).chain(others).collect();
 
@@ -501,6 +507,7 @@ async fn functions_are_given_the_variables_that_they_read() {
         let read: Vec<Variable> = match provider.map(|provider| provider.name) {
             Some("umaaas") => [aws::variables::OF_EVERY_PROVIDER, &umaaas::VARIABLES].concat(),
             Some("weavr") => [aws::variables::OF_EVERY_PROVIDER, &weavr::VARIABLES].concat(),
+            Some("grid") => [aws::variables::OF_EVERY_PROVIDER, &grid::VARIABLES].concat(),
             Some(other) => panic!("{other}: this test does not know which variables it reads"),
             None => reconciler::QUEUES.map(|(_, variable)| variable).to_vec(),
         };

@@ -522,7 +522,7 @@ impl Row {
         if self.provider == "weavr" {
             delivery.headers.insert("published-timestamp", sent.as_millisecond().into());
         }
-        (provider.sign)(&mut delivery, &provider.signing_secret());
+        (provider.sign)(&mut delivery, &provider.signing_key());
         for (name, value) in self.headers {
             delivery.headers.insert(*name, value.parse().unwrap());
         }
@@ -689,7 +689,7 @@ async fn unusual_spellings_of_settings_are_accepted() {
     let permit = "@id(\"all\")\npermit (principal, action, resource);\n";
     std::fs::write(&policy, format!("{MARK}{permit}")).unwrap();
     let marked_policy = policy.to_str().unwrap();
-    let secret = named("umaaas").secret;
+    let secret = named("umaaas").secret();
     let marked = format!("{MARK}{secret}\u{200b}");
     let both = format!("other\u{2060} ,\u{a0}{secret}\n");
     for (name, value) in [

@@ -21,9 +21,11 @@ const MEMORY_KB: usize = 128 * 1024;
 async fn hostile_deliveries() {
     let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
-    for (provider, binary, path) in
-        [(&PROVIDERS[0], "umaaas", "/umaaas"), (&PROVIDERS[1], "weavr-other", "/weavr/anything/watch")]
-    {
+    for (provider, binary, path) in [
+        (&PROVIDERS[0], "umaaas", "/umaaas"),
+        (&PROVIDERS[1], "weavr-other", "/weavr/anything/watch"),
+        (&PROVIDERS[2], "grid", "/grid"),
+    ] {
         let host = Host::start().await;
         let function = Function::start(&host, binary, &aws.stack.environment(provider));
         for (name, body, identified) in bodies() {
@@ -48,7 +50,9 @@ async fn hostile_deliveries() {
         // header values of 8 KB, and bytes that are not text
         for value in ["a".repeat(8192), "é".repeat(4096), "ab, ab".to_owned()] {
             let mut event = signed(provider, path, "{}");
-            for header in ["x-umaaas-signature", "signature", "signature-v2", "published-timestamp"] {
+            for header in
+                ["x-umaaas-signature", "x-grid-signature", "signature", "signature-v2", "published-timestamp"]
+            {
                 event["headers"][header] = json!(value);
             }
             assert_eq!(host.invoke(event).await.unwrap().status, 401, "{binary}: {value:.9}");
@@ -70,7 +74,9 @@ async fn hostile_deliveries() {
 /// Names and texts of bodies, and whether each body is an event.
 fn bodies() -> Vec<(&'static str, String, bool)> {
     let event = |id: &str, extra: &str| {
-        format!(r#"{{"webhookId":"{id}","type":"TEST","timestamp":"2026-11-02T09:15:00Z"{extra}}}"#)
+        format!(
+            r#"{{"webhookId":"{id}","id":"{id}","type":"TEST","timestamp":"2026-11-02T09:15:00Z"{extra}}}"#
+        )
     };
     vec![
         ("a 5 MB string", event("long", &format!(r#","x":"{}""#, "s".repeat(LARGE))), true),
@@ -88,7 +94,7 @@ fn bodies() -> Vec<(&'static str, String, bool)> {
             event("wide", &(0..50_000).map(|n| format!(r#","f{n}":1"#)).collect::<String>()),
             true,
         ),
-        ("duplicate names", event("first", r#","webhookId":"last""#), true),
+        ("duplicate names", event("first", r#","webhookId":"last","id":"last""#), true),
         ("a megabyte of [", "[".repeat(1 << 20), false),
         ("a megabyte of {\"a\":", r#"{"a":"#.repeat(1 << 18), false),
         ("nothing", String::new(), false),
@@ -100,7 +106,7 @@ fn bodies() -> Vec<(&'static str, String, bool)> {
 }
 
 fn signed(provider: &Provider, path: &str, body: &str) -> Value {
-    let delivery = provider.delivery(path, body.to_owned(), &provider.signing_secret());
+    let delivery = provider.delivery(path, body.to_owned(), &provider.signing_key());
     post(path, &delivery.headers, body)
 }
 

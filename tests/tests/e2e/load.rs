@@ -107,7 +107,7 @@ async fn load(events: usize) {
 
 fn event(id: &str) -> Value {
     let body = json!({"webhookId": id, "type": "TEST", "timestamp": "2026-11-02T09:15:00Z"}).to_string();
-    let signature = provider().signing_secret().sign(&SIGNATURE, &Delivery::new("/", body.clone())).unwrap();
+    let signature = provider().signing_key().sign(&SIGNATURE, &Delivery::new("/", body.clone()));
     let mut headers = HeaderMap::new();
     headers.insert(SIGNATURE.header, signature.parse().unwrap());
     post("/umaaas", &headers, &body)

@@ -13,6 +13,7 @@ mod deploy;
 mod envelope;
 mod faults;
 mod field;
+mod grid;
 mod hostile;
 mod links;
 mod load;

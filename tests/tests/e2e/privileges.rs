@@ -17,7 +17,8 @@ type Right = (String, String, Option<String>);
 
 /// The template's conditions that are true in these tests. The stack has a receiver directory, but no
 /// encryption key of the deployer: the permissions for such keys are not checked.
-const HOLDS: [&str; 2] = ["HasReceiverDirectory", "UmaaasHasDirectory"];
+const HOLDS: [&str; 4] =
+    ["HasReceiverDirectory", "UmaaasHasDirectory", "GridHasDirectory", "UmaaasSignsWithSecret"];
 
 #[tokio::test]
 async fn a_role_allows_exactly_the_calls_of_its_function() {
@@ -54,7 +55,7 @@ async fn a_role_allows_exactly_the_calls_of_its_function() {
         proxy.take_calls();
         proxy.set(fault.map(|fault| Rule { operation: "SendMessageBatch", fault, times: None }));
         let summary = host.invoke_raw(json!({})).await.unwrap();
-        assert_eq!(summary["due"], 2, "{summary}");
+        assert_eq!(summary["due"], PROVIDERS.len(), "{summary}");
         let done = function.done(&environment, &proxy.take_whole_calls());
         assert_eq!(done, function.allowed(), "reconciler, {fault:?}");
     }
@@ -172,10 +173,10 @@ impl<'a> Deployed<'a> {
         proxy: &FaultProxy,
     ) -> Vec<(String, String)> {
         let manager = aws_sdk_secretsmanager::Client::new(&stack::config(&aws.stack.endpoint));
-        let secret = manager.create_secret().name(&self.name).secret_string(provider.secret).send().await;
+        let secret = manager.create_secret().name(&self.name).secret_string(provider.secret()).send().await;
         let mut environment = aws.stack.environment(provider);
-        environment.retain(|(name, _)| name != provider.secrets_variable && !name.ends_with("_QUEUE_URL"));
-        environment.push((format!("{}_ARN", provider.secrets_variable), secret.unwrap().arn.unwrap()));
+        environment.retain(|(name, _)| name != provider.keys_variable && !name.ends_with("_QUEUE_URL"));
+        environment.push((format!("{}_ARN", provider.keys_variable), secret.unwrap().arn.unwrap()));
         environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
         if self.properties["Environment"]["Variables"].get("RECEIVER_DIRECTORY_TABLE").is_some() {
             environment.push(("RECEIVER_DIRECTORY_TABLE".into(), create_directory(aws).await));
@@ -303,12 +304,12 @@ fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
         .find(|sample| {
             weavr::KINDS.iter().any(|kind| kind.path == sample.path && kind.family.binary() == binary)
         })
-        .or(provider.samples.iter().find(|sample| binary == "umaaas" || sample.kind == weavr::UNKNOWN))
+        .or(provider.samples.iter().find(|sample| binary != "weavr-other" || sample.kind == weavr::UNKNOWN))
         .unwrap();
     let body = provider.body(sample).unwrap();
     let signed = |path: &str, body: &str, secret| provider.delivery(path, body.to_owned(), secret);
     let event = |path: &str, body: &str, secret| post(path, &signed(path, body, secret).headers, body);
-    let (secret, guess) = (provider.signing_secret(), verify::Secret::new("a guess").unwrap());
+    let (secret, guess) = (provider.signing_key(), provider.credential.another());
     // the first delivery, another body with the same identity, and a signature that does not match
     let mut events = vec![
         event(sample.path, &body, &secret),
@@ -319,15 +320,17 @@ fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
     let headers = signed(sample.path, &body, &secret).headers;
     let paths = weavr::KINDS.iter().filter(|kind| kind.family.binary() == binary).map(|kind| kind.path);
     events.extend(paths.map(|path| post(path, &headers, &body)));
-    if binary == "umaaas" {
+    if provider.samples.iter().any(|sample| sample.decision.is_some()) {
         events.extend(payments(provider).iter().map(|(path, body)| event(path, body, &secret)));
     }
     events
 }
 
-/// Payments as UMAaaS sends them. The comments say what the function does in addition to recording each one.
+/// Payments as UMAaaS and Grid send them. The comments say what the function does in addition to recording each one.
 fn payments(provider: &Provider) -> Vec<(&'static str, String)> {
     let sample = provider.samples.iter().find(|sample| sample.decision.is_some()).unwrap();
+    let (id, transaction) =
+        if provider.name == "grid" { ("id", "data") } else { ("webhookId", "transaction") };
     let pending: Value = serde_json::from_str(&provider.body(sample).unwrap()).unwrap();
     let payment = |change: &dyn Fn(&mut Value)| {
         let mut body = pending.clone();
@@ -336,19 +339,23 @@ fn payments(provider: &Provider) -> Vec<(&'static str, String)> {
     };
     vec![
         // needs no decision; has the same id as the following payments
-        payment(&|body| body["transaction"]["status"] = "COMPLETED".into()),
+        payment(&|body| body[transaction]["status"] = "COMPLETED".into()),
         // the decision asks for information: a transaction checks that there is no final decision yet
         payment(&|body| {
-            body["transaction"].as_object_mut().unwrap().remove("counterpartyInformation");
+            body[transaction].as_object_mut().unwrap().remove("counterpartyInformation");
         }),
         // approved: a transaction that writes the final decision
         payment(&|_| {}),
         // another body after the final decision
-        payment(&|body| body["transaction"]["receivedAmount"]["amount"] = 1.into()),
+        payment(&|body| body[transaction]["receivedAmount"]["amount"] = 1.into()),
         // approved with a fact from the directory
         payment(&|body| {
-            body["webhookId"] = format!("Webhook:{}", tests::unique()).into();
-            body["requestedReceiverUserInfoFields"] = json!([{"name": "NATIONALITY", "mandatory": true}]);
+            body[id] = format!("Webhook:{}", tests::unique()).into();
+            let requested = json!([{"name": "NATIONALITY", "mandatory": true}]);
+            match provider.name {
+                "grid" => body[transaction]["requestedReceiverCustomerInfoFields"] = requested,
+                _ => body["requestedReceiverUserInfoFields"] = requested,
+            }
         }),
     ]
 }
@@ -359,7 +366,7 @@ async fn create_directory(aws: &LocalAws) -> String {
     stack::create_directory(&aws.stack.dynamodb, &name).await.unwrap();
     let text = |value: &str| AttributeValue::S(value.into());
     let put = aws.stack.dynamodb.put_item().table_name(&name);
-    // the receiver in events/umaaas/incoming_payment.json
+    // the receiver in events/umaaas/incoming_payment.json and events/grid/incoming_payment.pending.json
     let put = put.item("platformUserId", text("18d3e5f7b4a9c2")).item("NATIONALITY", text("US"));
     put.send().await.unwrap();
     name
@@ -370,11 +377,15 @@ async fn leave_behind(aws: &LocalAws) {
     use ingest::{Event, Record, Store};
     for provider in PROVIDERS {
         let mut delivery = verify::Delivery::new("/", "{}");
-        (provider.sign)(&mut delivery, &provider.signing_secret());
-        let secrets = verify::Secrets::new(provider.signing_secret(), vec![]).into();
-        let scheme = if provider.name == "umaaas" { umaaas::SIGNATURE } else { weavr::SIGNATURE_V2 };
+        (provider.sign)(&mut delivery, &provider.signing_key());
+        let keys = provider.signing_key().keys();
+        let scheme = match provider.name {
+            "umaaas" => umaaas::SIGNATURE,
+            "grid" => grid::SIGNATURE,
+            _ => weavr::SIGNATURE_V2,
+        };
         let event = Event {
-            kind: "test",
+            kind: "test".into(),
             key: format!("{}#{}", provider.name, tests::unique()),
             id: "1".into(),
             source: "/test",
@@ -385,7 +396,7 @@ async fn leave_behind(aws: &LocalAws) {
             call_ref: None,
             drift: vec![],
             content_sha256: ingest::sha256_hex(b"{}"),
-            payload: verify::Verifier::new(scheme).verify(delivery, &secrets).unwrap().payload(),
+            payload: verify::Verifier::new(scheme).verify(delivery, &keys).unwrap().payload(),
         };
         let long_ago = jiff::Timestamp::now() - jiff::SignedDuration::from_mins(10);
         let record = Record::new(event, None, 200, "d".into(), long_ago).unwrap();

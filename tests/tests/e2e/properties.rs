@@ -33,6 +33,8 @@ static ODD: LazyLock<Vec<String>> = LazyLock::new(|| {
         "\"COMPLETED\"",
         "\"INCOMING_PAYMENT\"",
         "\"INCOMING_PAYMENT_V2\"",
+        "\"INCOMING_PAYMENT.PENDING\"",
+        r#"{"paymentRail":"SWIFT"}"#,
         "\"KP\"",
         "\" \"",
         r#""\ud800""#,
@@ -90,10 +92,11 @@ fn values(body: &[u8]) -> Vec<std::ops::Range<usize>> {
 
 #[test]
 fn the_properties_hold_for_every_fixture() {
-    for folder in ["umaaas", "weavr", "umaaas/gateway"] {
+    for folder in ["umaaas", "weavr", "grid", "umaaas/gateway"] {
         for fixture in fixtures(folder) {
             properties::umaaas(&fixture);
             properties::weavr(&fixture);
+            properties::grid(&fixture);
             properties::gateway(&fixture);
             properties::envelope(&fixture);
             properties::headers(&fixture);
@@ -138,6 +141,11 @@ proptest! {
     #[test]
     fn umaaas(body in inputs("umaaas")) {
         properties::umaaas(&body);
+    }
+
+    #[test]
+    fn grid(body in inputs("grid")) {
+        properties::grid(&body);
     }
 
     #[test]

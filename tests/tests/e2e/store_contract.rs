@@ -515,7 +515,7 @@ fn record(key: &str, body: &str, decision: Option<Decision>, delivery_id: &str, 
     delivery.headers.insert(SIGNATURE.header, HeaderValue::try_from(signature).unwrap());
     let verified = Verifier::new(SIGNATURE).verify(delivery, &secrets.into()).unwrap();
     let event = Event {
-        kind: "umaaas.incoming_payment",
+        kind: "umaaas.incoming_payment".into(),
         key: key.to_owned(),
         id: "Webhook:1".into(),
         source: "/umaaas/incoming-payment",

@@ -82,7 +82,7 @@ fn webhooks(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, Vec<Value
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{arguments:?}\n{out}{err}");
     for provider in PROVIDERS {
-        assert!(!out.contains(provider.secret) && !err.contains(provider.secret), "{arguments:?}");
+        assert!(!out.contains(&provider.secret()) && !err.contains(&provider.secret()), "{arguments:?}");
     }
     (output.status.code().unwrap(), out.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
@@ -123,6 +123,7 @@ async fn the_tools_work_on_the_deployed_template() {
     };
     let deployed = Deployment::create(&tools, &ministack, &options).await.unwrap();
     let endpoint = ministack.endpoint();
+    let secrets = ["umaaas", "weavr"].map(|provider| named(provider).secret());
     let environment = |secret| {
         [
             ("AWS_ENDPOINT_URL", endpoint.as_str()),
@@ -150,12 +151,11 @@ async fn the_tools_work_on_the_deployed_template() {
 
     // What a forgery is answered depends on when the secret was last read: not within two seconds.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    for (kind, provider) in [("umaaas.test", "umaaas"), ("weavr.send.transaction", "weavr")] {
+    for (kind, secret) in [("umaaas.test", &secrets[0]), ("weavr.send.transaction", &secrets[1])] {
         for (variant, status) in [(&[][..], 200), (&["--stale"], 401), (&["--late-secret"], 200)] {
             let arguments =
                 ["send", kind, "--json", "--url", &deployed.url, "--secret-env", "WEBHOOK_SECRET"];
-            let (code, lines) =
-                webhooks(&[&arguments[..], variant].concat(), &environment(named(provider).secret));
+            let (code, lines) = webhooks(&[&arguments[..], variant].concat(), &environment(secret));
             assert_eq!((code, &lines.last().unwrap()["status"]), (0, &json!(status)), "{kind} {variant:?}");
         }
     }
@@ -302,15 +302,21 @@ async fn doctor_finds_what_is_wrong(dev: &Dev) {
     // what describes the stack
     for (from, to, expected) in [
         (
-            named("umaaas").secret,
+            named("umaaas").secret().as_str(),
             "replace-me",
             &["failed secret of umaaas", "failed signature of umaaas"][..],
         ),
-        (named("weavr").secret, "another", &["failed signature of weavr"]),
+        (named("weavr").secret().as_str(), "another", &["failed signature of weavr"]),
+        (named("grid").secret().as_str(), "no PEM", &["failed secret of grid", "failed signature of grid"]),
         (
             dev.watch.url().as_str(),
             "http://127.0.0.1:1",
-            &["failed address", "failed signature of umaaas", "failed signature of weavr"],
+            &[
+                "failed address",
+                "failed signature of umaaas",
+                "failed signature of weavr",
+                "failed signature of grid",
+            ],
         ),
         (stack.table.as_str(), "no-such-table", &["failed table", "failed pending records"]),
         ("RETENTION", "RETENTION", &[]),

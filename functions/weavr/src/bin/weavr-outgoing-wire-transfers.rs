@@ -6,8 +6,9 @@ use webhook_weavr::{Family, Weavr};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    aws::run(webhook_weavr::SECRETS, |environment| {
-        Weavr::from_environment(environment, Family::OutgoingWireTransfers)
-    })
+    aws::run(
+        |_| Ok(webhook_weavr::SECRETS),
+        |environment| Weavr::from_environment(environment, Family::OutgoingWireTransfers),
+    )
     .await
 }

@@ -16,11 +16,12 @@ use jiff::Timestamp;
 use crate::body::{Content, Value};
 use crate::countries::Countries;
 use crate::forms::{self, Address, trimmed};
+use crate::layout::Layout;
 use crate::spelling::canonical;
 
 /// A payment that waits for approval.
 #[derive(Debug)]
-pub(crate) struct Payment {
+pub struct Payment {
     sender: Address,
     /// Counterparty information that the schema names, by its name in the schema.
     named: BTreeMap<&'static str, String>,
@@ -44,7 +45,7 @@ pub(crate) struct Payment {
 /// value.
 #[derive(Debug, thiserror::Error)]
 #[error("{field} {problem}")]
-pub(crate) struct Undecidable {
+pub struct Undecidable {
     field: String,
     problem: &'static str,
 }
@@ -53,49 +54,66 @@ pub(crate) fn undecidable(field: impl Into<String>, problem: &'static str) -> Un
     Undecidable { field: field.into(), problem }
 }
 
-/// The path of counterparty information in the body.
-const INFORMATION: &str = "transaction.counterpartyInformation";
+impl Undecidable {
+    /// The same problem, with the path of the field from the body instead of from the object `outer`.
+    fn within(self, outer: &str) -> Self {
+        Self { field: format!("{outer}.{}", self.field), ..self }
+    }
+}
 
-/// The field in which the provider asks for facts about the receiver.
-const REQUESTED: &str = "requestedReceiverUserInfoFields";
+/// The path of counterparty information in the transaction.
+pub(crate) const INFORMATION: &str = "counterpartyInformation";
 
 impl Payment {
     /// Reads the payment in a body.
-    pub(crate) fn read(
+    ///
+    /// # Errors
+    /// [`Undecidable`] when a value has no canonical form, or the body is unsafe to decide about.
+    pub fn read(
         body: &Object<'_>,
+        layout: &Layout,
         occurred_at: Option<Timestamp>,
         received_at: Timestamp,
     ) -> Result<Self, Undecidable> {
-        let body = Value::read(body)?;
-        let transaction = required(object(&body, "transaction", "transaction"), "transaction")?;
-        let received = "transaction.receivedAmount";
-        let received_amount = required(object(transaction, "receivedAmount", received), received)?;
-        let amount = "transaction.receivedAmount.amount";
-        let unit = "transaction.receivedAmount.currency";
-        let currency = required(object(received_amount, "currency", unit), unit)?;
-        let code = "transaction.receivedAmount.currency.code";
-        let decimals = "transaction.receivedAmount.currency.decimals";
-        let user = text(transaction, "platformUserId", "transaction.platformUserId")?;
-        let mut payment = Self {
-            sender: address(transaction, "senderUmaAddress", "transaction.senderUmaAddress")?,
-            named: BTreeMap::new(),
-            countries: Countries::default(),
-            tags: BTreeMap::new(),
-            receiver: address(transaction, "receiverUmaAddress", "transaction.receiverUmaAddress")?,
-            user_id: text(transaction, "userId", "transaction.userId")?,
-            amount: required(natural(received_amount, "amount", amount), amount)?,
-            currency: currency_code(currency, "code", code)?,
-            decimals: natural(currency, "decimals", decimals)?,
-            description: text(transaction, "description", "transaction.description")?,
-            time: occurred_at.filter(|time| *time >= Timestamp::UNIX_EPOCH),
-            received_at: received_at.max(Timestamp::UNIX_EPOCH),
-            requested: requested(&body, user.clone())?,
-            platform_user_id: user,
+        let body = Value::read(body, layout)?;
+        let name = layout.transaction;
+        let transaction = required(object(&body, name), name)?;
+        let mut payment = Self::of_transaction(transaction, layout).map_err(|wrong| wrong.within(name))?;
+        payment.time = occurred_at.filter(|time| *time >= Timestamp::UNIX_EPOCH);
+        payment.received_at = received_at.max(Timestamp::UNIX_EPOCH);
+        let user = payment.platform_user_id.clone();
+        payment.requested = if layout.requested_in_transaction {
+            requested(transaction, layout.requested, user).map_err(|wrong| wrong.within(name))?
+        } else {
+            requested(&body, layout.requested, user)?
         };
-        if let Some(information) = object(transaction, "counterpartyInformation", INFORMATION)? {
-            payment.inform(information)?;
+        let information = object(transaction, INFORMATION).map_err(|wrong| wrong.within(name))?;
+        if let Some(information) = information {
+            payment.inform(information).map_err(|wrong| wrong.within(name))?;
         }
         Ok(payment)
+    }
+
+    /// Reads what stands in the transaction itself.
+    fn of_transaction(transaction: &Value<'_>, layout: &Layout) -> Result<Self, Undecidable> {
+        let received = "receivedAmount";
+        let received_amount = required(object(transaction, received), received)?;
+        let amount = "receivedAmount.amount";
+        let unit = "receivedAmount.currency";
+        let currency = object_at(received_amount, "currency", unit);
+        let currency = required(currency, unit)?;
+        let user = text(transaction, layout.platform_user_id, layout.platform_user_id)?;
+        Ok(Self {
+            sender: address(transaction, "senderUmaAddress", layout.sender)?,
+            receiver: address(transaction, "receiverUmaAddress", layout.receiver)?,
+            user_id: text(transaction, layout.user_id, layout.user_id)?,
+            platform_user_id: user,
+            amount: required(natural(received_amount, "amount", amount), amount)?,
+            currency: currency_code(currency, "code", "receivedAmount.currency.code")?,
+            decimals: natural(currency, "decimals", "receivedAmount.currency.decimals")?,
+            description: text(transaction, "description", "description")?,
+            ..Self::bare()
+        })
     }
 
     /// The smallest payment: all its optional fields are missing. Used to check the rules of a policy.
@@ -125,7 +143,8 @@ impl Payment {
     }
 
     /// The facts about the receiver that the provider wants with an approval.
-    pub(crate) fn requested(&self) -> Option<&RequestedFacts> {
+    #[must_use]
+    pub fn requested(&self) -> Option<&RequestedFacts> {
         self.requested.as_ref()
     }
 
@@ -180,14 +199,18 @@ fn postal_address(value: &Value<'_>, path: &str) -> Result<Option<String>, Undec
     Ok((!line.is_empty()).then(|| line.join(", ")))
 }
 
-/// Reads the facts about the receiver that a body asks for. A list that cannot be read is an error, because
+/// Reads the facts about the receiver that the list in an object asks for. A list that cannot be read is an error, because
 /// the facts in it cannot be supplied.
-fn requested(body: &Value<'_>, user: Option<String>) -> Result<Option<RequestedFacts>, Undecidable> {
-    let Some(value) = body.get(REQUESTED) else { return Ok(None) };
-    let Content::List(entries) = &value.content else { return Err(undecidable(REQUESTED, "is not a list")) };
+fn requested(
+    object: &Value<'_>,
+    list: &str,
+    user: Option<String>,
+) -> Result<Option<RequestedFacts>, Undecidable> {
+    let Some(value) = object.get(list) else { return Ok(None) };
+    let Content::List(entries) = &value.content else { return Err(undecidable(list, "is not a list")) };
     let mut fields: Vec<RequestedField> = Vec::new();
     for entry in entries {
-        let name = required(text(entry, "name", REQUESTED), REQUESTED)?;
+        let name = required(text(entry, "name", list), list)?;
         // Only a fact with `mandatory: false` is optional. Every other fact may be required in an approval.
         let mandatory = entry.get("mandatory").is_none_or(|value| value.json != "false");
         match fields.iter_mut().find(|field| field.name == name) {
@@ -202,7 +225,11 @@ fn required<T>(value: Result<Option<T>, Undecidable>, path: &str) -> Result<T, U
     value?.ok_or_else(|| undecidable(path, "is missing"))
 }
 
-fn object<'v, 'a>(
+fn object<'v, 'a>(outer: &'v Value<'a>, name: &str) -> Result<Option<&'v Value<'a>>, Undecidable> {
+    object_at(outer, name, name)
+}
+
+fn object_at<'v, 'a>(
     outer: &'v Value<'a>,
     name: &str,
     path: &str,
@@ -246,9 +273,26 @@ fn currency_code(object: &Value<'_>, name: &str, path: &str) -> Result<String, U
 
 /// Reads a UMA address, `$user@domain`, in lower case. An address without the `$`, or with characters that an
 /// address does not have, is refused: a rule that names one spelling of a sender would not match the other.
-fn address(object: &Value<'_>, name: &str, path: &str) -> Result<Address, Undecidable> {
-    let whole = required(text(object, name, path), path)?;
-    forms::address(&whole).ok_or_else(|| undecidable(path, "is not a UMA address"))
+///
+/// The address may also stand in the object `other`. If it is in both places, both must have the same address.
+fn address(transaction: &Value<'_>, name: &str, other: Option<&'static str>) -> Result<Address, Undecidable> {
+    let mut found = read_address(text(transaction, name, name)?, name)?;
+    if let Some(other) = other
+        && let Some(object) = object(transaction, other)?
+    {
+        let path = format!("{other}.umaAddress");
+        let second = read_address(text(object, "umaAddress", &path)?, &path)?;
+        if found.is_some() && second.is_some() && found != second {
+            return Err(undecidable(path, "differs from the other address"));
+        }
+        found = found.or(second);
+    }
+    found.ok_or_else(|| undecidable(name, "is missing"))
+}
+
+fn read_address(text: Option<String>, path: &str) -> Result<Option<Address>, Undecidable> {
+    let Some(text) = text else { return Ok(None) };
+    forms::address(&text).map(Some).ok_or_else(|| undecidable(path, "is not a UMA address"))
 }
 
 /// The schema, and the names from the schema that every request needs.

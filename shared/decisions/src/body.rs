@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use ingest::Object;
 use serde_json::value::RawValue;
 
-use crate::policy_request::{Undecidable, undecidable};
+use crate::layout::Layout;
+use crate::policy_request::{INFORMATION, Undecidable, undecidable};
 use crate::spelling::is_deceptive;
 
 /// How deep objects and lists may be nested. The body itself is level 1. A payment has 4 levels.
@@ -19,41 +20,51 @@ const MAX_FIELDS: usize = 1024;
 
 /// A value in a body, with everything that is nested in it.
 #[derive(Debug)]
-pub(crate) struct Value<'a> {
+pub struct Value<'a> {
     /// The raw JSON text. Empty for the body itself.
     pub json: &'a str,
+    /// What is nested in it.
     pub content: Content<'a>,
 }
 
+/// What a value is, and what is nested in it.
 #[derive(Debug)]
-pub(crate) enum Content<'a> {
+pub enum Content<'a> {
     /// A string, a number, `true`, `false` or `null`.
     Scalar,
+    /// The entries of an array.
     List(Vec<Value<'a>>),
+    /// The fields of an object, in their order in the body.
     Object(Vec<(String, Value<'a>)>),
 }
 
 impl<'a> Value<'a> {
     /// Reads a whole body.
-    pub(crate) fn read(body: &Object<'a>) -> Result<Self, Undecidable> {
-        let content = Reader { left: MAX_FIELDS }.fields(body, 1, Place::Body)?;
+    ///
+    /// # Errors
+    /// [`Undecidable`] when the body is unsafe to decide about.
+    pub fn read(body: &Object<'a>, layout: &Layout) -> Result<Self, Undecidable> {
+        let content = Reader { left: MAX_FIELDS, layout }.fields(body, 1, Place::Body)?;
         Ok(Self { json: "", content })
     }
 
     /// A field of an object. A field that is `null` counts as absent.
-    pub(crate) fn get(&self, name: &str) -> Option<&Self> {
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&Self> {
         let Content::Object(fields) = &self.content else { return None };
         let (_, value) = fields.iter().find(|(field, _)| field == name)?;
         (!value.is_null()).then_some(value)
     }
 
     /// The fields of an object, in their order in the body. A field that is `null` is included.
-    pub(crate) fn fields(&self) -> impl Iterator<Item = (&str, &Self)> {
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &Self)> {
         let fields: &[_] = if let Content::Object(fields) = &self.content { fields } else { &[] };
         fields.iter().map(|(name, value)| (name.as_str(), value))
     }
 
-    pub(crate) fn is_null(&self) -> bool {
+    /// Whether the value is `null`.
+    #[must_use]
+    pub fn is_null(&self) -> bool {
         self.json == "null"
     }
 }
@@ -68,29 +79,30 @@ enum Place {
 }
 
 impl Place {
-    fn name(self) -> &'static str {
+    fn name(self, layout: &Layout) -> String {
         match self {
-            Self::Body => "the body",
-            Self::Transaction => "transaction",
-            Self::Information => "transaction.counterpartyInformation",
+            Self::Body => "the body".to_owned(),
+            Self::Transaction => layout.transaction.to_owned(),
+            Self::Information => format!("{}.{INFORMATION}", layout.transaction),
         }
     }
 
-    fn within(self, field: &str) -> Self {
-        match (self, field) {
-            (Self::Body, "transaction") => Self::Transaction,
-            (Self::Transaction, "counterpartyInformation") => Self::Information,
+    fn within(self, field: &str, layout: &Layout) -> Self {
+        match self {
+            Self::Body if field == layout.transaction => Self::Transaction,
+            Self::Transaction if field == INFORMATION => Self::Information,
             _ => self,
         }
     }
 }
 
-struct Reader {
+struct Reader<'l> {
     /// How many more fields and list entries the body may have.
     left: usize,
+    layout: &'l Layout,
 }
 
-impl Reader {
+impl Reader<'_> {
     /// Reads the value of a JSON text. `level` is the level of the object or list that contains it.
     fn value<'a>(
         &mut self,
@@ -102,12 +114,12 @@ impl Reader {
         let level = level + 1;
         let nested = json.starts_with(['{', '[']);
         if nested && level > MAX_LEVELS {
-            return Err(undecidable(place.name(), "is nested too deeply"));
+            return Err(undecidable(place.name(self.layout), "is nested too deeply"));
         }
         let content = match json.as_bytes().first() {
             Some(b'{') => match Object::parse(json.as_bytes()) {
                 Some(object) => self.fields(&object, level, place)?,
-                None => return Err(undecidable(place.name(), "cannot be parsed")),
+                None => return Err(undecidable(place.name(self.layout), "cannot be parsed")),
             },
             Some(b'[') => match serde_json::from_str::<Vec<&RawValue>>(json) {
                 Ok(entries) => {
@@ -115,7 +127,7 @@ impl Reader {
                     let entries = entries.into_iter().map(|entry| self.value(entry, level, place));
                     Content::List(entries.collect::<Result<_, _>>()?)
                 }
-                Err(_) => return Err(undecidable(place.name(), "cannot be parsed")),
+                Err(_) => return Err(undecidable(place.name(self.layout), "cannot be parsed")),
             },
             _ => Content::Scalar,
         };
@@ -134,15 +146,15 @@ impl Reader {
         for name in object.names() {
             if is_deceptive(name) {
                 return Err(undecidable(
-                    place.name(),
+                    place.name(self.layout),
                     "has a field name with invisible letters or mixed scripts",
                 ));
             }
             if !seen.insert(name) {
-                return Err(undecidable(place.name(), "has a duplicate field name"));
+                return Err(undecidable(place.name(self.layout), "has a duplicate field name"));
             }
             let value = match object.get(name) {
-                Some(value) => self.value(value, level, place.within(name))?,
+                Some(value) => self.value(value, level, place.within(name, self.layout))?,
                 None => Value { json: "null", content: Content::Scalar },
             };
             fields.push((name.to_owned(), value));
@@ -151,7 +163,8 @@ impl Reader {
     }
 
     fn count(&mut self, fields: usize, place: Place) -> Result<(), Undecidable> {
-        self.left = self.left.checked_sub(fields).ok_or(undecidable(place.name(), "has too many fields"))?;
+        let left = self.left.checked_sub(fields);
+        self.left = left.ok_or_else(|| undecidable(place.name(self.layout), "has too many fields"))?;
         Ok(())
     }
 }

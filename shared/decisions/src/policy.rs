@@ -93,6 +93,17 @@ impl Policy {
         Self::parse("sample.cedar", SAMPLE)
     }
 
+    /// The policy that a setting names: `sample`, or the path of a file.
+    ///
+    /// # Errors
+    /// As for [`Policy::load`].
+    pub fn named(name: &str) -> Result<Self, PolicyError> {
+        match name.trim() {
+            "sample" => Self::sample(),
+            file => Self::load(file),
+        }
+    }
+
     /// Loads a policy file of the deployer.
     ///
     /// # Errors

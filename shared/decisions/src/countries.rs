@@ -248,11 +248,21 @@ mod tests {
     use ingest::Object;
 
     use super::*;
+    use crate::Layout;
 
     /// The countries in counterparty information, and whether a country in it cannot be read.
     fn search(information: &str) -> (String, bool) {
         let body = Object::parse(information.as_bytes()).unwrap();
-        let body = Value::read(&body).unwrap();
+        let layout = Layout {
+            transaction: "transaction",
+            sender: None,
+            receiver: None,
+            user_id: "userId",
+            platform_user_id: "platformUserId",
+            requested: "requested",
+            requested_in_transaction: false,
+        };
+        let body = Value::read(&body, &layout).unwrap();
         let Content::Object(fields) = &body.content else { panic!("{information}") };
         let mut countries = Countries::default();
         for (name, value) in fields {

@@ -1,0 +1,245 @@
+//! Which webhooks of Grid need a decision. The reply 200 approves a payment that waits. So every incoming payment that
+//! is not certainly informational is decided, under whatever `type` it comes.
+
+use decisions::{
+    Asking, Asks, Content, Direction, Layout, Policy, Value, direction, is_informational, is_pending,
+    members, says, transactions,
+};
+use ingest::{Decision, Object, Verdict};
+
+use crate::kinds::Kind;
+
+/// Where a body has the fields of a payment.
+pub(crate) const LAYOUT: Layout = Layout {
+    transaction: "data",
+    sender: Some("source"),
+    receiver: Some("destination"),
+    user_id: "customerId",
+    platform_user_id: "platformCustomerId",
+    requested: "requestedReceiverCustomerInfoFields",
+    requested_in_transaction: true,
+};
+
+/// What the `type` of an incoming payment begins with.
+const INCOMING_PAYMENT: &str = "INCOMING_PAYMENT";
+
+/// Whether a body asks for a decision. A payment that waits is recognised by its transaction, whatever the `type`; a
+/// `type` that is about incoming payments is decided too, unless its transaction is certainly informational.
+pub(crate) fn asks(body: &Object<'_>) -> Asks {
+    if is_informational(body, &LAYOUT) || is_bank_rail(body) {
+        return Asks::Nothing;
+    }
+    if members(body, "type").any(|(_, value)| says(value, INCOMING_PAYMENT)) {
+        return Asks::Approval;
+    }
+    let known = body.text("type").as_deref().and_then(Kind::of).is_some();
+    match direction(body, &LAYOUT) {
+        Direction::Incoming => Asks::Approval,
+        // Resources of the known kinds have a `type` of their own, or none.
+        Direction::Unclear | Direction::Unsaid | Direction::Other if known => Asks::Nothing,
+        Direction::Unclear => Asks::Unclear,
+        Direction::Unsaid if transactions(body, &LAYOUT).any(|data| is_pending(&data) && pays(&data)) => {
+            Asks::Unclear
+        }
+        Direction::Unsaid | Direction::Other => Asks::Nothing,
+    }
+}
+
+/// Decides about a webhook, in the vocabulary of Grid's API.
+pub(crate) fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
+    let mut decision = decisions::decide(policy, asking);
+    if let Verdict::RequestInformation { required_fields } = &mut decision.verdict {
+        for field in required_fields {
+            if let Some((_, name)) = RENAMED.iter().find(|(former, _)| former == field) {
+                *field = (*name).to_owned();
+            }
+        }
+    }
+    decision
+}
+
+/// Names of facts that a policy may use, and that have another name in Grid's API.
+const RENAMED: [(&str, &str); 3] = [
+    ("ADDRESS", "POSTAL_ADDRESS"),
+    ("DATE_OF_BIRTH", "BIRTH_DATE"),
+    ("ACCOUNT_NUMBER", "ACCOUNT_IDENTIFIER"),
+];
+
+/// Whether a payment certainly came over a bank rail: its source names one, and no UMA address occurs anywhere. Such a
+/// payment has moved already, and no reply stops it.
+fn is_bank_rail(body: &Object<'_>) -> bool {
+    // A body that is unsafe to read is not certain.
+    let Ok(value) = Value::read(body, &LAYOUT) else { return false };
+    let source = value.get(LAYOUT.transaction).and_then(|data| data.get("source"));
+    let rail = source.and_then(|source| source.get("paymentRail"));
+    let named = rail.and_then(|rail| serde_json::from_str::<String>(rail.json).ok());
+    members(body, LAYOUT.transaction).count() == 1
+        && named.is_some_and(|rail| !rail.trim().is_empty())
+        && !mentions_uma_address(&value)
+}
+
+/// Whether a UMA address occurs in a value: a field about one, or a text that can be one.
+fn mentions_uma_address(value: &Value<'_>) -> bool {
+    match &value.content {
+        Content::Object(fields) => fields.iter().any(|(name, value)| {
+            let name: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
+            (name.to_lowercase().contains("umaaddress") && !value.is_null()) || mentions_uma_address(value)
+        }),
+        Content::List(entries) => entries.iter().any(mentions_uma_address),
+        Content::Scalar if value.json.starts_with('"') => {
+            // A text that cannot be read may be one.
+            let Ok(text) = serde_json::from_str::<String>(value.json) else { return true };
+            text.split_once('$').is_some_and(|(_, rest)| rest.contains('@'))
+                || text.to_uppercase().contains("UMA_ADDRESS")
+        }
+        Content::Scalar => false,
+    }
+}
+
+/// Whether a resource without a direction has what only a payment has.
+fn pays(data: &Object<'_>) -> bool {
+    ["receivedamount", "senderumaaddress", "receiverumaaddress"]
+        .iter()
+        .any(|name| members(data, name).next().is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kinds::KINDS;
+
+    fn asks(body: &str) -> Asks {
+        super::asks(&Object::parse(body.as_bytes()).unwrap())
+    }
+
+    /// A field of a body or of its transaction. `None` when there is no value.
+    fn member(name: &str, value: Option<&str>) -> Option<String> {
+        value.map(|value| format!("\"{name}\":{value}"))
+    }
+
+    const WAITING: [Option<&str>; 10] = [
+        Some("\"PENDING\""),
+        Some("\"pending\""),
+        Some("\"completed\""),
+        Some("\"COMPLETED \""),
+        Some("\"PENDING_AUTHORIZATION\""),
+        Some("\"ON_HOLD\""),
+        Some("\"\""),
+        Some("7"),
+        Some("null"),
+        None,
+    ];
+
+    /// Compares every combination of type, transaction's type, status and source with the rules, written again.
+    #[test]
+    fn every_combination_follows_the_rules() {
+        let incoming_types =
+            ["incoming_payment.pending", " INCOMING_PAYMENT ", "INCOMING_PAYMENT.HELD", "X_INCOMING_PAYMENT"];
+        let other_types = ["PAYMENT.PENDING", "LOAN.PAID", "x"];
+        let known = KINDS.iter().map(|kind| kind.wire);
+        let types: Vec<&str> = known.chain(incoming_types).chain(other_types).collect();
+        let directions =
+            ["\"INCOMING\"", "\"incoming\"", "\" INCOMING \"", "5", "[\"INCOMING\"]", "\"OUTGOING\""];
+        let directions: Vec<_> = directions.into_iter().map(Some).chain([None]).collect();
+        let informational = Asks::INFORMATIONAL.map(|status| format!("\"{status}\""));
+        let statuses = informational.iter().map(|status| Some(status.as_str())).chain(WAITING);
+        let statuses: Vec<_> = statuses.collect();
+        let sources = [
+            (None, false),
+            (Some(r#"{"sourceType":"REALTIME_FUNDING","paymentRail":"SWIFT"}"#), true),
+            (Some(r#"{"sourceType":"REALTIME_FUNDING","currency":"USDC"}"#), false),
+            (Some(r#"{"paymentRail":"SWIFT","umaAddress":"$a@b.example"}"#), false),
+            (Some(r#"{"paymentRail":""}"#), false),
+        ];
+        let mut seen = [0; 3];
+        for wire in &types {
+            for direction in &directions {
+                for status in &statuses {
+                    for (source, rail) in sources {
+                        let inner = [
+                            member("type", *direction),
+                            member("status", *status),
+                            member("source", source),
+                            member("receivedAmount", Some("{}")),
+                        ];
+                        let inner = inner.into_iter().flatten().collect::<Vec<_>>().join(",");
+                        let body = format!(r#"{{"type":"{wire}","data":{{{inner}}}}}"#);
+                        let informs =
+                            status.is_some_and(|status| informational.iter().any(|it| it == status));
+                        let incoming = direction.is_some_and(|it| {
+                            it.to_uppercase().contains("\"INCOMING\"") || it.contains(" INCOMING ")
+                        }) && !direction.unwrap().starts_with('[');
+                        let unreadable = direction.is_some_and(|it| it.starts_with(['5', '[']));
+                        let pending = status.is_some_and(|status| status.to_uppercase().contains("PENDING"));
+                        let expected = if informs || rail {
+                            Asks::Nothing
+                        } else if wire.to_uppercase().contains("INCOMING_PAYMENT") || incoming {
+                            Asks::Approval
+                        } else if KINDS.iter().any(|kind| kind.wire == *wire) {
+                            Asks::Nothing
+                        } else if unreadable || (direction.is_none() && pending) {
+                            Asks::Unclear
+                        } else {
+                            Asks::Nothing
+                        };
+                        assert_eq!(asks(&body), expected, "{body}");
+                        seen[expected as usize] += 1;
+                    }
+                }
+            }
+        }
+        assert!(seen.iter().all(|count| *count > 100), "every answer occurs: {seen:?}");
+    }
+
+    #[test]
+    fn no_spelling_makes_a_payment_that_waits_informational() {
+        let rail = r#""source":{"paymentRail":"SWIFT"}"#;
+        for (body, expected) in [
+            (r#"{"type":"TEST","data":{}}"#.to_owned(), Asks::Nothing),
+            (r#"{"type":"INCOMING_PAYMENT.PENDING"}"#.to_owned(), Asks::Approval),
+            (r#"{"type":"INCOMING_PAYMENT.PENDING","data":null}"#.to_owned(), Asks::Approval),
+            (r#"{"type":"TEST","type":"INCOMING_PAYMENT.PENDING"}"#.to_owned(), Asks::Approval),
+            (r#"{"type":"INCOMING_PAYMENT.PENDING","type":"TEST"}"#.to_owned(), Asks::Approval),
+            (r#"{"type":"TEST","data":{"type":"OUTGOING","type":"INCOMING"}}"#.to_owned(), Asks::Approval),
+            (r#"{"type":"TEST","Data":{"TYPE":"INCOMING"}}"#.to_owned(), Asks::Approval),
+            (
+                r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"status":"PENDING","status":"COMPLETED"}}"#.to_owned(),
+                Asks::Approval,
+            ),
+            (
+                r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"status":"PENDING"},"data":{"status":"COMPLETED"}}"#
+                    .to_owned(),
+                Asks::Approval,
+            ),
+            (r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"Status":"COMPLETED"}}"#.to_owned(), Asks::Approval),
+            (r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"st\u0061tus":"COMPLETED"}}"#.to_owned(), Asks::Nothing),
+            // bank rails
+            (format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail}}}}}"#), Asks::Nothing),
+            (format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail},{rail}}}}}"#), Asks::Approval),
+            (format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail}}},"Data":{{}}}}"#), Asks::Approval),
+            (format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","Data":{{{rail}}}}}"#), Asks::Approval),
+            (
+                format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","x":["$a@b.example"],"data":{{{rail}}}}}"#),
+                Asks::Approval,
+            ),
+            (
+                format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail},"receiver_uma_address":1}}}}"#),
+                Asks::Approval,
+            ),
+            (
+                format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail},"destination":{{"destinationType":"UMA_ADDRESS"}}}}}}"#),
+                Asks::Approval,
+            ),
+            (
+                format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail},"memo":"\ud800"}}}}"#),
+                Asks::Approval,
+            ),
+            (
+                r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"source":{"paymentRail":7}}}"#.to_owned(),
+                Asks::Approval,
+            ),
+        ] {
+            assert_eq!(asks(&body), expected, "{body}");
+        }
+    }
+}

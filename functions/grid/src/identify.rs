@@ -1,0 +1,87 @@
+//! Identifies the event in a body by its `id` and its `type` together. (Grid's own examples use one `id` with many
+//! types, so the id alone is not unique.)
+
+use decisions::{Asking, Payment};
+use ingest::{
+    Arrival, Drift, Event, Identified, MAX_ID_BYTES, Object, Outcome, bounded_id, epoch_time, schema,
+    sha256_hex, written_time,
+};
+use verify::{Delivery, Tolerance, Verified};
+
+use crate::decide::{LAYOUT, asks};
+use crate::kinds::{self, Kind, PATH, UNKNOWN, message_type};
+
+/// The field that says when Grid sent the webhook. A retry may have a new value.
+const SENT_AT: &str = "timestamp";
+
+/// Identifies the event of a delivery, and checks the delivery's age if a tolerance is set.
+///
+/// # Errors
+/// [`Outcome::Unidentified`] when the body is not a JSON object or has no `id`, `type` or `timestamp`;
+/// [`Outcome::Stale`] when the `timestamp` is outside the tolerance. A `timestamp` that cannot be parsed is no error:
+/// it is reported as drift.
+pub(crate) fn identify(
+    delivery: &Verified<Delivery>,
+    tolerance: Option<Tolerance>,
+    arrival: Arrival,
+) -> Result<Identified<Asking>, Outcome> {
+    let body = Object::parse(&delivery.body).ok_or(Outcome::Unidentified("the body is not a JSON object"))?;
+    let delivery_id = named(&body, "id").ok_or(Outcome::Unidentified("id is missing"))?;
+    let wire = named(&body, "type").ok_or(Outcome::Unidentified("type is missing"))?;
+    body.get(SENT_AT).ok_or(Outcome::Unidentified("timestamp is missing"))?;
+    let occurred_at =
+        body.text_or_digits(SENT_AT).and_then(|text| written_time(&text).or_else(|| epoch_time(&text)));
+    if let (Some(tolerance), Some(sent)) = (tolerance, occurred_at) {
+        tolerance.check(sent, arrival.earliest(), arrival.latest()).map_err(Outcome::Stale)?;
+    }
+
+    let name = message_type(&wire);
+    let key_id = bounded_id(delivery_id.clone());
+    // Two types can have the same `type` in messages: those that are not in the form of Grid, and those that differ
+    // only in the case of letters. The id then includes the wire type, so that two such events under one `id` have
+    // different ids.
+    let id = if name.is_some() && !wire.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        key_id.clone()
+    } else {
+        bounded_id(format!("{wire}#{delivery_id}"))
+    };
+    let asks = asks(&body);
+    let payment = Asking::new(asks, || Payment::read(&body, &LAYOUT, occurred_at, arrival.received_at));
+    let event = Event {
+        kind: name.unwrap_or(UNKNOWN.into()),
+        key: format!("grid#{}#{key_id}", key_part(&wire)),
+        id,
+        source: PATH,
+        subject: kinds::subject(&body).map(bounded_id),
+        occurred_at,
+        published_at: None,
+        path: delivery.path.clone(),
+        call_ref: None,
+        drift: drift(&body, &wire),
+        content_sha256: body.sha256_hex_without(&delivery.body, SENT_AT),
+        payload: delivery.payload(),
+    };
+    Ok(Identified { event, payment })
+}
+
+/// The value of a required field: a string that is not empty.
+fn named(body: &Object<'_>, name: &str) -> Option<String> {
+    body.text(name).filter(|text| !text.is_empty())
+}
+
+/// The type as a part of the record's key. A type that contains the separator `#`, or that would make the key
+/// too long, is replaced by its SHA-256. So two different pairs of type and id never have the same key.
+fn key_part(wire: &str) -> String {
+    if wire.contains('#') || wire.len() > MAX_ID_BYTES {
+        sha256_hex(wire.as_bytes())
+    } else {
+        wire.to_owned()
+    }
+}
+
+fn drift(body: &Object<'_>, wire: &str) -> Vec<Drift> {
+    match Kind::of(wire) {
+        Some(kind) => schema::drift(body, kind.schema),
+        None => vec![Drift { field: "type".to_owned(), expected: "is not one of the documented values" }],
+    }
+}

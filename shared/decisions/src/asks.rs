@@ -1,0 +1,116 @@
+//! Which bodies ask for a decision. All values of a duplicate name count, and a name in another case or with other
+//! separators counts too. So no spelling makes a payment that waits look informational.
+
+use std::borrow::Cow;
+
+use ingest::Object;
+use serde_json::value::RawValue;
+
+use crate::Layout;
+
+/// Whether a body asks for a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asks {
+    /// No: the webhook is informational, or certainly not an incoming payment.
+    Nothing,
+    /// Yes: it asks whether its payment may proceed.
+    Approval,
+    /// Perhaps: it may be a payment that waits, but is not of the known kind.
+    Unclear,
+}
+
+impl Asks {
+    /// The statuses of a payment that does not wait, in all versions of the APIs. Compared exactly.
+    pub const INFORMATIONAL: [&'static str; 7] =
+        ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"];
+}
+
+/// The direction of a transaction, from its `type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// A `type` says that it is incoming.
+    Incoming,
+    /// A `type` is not a string.
+    Unclear,
+    /// There is no `type`.
+    Unsaid,
+    /// The `type` is another string.
+    Other,
+}
+
+/// The direction of the transaction in a body.
+#[must_use]
+pub fn direction(body: &Object<'_>, layout: &Layout) -> Direction {
+    let mut found = Direction::Unsaid;
+    for transaction in transactions(body, layout) {
+        for (_, value) in members(&transaction, "type") {
+            match text(value) {
+                Some(_) if says(value, "INCOMING") => return Direction::Incoming,
+                Some(_) if found == Direction::Unsaid => found = Direction::Other,
+                Some(_) => {}
+                None => found = Direction::Unclear,
+            }
+        }
+    }
+    found
+}
+
+/// Whether a body says that its payment does not wait: each transaction is an object, and each `status` in
+/// it is one of [`Asks::INFORMATIONAL`]. Both names must be spelt exactly so.
+#[must_use]
+pub fn is_informational(body: &Object<'_>, layout: &Layout) -> bool {
+    let all_exact = |object: &Object<'_>, name: &str| members(object, name).all(|(found, _)| found == name);
+    let says_so = |transaction: Object<'_>| {
+        let mut statuses = members(&transaction, "status").map(|(_, value)| text(value)).peekable();
+        let stated = statuses.peek().is_some();
+        let known =
+            |status: Option<String>| status.is_some_and(|text| Asks::INFORMATIONAL.contains(&text.as_str()));
+        stated && all_exact(&transaction, "status") && statuses.all(known)
+    };
+    let objects = transactions(body, layout).count();
+    objects > 0
+        && objects == members(body, layout.transaction).count()
+        && all_exact(body, layout.transaction)
+        && transactions(body, layout).all(says_so)
+}
+
+/// Whether a transaction says that it is pending.
+#[must_use]
+pub fn is_pending(transaction: &Object<'_>) -> bool {
+    members(transaction, "status").any(|(_, value)| says(value, "PENDING"))
+}
+
+/// The objects with a body's transaction, in any spelling of that name.
+pub fn transactions<'a>(body: &Object<'a>, layout: &Layout) -> impl Iterator<Item = Object<'a>> {
+    let objects: Vec<_> = members(body, layout.transaction)
+        .filter_map(|(_, value)| Object::parse(value.get().as_bytes()))
+        .collect();
+    objects.into_iter()
+}
+
+/// The fields of an object with this name, in any spelling. A `null` counts as absent. The name is in lower case and
+/// has no separators.
+pub fn members<'o, 'a>(
+    object: &'o Object<'a>,
+    name: &'o str,
+) -> impl Iterator<Item = (&'o str, &'a RawValue)> {
+    object.fields().filter(move |(found, value)| folded(found) == name && value.get() != "null")
+}
+
+/// A name in lower case and without separators.
+fn folded(name: &str) -> Cow<'_, str> {
+    if name.bytes().all(|byte| byte.is_ascii_lowercase()) {
+        return name.into();
+    }
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>().into()
+}
+
+/// Whether a value is a string that contains `part` (in upper case), whatever the case of the string.
+#[must_use]
+pub fn says(value: &RawValue, part: &str) -> bool {
+    text(value).is_some_and(|text| text.to_uppercase().contains(part))
+}
+
+fn text(value: &RawValue) -> Option<String> {
+    serde_json::from_str(value.get()).ok()
+}

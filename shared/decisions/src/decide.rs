@@ -1,0 +1,63 @@
+//! The question of a webhook, and the decision about it. The reply 200 approves a payment that waits. So every
+//! payment that is not certainly approved is rejected.
+
+use ingest::{Decision, RequestedFacts};
+
+use crate::asks::Asks;
+use crate::policy::{Policy, reject};
+use crate::policy_request::{Payment, Undecidable};
+
+/// A webhook that needs a decision before it can be answered 200.
+#[derive(Debug)]
+pub struct Asking(Question);
+
+#[derive(Debug)]
+enum Question {
+    /// A payment, or the reason why a policy cannot decide about it.
+    Payment(Box<Result<Payment, Undecidable>>),
+    /// A webhook that may be a payment that waits, but is not of the known kind.
+    Unknown,
+}
+
+impl Asking {
+    /// The question to decide, or `None` when there is none. `read` parses the payment, if one is needed.
+    pub fn new(asks: Asks, read: impl FnOnce() -> Result<Payment, Undecidable>) -> Option<Self> {
+        match asks {
+            Asks::Nothing => None,
+            Asks::Approval => Some(Self(Question::Payment(Box::new(read())))),
+            Asks::Unclear => Some(Self(Question::Unknown)),
+        }
+    }
+
+    /// The facts about the receiver that the provider wants with an approval, if a policy can decide about the
+    /// payment.
+    #[must_use]
+    pub fn requested(&self) -> Option<&RequestedFacts> {
+        match &self.0 {
+            Question::Payment(payment) => payment.as_ref().as_ref().ok()?.requested(),
+            Question::Unknown => None,
+        }
+    }
+}
+
+/// Decides about a webhook. What a policy cannot decide is rejected.
+#[must_use]
+pub fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
+    let payment = match &asking.0 {
+        Question::Payment(payment) => payment,
+        Question::Unknown => {
+            let message = "This kind of payment webhook is not supported yet.";
+            return Decision::new(reject("unknown_kind", message));
+        }
+    };
+    let Some(policy) = policy else {
+        return Decision::new(reject("no_policy", "No approval policy is configured."));
+    };
+    match payment.as_ref() {
+        Ok(payment) => policy.decide(payment),
+        Err(undecidable) => Decision {
+            policy_hash: Some(policy.hash().to_owned()),
+            ..Decision::new(reject("undecidable", &format!("{undecidable}.")))
+        },
+    }
+}

@@ -1,0 +1,30 @@
+//! Decides about payments that wait for approval, for every provider whose reply approves or rejects them.
+//!
+//! | module | contents |
+//! |---|---|
+//! | `layout` | where a provider's bodies have the fields of a payment: [`Layout`] |
+//! | `asks` | which bodies ask for a decision |
+//! | `decide` | the question of a webhook, and the decision about it: [`Asking`] |
+//! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
+//! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
+//!
+//! Nothing here does I/O, except that [`Policy::load`] reads the policy's file at the start. `policies/README.md` is
+//! the guide for the authors of policies.
+
+mod asks;
+mod body;
+mod countries;
+mod decide;
+mod forms;
+mod layout;
+mod policy;
+mod policy_literals;
+mod policy_request;
+mod spelling;
+
+pub use asks::{Asks, Direction, direction, is_informational, is_pending, members, says, transactions};
+pub use body::{Content, Value};
+pub use decide::{Asking, decide};
+pub use layout::Layout;
+pub use policy::{Policy, PolicyError};
+pub use policy_request::{Payment, Undecidable};
