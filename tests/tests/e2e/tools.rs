@@ -307,7 +307,7 @@ async fn doctor_finds_what_is_wrong(dev: &Dev) {
             &["failed secret of umaaas", "failed signature of umaaas"][..],
         ),
         (named("weavr").secret().as_str(), "another", &["failed signature of weavr"]),
-        (named("grid").secret().as_str(), "no PEM", &["failed secret of grid", "failed signature of grid"]),
+        (named("grid").secret().as_str(), "no PEM", &["failed secret of grid"]),
         (
             dev.watch.url().as_str(),
             "http://127.0.0.1:1",
