@@ -500,6 +500,17 @@ impl Row {
         }
     }
 
+    /// The same for Grid, whose body differs in one name.
+    fn of_grid(&self) -> Self {
+        Self {
+            provider: "grid",
+            path: "/grid",
+            body: self.body.replace("webhookId", "id"),
+            kind: self.kind.map(|_| "grid.test"),
+            ..*self
+        }
+    }
+
     fn refused(self, status: u16) -> Self {
         Self { status, kind: None, ..self }
     }
@@ -639,23 +650,45 @@ fn rows() -> Vec<Row> {
         let row = Row { sent, gateway, ..Row::umaaas("clocks") };
         rows.push(if status == 200 { row } else { row.refused(status) });
     }
+    // Grid is answered as UMAaaS is
+    let of_grid: Vec<Row> = rows.iter().filter(|row| row.path == "/umaaas").map(Row::of_grid).collect();
+    rows.extend(of_grid);
+    for (path, status) in [
+        ("/grid/", 200),
+        ("//grid", 200),
+        ("/hooks/grid", 200),
+        ("/grid/grid", 200),
+        ("/grid/nothing-here", 404),
+        ("/grid-2", 404),
+    ] {
+        let row = Row { path, ..Row::umaaas("a path").of_grid() };
+        rows.push(if status == 200 { row } else { row.refused(status) });
+    }
     rows
 }
 
 #[tokio::test]
 async fn unusual_deliveries_get_the_right_reply_and_message() {
     let deployment = Deployment::start().await;
-    let (umaaas, weavr) = (Host::start().await, Host::start().await);
-    let tolerances =
-        [("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS", "691200"), ("WEAVR_TIMESTAMP_TOLERANCE_SECONDS", "604800")];
+    let (umaaas, weavr, grid) = (Host::start().await, Host::start().await, Host::start().await);
+    let tolerances = [
+        ("UMAAAS_TIMESTAMP_TOLERANCE_SECONDS", "691200"),
+        ("GRID_TIMESTAMP_TOLERANCE_SECONDS", "691200"),
+        ("WEAVR_TIMESTAMP_TOLERANCE_SECONDS", "604800"),
+    ];
     let functions = [
         deployment.function_with(&umaaas, "umaaas", &tolerances),
         deployment.function_with(&weavr, "weavr-managed-cards", &tolerances),
+        deployment.function_with(&grid, "grid", &tolerances),
     ];
     let rows = rows();
     println!("{} rows", rows.len());
     for row in rows {
-        let host = if row.provider == "umaaas" { &umaaas } else { &weavr };
+        let host = match row.provider {
+            "umaaas" => &umaaas,
+            "grid" => &grid,
+            _ => &weavr,
+        };
         let what = format!(
             "{} of {}: {} {:?} {:?} sent {} by a gateway {:?}",
             row.what, row.provider, row.path, row.headers, row.body, row.sent, row.gateway
