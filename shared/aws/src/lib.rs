@@ -8,6 +8,7 @@
 //! | `secrets` | the provider's secrets, from the environment or Secrets Manager |
 //! | `gateway` | the events of API Gateway, function URLs and load balancers in, responses out |
 //! | `dynamodb`, `sqs` | the ports [`DynamoStore`] and [`SqsSink`] |
+//! | [`item`] | a record as an item of the table, and back |
 //! | `connect` | opening connections at the start |
 //! | `failure` | what a failed call says in our log |
 //! | `budget` | how long every call may take, and the deadline that binds them |
@@ -21,6 +22,7 @@ mod directory;
 mod dynamodb;
 mod failure;
 pub mod gateway;
+pub mod item;
 mod line;
 mod log;
 mod metrics;
