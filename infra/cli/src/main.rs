@@ -2,27 +2,80 @@
 
 mod answer;
 mod cases;
+mod choice;
+mod conflicts;
+mod dead_letters;
+mod exit;
 mod generate;
+mod http_client;
+mod inspect;
+mod output;
 mod policy;
+mod replay;
+mod stack_outputs;
+mod stats;
+mod tail;
+mod target;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit::Exit;
+use crate::target::TargetOptions;
 
 /// Commands for those who run the service.
 #[derive(Parser)]
-#[command(name = "webhooks", bin_name = "cargo webhooks")]
+#[command(name = "webhooks", bin_name = "cargo webhooks", after_help = EXIT_STATUS)]
 struct Cli {
+    #[command(flatten)]
+    target: TargetOptions,
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 done, 1 an error, 2 wrong arguments, 3 nothing found, 4 refused (--yes), 5 not all done, 130 Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Try out an approval policy (functions/umaaas/policies), without deploying it.
     #[command(subcommand)]
     Policy(PolicyCommand),
+    /// Lists, shows and searches what is recorded
+    #[command(subcommand)]
+    Records(inspect::RecordsCommand),
+    /// Sends recorded events again
+    Replay(replay::ReplayOptions),
+    /// Shows, releases and discards what is held until a person decides
+    #[command(subcommand)]
+    Conflicts(conflicts::ConflictsCommand),
+    /// Shows dead letters and moves them back to their queue
+    #[command(subcommand)]
+    Dlq(dead_letters::DlqCommand),
+    /// Shows new records as they arrive, and takes nothing off a queue
+    #[command(after_help = "\
+Examples:
+  cargo webhooks tail
+  cargo webhooks tail --kind umaaas.incoming_payment --json
+  cargo webhooks tail --since 10m --count 100")]
+    Tail(tail::TailOptions),
+    /// Counts records, decisions and latencies by the hour
+    #[command(after_help = "\
+Examples:
+  cargo webhooks stats
+  cargo webhooks stats --since 7d --provider weavr --json | jq .total")]
+    Stats(stats::StatsOptions),
+    /// Prints the completions of a shell
+    #[command(after_help = "\
+Example:
+  cargo build --bin webhooks && cargo webhooks completions bash > ~/.local/share/bash-completion/completions/webhooks")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Writes what follows from the declarations of kinds, families and variables into the marked regions of
     /// committed files: routes, functions of the template, tables of the docs.
     Generate {
@@ -60,18 +113,64 @@ struct PolicyFile {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Policy(PolicyCommand::Test { policy, cases }) => policy::test(policy.file.as_deref(), cases),
-        Command::Policy(PolicyCommand::Explain { policy, body }) => {
-            policy::explain(policy.file.as_deref(), &body)
-        }
-        Command::Generate { check } => generate::run(check),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    let Cli { target, command } = Cli::parse();
+    match run(&target, command) {
+        Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(target: &TargetOptions, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Policy(PolicyCommand::Test { policy, cases }) => {
+            policy::test(policy.file.as_deref(), cases).map(|()| Exit::Done)
+        }
+        Command::Policy(PolicyCommand::Explain { policy, body }) => {
+            policy::explain(policy.file.as_deref(), &body).map(|()| Exit::Done)
+        }
+        Command::Generate { check } => generate::run(check).map(|()| Exit::Done),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "webhooks", &mut std::io::stdout());
+            Ok(Exit::Done)
+        }
+        Command::Records(command) => on(async { inspect::run(&target.resolve().await?, command).await }),
+        Command::Replay(options) => on(async { replay::run(&target.resolve().await?, options).await }),
+        Command::Conflicts(command) => on(async { conflicts::run(&target.resolve().await?, command).await }),
+        Command::Dlq(command) => on(async { dead_letters::run(&target.resolve().await?, command).await }),
+        Command::Tail(options) => on(async { tail::run(&target.resolve().await?, options).await }),
+        Command::Stats(options) => on(async { stats::run(&target.resolve().await?, options).await }),
+    }
+}
+
+/// Runs what talks to a deployment.
+fn on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_and_valid_arguments() {
+        Cli::command().debug_assert();
+        // What does not talk to a deployment explains itself elsewhere.
+        let elsewhere = ["policy", "generate"];
+        let mut stack: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
+        stack.retain(|command| !elsewhere.contains(&command.get_name()));
+        let mut checked = 0;
+        while let Some(command) = stack.pop() {
+            stack.extend(command.get_subcommands().cloned());
+            if command.has_subcommands() {
+                continue;
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("cargo webhooks "), "{}", command.get_name());
+            checked += 1;
+        }
+        assert!(checked >= 13, "{checked} commands");
     }
 }

@@ -22,6 +22,9 @@ pub mod stack;
 pub mod tools;
 pub mod watch;
 
+/// The variable in `.local/env` with the address that stands for the API Gateway's. No function reads it.
+pub const URL_VARIABLE: &str = "WEBHOOKS_URL";
+
 /// The workspace's root.
 pub fn root() -> &'static Path {
     static ROOT: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -101,7 +101,6 @@ async fn start(arguments: &Arguments) -> Result<Service> {
     let ministack = Ministack::start(&tools, arguments.aws_port).await?;
     let stack = Stack::create(&ministack.endpoint(), "").await?;
     let environment = stack.shared_environment();
-    write_env(&environment)?;
 
     step(format!("starting the functions on port {}", arguments.port));
     let options = watch::Options {
@@ -111,6 +110,7 @@ async fn start(arguments: &Arguments) -> Result<Service> {
         environment,
     };
     let watch = Watch::start(&tools, &options).await?;
+    write_env(&options.environment, &watch.url())?;
     Ok(Service { watch, ministack, stack })
 }
 
@@ -134,10 +134,12 @@ async fn post_samples(service: &mut Service) -> Result<Vec<Row>> {
     Ok(all)
 }
 
-/// For `cargo lambda watch --env-file .local/env`.
-fn write_env(environment: &[(String, String)]) -> Result<()> {
+/// For `cargo lambda watch --env-file .local/env`, and for `cargo webhooks`.
+fn write_env(environment: &[(String, String)], url: &str) -> Result<()> {
     let path = local::scratch().join("env");
-    let lines: String = environment.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
+    let own = (local::URL_VARIABLE.to_owned(), url.to_owned());
+    let lines: String =
+        environment.iter().chain([&own]).map(|(name, value)| format!("{name}={value}\n")).collect();
     std::fs::write(&path, lines).with_context(|| format!("cannot write {}", path.display()))
 }
 
