@@ -19,6 +19,7 @@ mod nothing_lost;
 mod privileges;
 mod properties;
 mod reconcile;
+mod records;
 mod repetition;
 mod secrets;
 mod store_contract;
