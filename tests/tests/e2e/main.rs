@@ -7,6 +7,7 @@
 
 mod alarms;
 mod breaker;
+mod commands;
 mod consumers;
 mod deploy;
 mod envelope;
