@@ -10,6 +10,7 @@ mod generate;
 mod http_client;
 mod inspect;
 mod output;
+mod person;
 mod policy;
 mod replay;
 mod stack_outputs;
@@ -55,6 +56,9 @@ enum Command {
     /// Shows dead letters and moves them back to their queue
     #[command(subcommand)]
     Dlq(dead_letters::DlqCommand),
+    /// Finds, exports and erases what is recorded about a person
+    #[command(subcommand)]
+    Person(person::PersonCommand),
     /// Shows new records as they arrive, and takes nothing off a queue
     #[command(after_help = "\
 Examples:
@@ -140,6 +144,7 @@ fn run(target: &TargetOptions, command: Command) -> anyhow::Result<Exit> {
         Command::Replay(options) => on(async { replay::run(&target.resolve().await?, options).await }),
         Command::Conflicts(command) => on(async { conflicts::run(&target.resolve().await?, command).await }),
         Command::Dlq(command) => on(async { dead_letters::run(&target.resolve().await?, command).await }),
+        Command::Person(command) => on(async { person::run(&target.resolve().await?, command).await }),
         Command::Tail(options) => on(async { tail::run(&target.resolve().await?, options).await }),
         Command::Stats(options) => on(async { stats::run(&target.resolve().await?, options).await }),
     }
@@ -171,6 +176,6 @@ mod tests {
             assert!(help.contains("cargo webhooks "), "{}", command.get_name());
             checked += 1;
         }
-        assert!(checked >= 13, "{checked} commands");
+        assert!(checked >= 16, "{checked} commands");
     }
 }

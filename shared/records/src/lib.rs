@@ -7,6 +7,7 @@
 mod entry;
 mod held;
 mod listing;
+mod person;
 mod position;
 mod search;
 mod statistics;
@@ -16,6 +17,7 @@ mod timeline;
 pub use entry::{Current, Entry, Listed};
 pub use held::Changed;
 pub use listing::{Filter, Listing, Order, Page};
+pub use person::Erased;
 pub use position::{NoPosition, Position};
 pub use search::{Condition, NoCondition, Progress, Query};
 pub use statistics::{Hour, Latency, Statistics};

@@ -80,7 +80,7 @@ impl Condition {
         match self.path.iter().try_fold(body, step) {
             Some(Value::String(text)) => text == self.value,
             Some(Value::Object(_) | Value::Array(_)) | None => false,
-            Some(scalar) => scalar.to_string() == self.value,
+            Some(scalar) => serde_json::from_str(&self.value).is_ok_and(|value: Value| value == scalar),
         }
     }
 }
@@ -174,6 +174,8 @@ mod tests {
             ("a.b.0=1", true),
             ("a.b.1.c=x=y", true),
             ("a.n=1.5", true),
+            ("a.n=1.50", true),
+            ("a.n=\"1.5\"", false),
             ("a.t=true", true),
             ("a.z=null", true),
             ("e=", true),

@@ -29,6 +29,8 @@ pub struct Stored {
     pub reply_confirmed: Option<bool>,
     /// The final decision about a later conflict with it.
     pub decided_later: Option<Decision>,
+    /// When its body and what else was personal in it was erased.
+    pub erased_at: Option<Timestamp>,
     /// When DynamoDB may delete it.
     pub expires_at: Option<Timestamp>,
 }
@@ -56,6 +58,7 @@ impl Stored {
             forwarded_at: time(&item, "forwarded_at"),
             reply_confirmed: item.get("reply_confirmed").and_then(|value| value.as_bool().ok()).copied(),
             decided_later,
+            erased_at: time(&item, "erased_at"),
             expires_at,
             record: item::record_of(item).map_err(|source| RecordsError::Unreadable { key, source })?,
         };

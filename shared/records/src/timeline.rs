@@ -66,8 +66,12 @@ impl Stored {
             }
             (State::Conflict, _) => step(None, "held", "until a person releases or discards it".to_owned()),
         }
-        if !self.has_body {
-            step(None, "body removed", "it cannot be sent again".to_owned());
+        match (self.has_body, self.erased_at) {
+            (_, Some(at)) => {
+                step(Some(at), "erased", "its body is gone, and it cannot be sent again".to_owned())
+            }
+            (false, None) => step(None, "body removed", "it cannot be sent again".to_owned()),
+            (true, None) => {}
         }
         if let Some(expires_at) = self.expires_at {
             step(Some(expires_at), "expires", "DynamoDB deletes it after that".to_owned());

@@ -145,7 +145,16 @@ impl Operated {
     }
 
     async fn run(&self, arguments: &[&str]) -> Done {
-        let output = self.command(arguments).output();
+        self.run_with(arguments, "").await
+    }
+
+    /// The same with something on standard input.
+    async fn run_with(&self, arguments: &[&str], input: &str) -> Done {
+        // short enough for a pipe that nobody reads
+        let (read, mut write) = std::io::pipe().unwrap();
+        write.write_all(input.as_bytes()).unwrap();
+        drop(write);
+        let output = self.command(arguments).stdin(read).output();
         let output = tokio::time::timeout(WITHIN, output).await.expect("it ends").unwrap();
         let text = |bytes| String::from_utf8(bytes).unwrap();
         let done = Done { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) };
@@ -507,6 +516,103 @@ async fn a_bookmark_remembers_what_was_sent() {
     let text = std::fs::read_to_string(&operated.bookmark).unwrap();
     assert!(!text.contains(&old[0].id), "no ids are left in files: {text}");
     std::fs::remove_dir_all(std::path::Path::new(&operated.bookmark).parent().unwrap()).unwrap();
+}
+
+#[tokio::test]
+async fn a_persons_data_is_found_exported_and_erased() {
+    let operated = Operated::start().await;
+    let host = Host::start().await;
+    let _function = operated.deployment.function(&host, "weavr-consumers");
+    let address = format!("ada{}@example.com", unique());
+    let activated = signed_event(
+        "weavr",
+        "/weavr/consumers/consumer_activated/watch",
+        &format!(r#"{{"emailAddress":"{address}","actionDoneBy":"ADMIN"}}"#),
+    );
+    let kyc = signed_event(
+        "weavr",
+        "/weavr/consumers/kyc/watch",
+        &format!(r#"{{"consumerId":"7","consumerEmail":"{address}","status":"APPROVED"}}"#),
+    );
+    let other =
+        signed_event("weavr", "/weavr/consumers/kyc/watch", r#"{"consumerId":"8","status":"APPROVED"}"#);
+    for event in [&activated, &kyc, &other] {
+        assert_eq!(host.invoke(event.clone()).await.unwrap().status, 200);
+        host.idle(1).await;
+    }
+    let messages = operated.deployment.messages("weavr", 3).await;
+
+    let done = operated.run_with(&["person", "find", "--json"], &address).await;
+    let found: Found = done.json();
+    assert_eq!((done.status, found.records.len()), (Some(0), 2));
+    assert!(!done.out.contains(&address) && !done.err.contains(&address));
+    let done = operated.run_with(&["person", "export"], &format!("{address}\n")).await;
+    for line in done.out.lines() {
+        let exported: BTreeMap<String, Box<serde_json::value::RawValue>> =
+            serde_json::from_str(line).unwrap();
+        assert!(messages.contains(&exported["message"].get().to_owned()), "as it was sent: {line}");
+    }
+    assert_eq!(done.out.lines().count(), 2);
+    assert_eq!(operated.run_with(&["person", "erase"], &address).await.status, Some(4));
+    assert_eq!(operated.run_with(&["person", "find"], &address).await.status, Some(0), "nothing was erased");
+
+    // one that is pending is left as it is
+    let left = operated.hold_pending(&found.records[0].key).await;
+    let done = operated.run_with(&["person", "erase", "--yes"], &address).await;
+    assert!(
+        done.status == Some(5) && done.err.contains("is pending") && done.err.contains("1 erased"),
+        "{done:?}"
+    );
+    left.settle().await;
+    assert_eq!(operated.run_with(&["person", "erase", "--yes"], &address).await.status, Some(0));
+    for command in ["find", "export", "erase"] {
+        assert_eq!(operated.run_with(&["person", command], &address).await.status, Some(3), "{command}");
+    }
+
+    // nothing personal is left in the table, and a redelivery is still one
+    let digest = sha256_hex(address.as_bytes());
+    let items = operated.deployment.records("weavr#").await;
+    let text = format!("{items:?}");
+    assert!(!text.contains(&address) && !text.contains(&digest), "{text}");
+    for event in [activated, kyc] {
+        assert_eq!(host.invoke(event).await.unwrap().status, 200);
+        host.idle(1).await;
+    }
+    assert!(operated.envelopes("weavr", 0).await.is_empty(), "recorded once");
+    let done = operated.run(&["records", "show", &found.records[0].key]).await;
+    assert!(done.out.contains("  erased  ") && done.out.contains("the body is gone"), "{}", done.out);
+    assert_eq!(operated.run(&["replay", &found.records[0].key]).await.status, Some(5));
+    assert_eq!(operated.run_with(&["person", "find"], " ").await.status, Some(1));
+}
+
+/// A record whose state somebody has changed.
+struct Changed<'a> {
+    operated: &'a Operated,
+    key: String,
+}
+
+impl Changed<'_> {
+    async fn set(&self, state: &str) {
+        let stack = &self.operated.deployment.aws.stack;
+        let update = stack.dynamodb.update_item().table_name(&stack.table);
+        let update =
+            update.key("pk", AttributeValue::S(self.key.clone())).update_expression("SET #state = :state");
+        let update = update.expression_attribute_names("#state", "state");
+        update.expression_attribute_values(":state", AttributeValue::S(state.into())).send().await.unwrap();
+    }
+
+    async fn settle(self) {
+        self.set("forwarded").await;
+    }
+}
+
+impl Operated {
+    /// Makes a forwarded record pending, as if the queue did not have it.
+    async fn hold_pending(&self, key: &str) -> Changed<'_> {
+        let changed = Changed { operated: self, key: key.to_owned() };
+        changed.set("pending").await;
+        changed
+    }
 }
 
 #[tokio::test]
