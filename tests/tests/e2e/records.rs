@@ -238,7 +238,7 @@ async fn searching(store: &DynamoStore, records: &Records, proxy: &FaultProxy) {
             true
         });
         let done = done.await.unwrap();
-        assert_eq!(found, [wanted.key.clone()], "{query:?}");
+        assert_eq!(found, std::slice::from_ref(&wanted.key), "{query:?}");
         assert_eq!((done.found, told), (1, done.scanned));
         assert!(done.scanned > 200 && done.units > 0.0, "{done:?}");
     }
