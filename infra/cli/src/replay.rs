@@ -277,6 +277,10 @@ impl Plan {
 
     /// All of a time, with progress.
     async fn listed(records: &Records, filter: &Filter) -> Result<Vec<Entry>> {
+        if filter.state == Some(State::Pending) {
+            let page = records.list(filter, Order::OldestFirst, None, usize::MAX).await?;
+            return Ok(page.records.into_iter().map(|one| one.entry).collect());
+        }
         let (mut entries, mut shown) = (Vec::new(), Progress::new());
         let mut listing = records.listing(filter, Order::OldestFirst, None, 1000);
         loop {

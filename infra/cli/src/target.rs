@@ -73,8 +73,11 @@ impl TargetOptions {
     /// Finds it.
     pub(crate) async fn resolve(&self) -> Result<Target> {
         let is_named = self.stack.is_some() || self.table.is_some();
-        if self.local || !is_named {
-            return self.local().await;
+        if !is_named {
+            let Self { queue, url, profile, region, .. } = self;
+            let is_elsewhere = !queue.is_empty() || url.is_some() || profile.is_some() || region.is_some();
+            ensure!(!is_elsewhere, "which deployment? Give --stack or --table");
+            return Self::local().await;
         }
         let config = loaded(self.profile.as_deref(), self.region.clone()).await;
         let outputs = match &self.stack {
@@ -108,7 +111,7 @@ impl TargetOptions {
     }
 
     /// What `cargo dev` has written about itself.
-    async fn local(&self) -> Result<Target> {
+    async fn local() -> Result<Target> {
         const HOW: &str = "start `cargo dev`, or name a deployment with --stack or --table";
         let file = local_file();
         let Ok(text) = std::fs::read_to_string(&file) else {
@@ -180,6 +183,8 @@ mod tests {
         assert_eq!(target.queue("umaaas").unwrap(), "https://sqs/all");
         let wrong = TargetOptions { queue: vec!["nobody=https://sqs/x".into()], ..options.clone() };
         assert_eq!(wrong.resolve().await.unwrap_err().to_string(), "no provider nobody");
+        let nameless = TargetOptions { table: None, ..options.clone() };
+        assert!(nameless.resolve().await.unwrap_err().to_string().contains("--stack or --table"));
         let none = TargetOptions { queue: vec![], ..options }.resolve().await.unwrap();
         assert!(none.queue("umaaas").unwrap_err().to_string().contains("--queue umaaas=URL"));
     }

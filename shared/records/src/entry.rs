@@ -96,20 +96,52 @@ pub(crate) fn state(item: &Item) -> Option<State> {
     [State::Pending, State::Forwarded, State::Conflict].into_iter().find(|state| state.name() == name)
 }
 
+impl Current {
+    fn of(item: &Item) -> Option<Self> {
+        Some(Self {
+            state: state(item)?,
+            forwarded_at: time(item, "forwarded_at"),
+            attempts: number(item, "attempts").unwrap_or_default(),
+        })
+    }
+}
+
 impl Records {
     /// The current states of records, by key. A key without a record is left out.
     pub(crate) async fn current(
         &self,
         keys: impl IntoIterator<Item = &String>,
     ) -> Result<HashMap<String, Current>, RecordsError> {
+        let items = self.read(keys, "pk, #state, forwarded_at, attempts").await?;
+        Ok(items.iter().filter_map(|item| Some((key_of(item), Current::of(item)?))).collect())
+    }
+
+    /// The lines of records, in no order. A key without a record is left out.
+    pub(crate) async fn lines(
+        &self,
+        keys: impl IntoIterator<Item = &String>,
+    ) -> Result<Vec<Listed>, RecordsError> {
+        const LINE: &str =
+            "pk, #state, forwarded_at, attempts, kind, id, subject, received_at, reply, decision";
+        let items = self.read(keys, LINE).await?;
+        let line = |item: &Item| Some(Listed { entry: Entry::of(item)?, current: Current::of(item) });
+        Ok(items.iter().filter_map(line).collect())
+    }
+
+    /// Some attributes of items.
+    async fn read(
+        &self,
+        keys: impl IntoIterator<Item = &String>,
+        attributes: &str,
+    ) -> Result<Vec<Item>, RecordsError> {
         let keys: Vec<&String> = keys.into_iter().collect();
-        let mut states = HashMap::new();
+        let mut items = Vec::new();
         for keys in keys.chunks(MAX_BATCH) {
             let keys = keys.iter().map(|key| Item::from([("pk".into(), AttributeValue::S((*key).clone()))]));
             let mut asked = Some(
                 KeysAndAttributes::builder()
                     .set_keys(Some(keys.collect()))
-                    .projection_expression("pk, #state, forwarded_at, attempts")
+                    .projection_expression(attributes)
                     .expression_attribute_names("#state", "state")
                     .build()
                     .map_err(|error| RecordsError::Call { doing: "read states", source: error.into() })?,
@@ -117,19 +149,14 @@ impl Records {
             while let Some(request) = asked.take() {
                 let call = self.client.batch_get_item().request_items(&self.table, request);
                 let mut answer = call.send().await.map_err(failed("read states"))?;
-                let items = answer.responses.take().and_then(|mut tables| tables.remove(&self.table));
-                for item in items.unwrap_or_default() {
-                    let Some(state) = state(&item) else { continue };
-                    let attempts = number(&item, "attempts").unwrap_or_default();
-                    let current = Current { state, forwarded_at: time(&item, "forwarded_at"), attempts };
-                    states.insert(key_of(&item), current);
-                }
+                let read = answer.responses.take().and_then(|mut tables| tables.remove(&self.table));
+                items.extend(read.unwrap_or_default());
                 asked = answer.unprocessed_keys.take().and_then(|mut tables| tables.remove(&self.table));
                 if asked.is_some() {
                     tokio::time::sleep(AFTER_LEFT_OUT).await;
                 }
             }
         }
-        Ok(states)
+        Ok(items)
     }
 }

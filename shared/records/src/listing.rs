@@ -6,10 +6,10 @@ use std::collections::VecDeque;
 use aws::item::Item;
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
-use ingest::{State, TIME_SHARDS, time_shard};
+use ingest::{PENDING_SHARDS, State, TIME_SHARDS, time_shard};
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Entry, Listed, Position, Records, RecordsError, failed};
+use crate::{Entry, Listed, Position, Records, RecordsError, failed, key_of};
 
 /// How many entries one call reads at most. A call has no more than 1 MB.
 const MAX_PAGE: usize = 1000;
@@ -32,7 +32,8 @@ pub struct Filter {
     pub decision: Option<String>,
     /// Answered with this status.
     pub reply: Option<u16>,
-    /// In this state now. The index does not hold it, so the table is read for it.
+    /// In this state now. The index by time does not hold it, so the table is read for it; what is pending has an
+    /// index of its own.
     pub state: Option<State>,
 }
 
@@ -92,6 +93,9 @@ impl Records {
         after: Option<Position>,
         limit: usize,
     ) -> Result<Page, RecordsError> {
+        if filter.state == Some(State::Pending) {
+            return self.pending(filter, order, after.as_ref(), limit).await;
+        }
         let mut listing = self.listing(filter, order, after, limit);
         let mut records: Vec<Listed> = Vec::new();
         while records.len() < limit {
@@ -105,6 +109,53 @@ impl Records {
         let last = records.last().map(|listed| Position::of(&listed.entry));
         let next = if listing.next().await?.is_some() { last } else { None };
         Ok(Page { records, next })
+    }
+
+    /// A page of what is pending, by the index of pending records. It is read as a whole: it is small.
+    async fn pending(
+        &self,
+        filter: &Filter,
+        order: Order,
+        after: Option<&Position>,
+        limit: usize,
+    ) -> Result<Page, RecordsError> {
+        let shards = try_join_all((0..PENDING_SHARDS).map(|shard| self.pending_keys(shard))).await?;
+        let mut records = self.lines(shards.iter().flatten()).await?;
+        records.retain(|one| {
+            filter.admits(&one.entry)
+                && filter.admits_state(one)
+                && after.is_none_or(|after| after.is_before(&one.entry, order))
+        });
+        records.sort_by_key(|one| Position::of(&one.entry));
+        if order == Order::NewestFirst {
+            records.reverse();
+        }
+        let more = records.len() > limit;
+        records.truncate(limit);
+        let next = records.last().filter(|_| more).map(|last| Position::of(&last.entry));
+        Ok(Page { records, next })
+    }
+
+    async fn pending_keys(&self, shard: u8) -> Result<Vec<String>, RecordsError> {
+        let (mut keys, mut next) = (Vec::new(), None);
+        loop {
+            let page = self
+                .client
+                .query()
+                .table_name(&self.table)
+                .index_name("pending")
+                .key_condition_expression("pending_shard = :shard")
+                .expression_attribute_values(":shard", AttributeValue::S(shard.to_string()))
+                .set_exclusive_start_key(next)
+                .send()
+                .await
+                .map_err(failed("read the index pending"))?;
+            keys.extend(page.items.unwrap_or_default().iter().map(key_of));
+            next = page.last_evaluated_key;
+            if next.is_none() {
+                return Ok(keys);
+            }
+        }
     }
 
     /// Entries with the current states of their records.

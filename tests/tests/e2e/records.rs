@@ -50,7 +50,7 @@ async fn listing(store: &DynamoStore, records: &Records) {
     // three days, and an empty one between them; and always three in one millisecond
     let times =
         (0..60).map(|n| first + SignedDuration::from_millis(n / 3) + SignedDuration::from_hours(n / 40 * 48));
-    let mut written = Vec::new();
+    let (mut written, mut settled) = (Vec::new(), Vec::new());
     for (n, received_at) in times.enumerate() {
         let decision = (n % 4 == 0).then(|| Decision::new(Verdict::Approve));
         let record =
@@ -58,9 +58,11 @@ async fn listing(store: &DynamoStore, records: &Records) {
         store.record(&record, WITHIN).await.unwrap();
         if n % 2 == 0 {
             store.settle(&record, true, received_at).await.unwrap();
+            settled.push(record.key.clone());
         }
         written.push(record);
     }
+    settled.sort();
     let shards: BTreeSet<String> = written.iter().map(Record::time_shard).collect();
     assert!(shards.len() > usize::from(TIME_SHARDS) * 2, "three days in several shards: {shards:?}");
     written.sort_by(|one, other| (one.received_at, &one.key).cmp(&(other.received_at, &other.key)));
@@ -90,7 +92,15 @@ async fn listing(store: &DynamoStore, records: &Records) {
     let expected = chosen(&|_, record| record.reply == 403);
     assert_eq!(pages(records, &refused, Order::OldestFirst, 4).await, expected);
     let pending = Filter { state: Some(State::Pending), ..all.clone() };
-    assert_eq!(pages(records, &pending, Order::NewestFirst, 4).await.len(), 30);
+    let expected = chosen(&|_, record| settled.binary_search(&record.key).is_err());
+    assert_eq!(
+        (expected.len(), pages(records, &pending, Order::OldestFirst, 4).await),
+        (30, expected.clone())
+    );
+    let backwards: Vec<String> = expected.into_iter().rev().collect();
+    assert_eq!(pages(records, &pending, Order::NewestFirst, 7).await, backwards);
+    let forwarded = Filter { state: Some(State::Forwarded), ..all.clone() };
+    assert_eq!(pages(records, &forwarded, Order::NewestFirst, 4).await.len(), 30);
     for nothing in [
         Filter { kind: Some("umaaas.test".into()), ..all.clone() },
         Filter { provider: Some("weavr".into()), ..all.clone() },
