@@ -137,7 +137,9 @@ fn run(target: &TargetOptions, command: Command) -> anyhow::Result<Exit> {
         }
         Command::Generate { check } => generate::run(check).map(|()| Exit::Done),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "webhooks", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "webhooks", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
             Ok(Exit::Done)
         }
         Command::Records(command) => on(async { inspect::run(&target.resolve().await?, command).await }),

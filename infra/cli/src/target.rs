@@ -1,7 +1,7 @@
 //! Which deployment a command is about: a stack of CloudFormation, names given one by one, or what `cargo dev` runs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_config::{BehaviorVersion, Region};
@@ -25,7 +25,7 @@ pub(crate) struct TargetOptions {
     /// The queue of a provider, or of all of them; can be given more than once
     #[arg(long, global = true, value_name = "[PROVIDER=]URL", conflicts_with = "local")]
     queue: Vec<String>,
-    /// The address of the receiver, as in https://webhooks.example.com
+    /// The address of the receiver, as in `https://webhooks.example.com`
     #[arg(long, global = true, value_name = "URL", conflicts_with = "local")]
     url: Option<String>,
     /// What `cargo dev` runs on this machine (.local/env)
@@ -77,7 +77,7 @@ impl TargetOptions {
             let Self { queue, url, profile, region, .. } = self;
             let is_elsewhere = !queue.is_empty() || url.is_some() || profile.is_some() || region.is_some();
             ensure!(!is_elsewhere, "which deployment? Give --stack or --table");
-            return Self::local().await;
+            return local_target(&local::scratch().join("env"));
         }
         let config = loaded(self.profile.as_deref(), self.region.clone()).await;
         let outputs = match &self.stack {
@@ -109,40 +109,34 @@ impl TargetOptions {
         }
         Ok(target)
     }
-
-    /// What `cargo dev` has written about itself.
-    async fn local() -> Result<Target> {
-        const HOW: &str = "start `cargo dev`, or name a deployment with --stack or --table";
-        let file = local_file();
-        let Ok(text) = std::fs::read_to_string(&file) else {
-            bail!("which deployment? There is no {}: {HOW}", file.display());
-        };
-        let variables = variables_in(&text);
-        let variable = |name: &str| {
-            variables.get(name).copied().with_context(|| format!("{} does not have {name}", file.display()))
-        };
-        let endpoint = variable("AWS_ENDPOINT_URL")?;
-        let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
-        ensure!(port.is_some_and(local::port::answers), "nothing answers at {endpoint}: {HOW}");
-        let mut queues = BTreeMap::new();
-        for provider in PROVIDERS {
-            let queue = variable(&format!("{}_QUEUE_URL", provider.name.to_uppercase()))?;
-            queues.insert(provider.name.to_owned(), queue.to_owned());
-        }
-        Ok(Target {
-            config: local::stack::config(endpoint),
-            table: variable("EVENTS_TABLE")?.to_owned(),
-            url: variables.get(local::URL_VARIABLE).map(|url| (*url).to_owned()),
-            is_local: true,
-            queues,
-            every_queue: None,
-        })
-    }
 }
 
-/// The file that `cargo dev` writes.
-fn local_file() -> PathBuf {
-    local::scratch().join("env")
+/// What `cargo dev` has written about itself.
+fn local_target(file: &Path) -> Result<Target> {
+    const HOW: &str = "start `cargo dev`, or name a deployment with --stack or --table";
+    let Ok(text) = std::fs::read_to_string(file) else {
+        bail!("which deployment? There is no {}: {HOW}", file.display());
+    };
+    let variables = variables_in(&text);
+    let variable = |name: &str| {
+        variables.get(name).copied().with_context(|| format!("{} does not have {name}", file.display()))
+    };
+    let endpoint = variable("AWS_ENDPOINT_URL")?;
+    let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
+    ensure!(port.is_some_and(local::port::answers), "nothing answers at {endpoint}: {HOW}");
+    let mut queues = BTreeMap::new();
+    for provider in PROVIDERS {
+        let queue = variable(&format!("{}_QUEUE_URL", provider.name.to_uppercase()))?;
+        queues.insert(provider.name.to_owned(), queue.to_owned());
+    }
+    Ok(Target {
+        config: local::stack::config(endpoint),
+        table: variable("EVENTS_TABLE")?.to_owned(),
+        url: variables.get(local::URL_VARIABLE).map(|url| (*url).to_owned()),
+        is_local: true,
+        queues,
+        every_queue: None,
+    })
 }
 
 fn variables_in(text: &str) -> HashMap<&str, &str> {
@@ -169,6 +163,32 @@ async fn loaded(profile: Option<&str>, region: Option<String>) -> SdkConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cargo_dev_has_written() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let file = local::scratch().join(format!("env-{port}"));
+        assert!(local_target(&file).unwrap_err().to_string().contains("--stack or --table"));
+        let mut text = format!("AWS_ENDPOINT_URL=http://127.0.0.1:{port}\nEVENTS_TABLE=webhook-events\n");
+        text += &format!("{}=http://127.0.0.1:9000\n", local::URL_VARIABLE);
+        for provider in PROVIDERS {
+            text +=
+                &format!("{}_QUEUE_URL=http://sqs/{}.fifo\n", provider.name.to_uppercase(), provider.name);
+        }
+        std::fs::create_dir_all(local::scratch()).unwrap();
+        std::fs::write(&file, &text).unwrap();
+        let target = local_target(&file).unwrap();
+        assert_eq!(
+            (target.table.as_str(), target.url.as_deref()),
+            ("webhook-events", Some("http://127.0.0.1:9000"))
+        );
+        assert!(target.is_local && target.queue("weavr").unwrap() == "http://sqs/weavr.fifo");
+        // one that has ended
+        drop(listener);
+        assert!(local_target(&file).unwrap_err().to_string().contains("nothing answers"));
+        std::fs::remove_file(&file).unwrap();
+    }
 
     #[tokio::test]
     async fn queues_of_providers() {

@@ -101,6 +101,8 @@ async fn start(arguments: &Arguments) -> Result<Service> {
     let ministack = Ministack::start(&tools, arguments.aws_port).await?;
     let stack = Stack::create(&ministack.endpoint(), "").await?;
     let environment = stack.shared_environment();
+    // before the functions: cargo lambda watch restarts them when a file changes
+    write_env(&environment, &watch::url(arguments.port))?;
 
     step(format!("starting the functions on port {}", arguments.port));
     let options = watch::Options {
@@ -110,7 +112,6 @@ async fn start(arguments: &Arguments) -> Result<Service> {
         environment,
     };
     let watch = Watch::start(&tools, &options).await?;
-    write_env(&options.environment, &watch.url())?;
     Ok(Service { watch, ministack, stack })
 }
 

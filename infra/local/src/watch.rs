@@ -72,6 +72,11 @@ pub async fn build_binaries(binaries: &[&str], profile: &str) -> Result<()> {
         .await
 }
 
+/// The address of functions that listen on a port.
+pub fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
 impl Watch {
     /// Starts it and waits until it listens. A function starts with its first request; it is to be
     /// [built](build) by then, or that request waits for the build.
@@ -109,7 +114,7 @@ impl Watch {
 
     /// The address that stands for the API Gateway's.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        url(self.port)
     }
 
     /// The file that its output and the functions' logs go to.

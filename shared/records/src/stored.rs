@@ -10,6 +10,9 @@ use jiff::Timestamp;
 use crate::entry::{number, state, time};
 use crate::{Entry, Records, RecordsError, failed, key_of};
 
+/// The longest key that DynamoDB takes.
+const MAX_KEY_BYTES: usize = 2048;
+
 /// A record, and what became of it.
 #[derive(Clone, Debug)]
 pub struct Stored {
@@ -110,6 +113,10 @@ impl Records {
     /// # Errors
     /// As for [`get`](Self::get).
     pub async fn find(&self, key_or_id: &str, prefixes: &[String]) -> Result<Vec<Stored>, RecordsError> {
+        // DynamoDB refuses an empty key and a longer one, and no record has one.
+        if !(1..=MAX_KEY_BYTES).contains(&key_or_id.len()) {
+            return Ok(Vec::new());
+        }
         if let Some(stored) = self.get(key_or_id).await? {
             return Ok(vec![stored]);
         }
@@ -130,8 +137,7 @@ impl Records {
 
     async fn under(&self, id: &str, prefixes: &[String]) -> Result<Vec<Stored>, RecordsError> {
         let keys: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}{id}")).collect();
-        // A key that is too long is refused, and is no record's.
-        let keys = keys.iter().filter(|key| key.len() <= 2048);
+        let keys = keys.iter().filter(|key| key.len() <= MAX_KEY_BYTES);
         Ok(try_join_all(keys.map(|key| self.get(key))).await?.into_iter().flatten().collect())
     }
 

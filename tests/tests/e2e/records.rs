@@ -180,7 +180,9 @@ async fn one_record(
         let found: Vec<_> = found.iter().map(|stored| &stored.record.key).collect();
         assert_eq!(found, [key], "{text}");
     }
-    assert!(records.find("nobody", &prefixes).await.unwrap().is_empty());
+    for nobody in ["nobody", "", &"x".repeat(2040), &"x".repeat(2049)] {
+        assert!(records.find(nobody, &prefixes).await.unwrap().is_empty());
+    }
     let related: Vec<String> =
         records.related(&subject).await.unwrap().into_iter().map(|entry| entry.key).collect();
     assert_eq!(related, [first.key.clone(), conflict.key.clone()], "in the order of receipt");
