@@ -1,12 +1,39 @@
-//! What a command's exit status means: 0, all is as it should be; 1, it is not; 2, the command could not find
-//! out.
+//! How a command ends. Scripts can rely on the exit status; README.md lists them.
 
 use std::process::ExitCode;
 
-/// Something is not as it should be.
+/// What a command that ran to its end says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// All was done.
+    Done,
+    /// There is nothing like that.
+    Nothing,
+    /// Nothing was done: it would be more than is done without `--yes`, or it must not be done.
+    Refused,
+    /// Some of it was not done.
+    Partly,
+    /// Ctrl-C.
+    Interrupted,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        // 1 is an error, 2 a wrong argument (clap's own).
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Nothing => 3,
+            Exit::Refused => 4,
+            Exit::Partly => 5,
+            Exit::Interrupted => 130,
+        })
+    }
+}
+
+/// Of a command that checks: something is not as it should be.
 const NO: u8 = 1;
 
-/// Wrong usage, an input that cannot be read, or nobody answers. clap ends with the same status.
+/// Of a command that checks: wrong usage, an input that cannot be read, or nobody answers. clap ends with the same status.
 const CANNOT: u8 = 2;
 
 /// The exit status of a command that says whether all is as it should be. An error goes to stderr.

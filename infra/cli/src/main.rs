@@ -2,48 +2,100 @@
 
 mod answer;
 mod cases;
+mod choice;
 mod compare;
+mod conflicts;
 mod connection;
+mod dead_letters;
 mod diagnose;
 mod doctor;
 mod exit;
 mod generate;
+mod http_client;
+mod inspect;
 mod json_text;
 mod kinds;
 mod listen;
 mod local_env;
+mod output;
+mod person;
 mod policy;
 mod print;
+mod replay;
 mod request;
 mod secret_options;
 mod send;
 mod sign;
+mod stack_outputs;
+mod stats;
+mod tail;
+mod target;
 mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use crate::exit::Exit;
+use crate::target::TargetOptions;
 
 /// Commands for those who run the service.
 #[derive(Parser)]
-#[command(name = "webhooks", bin_name = "cargo webhooks")]
+#[command(name = "webhooks", bin_name = "cargo webhooks", after_help = EXIT_STATUS)]
 struct Cli {
+    #[command(flatten)]
+    target: TargetOptions,
     #[command(subcommand)]
     command: Command,
 }
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 done, 1 an error, 2 wrong arguments, 3 nothing found, 4 refused (--yes), 5 not all done, 130 Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {
     /// Try out an approval policy (shared/decisions/policies), without deploying it.
     #[command(subcommand)]
     Policy(PolicyCommand),
-    Compare(Box<compare::Options>),
-    Doctor(doctor::Options),
-    Listen(listen::Options),
-    Send(Box<send::Options>),
-    Sign(sign::Options),
-    Verify(verify::Options),
+    #[command(flatten)]
+    Tool(Tool),
+    /// Lists, shows and searches what is recorded
+    #[command(subcommand)]
+    Records(inspect::RecordsCommand),
+    /// Sends recorded events again
+    Replay(replay::ReplayOptions),
+    /// Shows, releases and discards what is held until a person decides
+    #[command(subcommand)]
+    Conflicts(conflicts::ConflictsCommand),
+    /// Shows dead letters and moves them back to their queue
+    #[command(subcommand)]
+    Dlq(dead_letters::DlqCommand),
+    /// Finds, exports and erases what is recorded about a person
+    #[command(subcommand)]
+    Person(person::PersonCommand),
+    /// Shows new records as they arrive, and takes nothing off a queue
+    #[command(after_help = "\
+Examples:
+  cargo webhooks tail
+  cargo webhooks tail --kind umaaas.incoming_payment --json
+  cargo webhooks tail --since 10m --count 100")]
+    Tail(tail::TailOptions),
+    /// Counts records, decisions and latencies by the hour
+    #[command(after_help = "\
+Examples:
+  cargo webhooks stats
+  cargo webhooks stats --since 7d --provider weavr --json | jq .total")]
+    Stats(stats::StatsOptions),
+    /// Prints the completions of a shell
+    #[command(after_help = "\
+Example:
+  cargo build --bin webhooks && cargo webhooks completions bash > ~/.local/share/bash-completion/completions/webhooks")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
     /// Writes what follows from the declarations of kinds, families and variables into the marked regions of
     /// committed files: routes, functions of the template, tables of the docs.
     Generate {
@@ -51,6 +103,18 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+}
+
+/// Commands that say by their exit status whether all is as it should be. They have options of their own for what
+/// they talk to.
+#[derive(Subcommand)]
+enum Tool {
+    Compare(Box<compare::Options>),
+    Doctor(doctor::Options),
+    Listen(listen::Options),
+    Send(Box<send::Options>),
+    Sign(sign::Options),
+    Verify(verify::Options),
 }
 
 #[derive(Subcommand)]
@@ -81,24 +145,84 @@ struct PolicyFile {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
-        Command::Policy(PolicyCommand::Test { policy, cases }) => policy::test(policy.file.as_deref(), cases),
-        Command::Policy(PolicyCommand::Explain { policy, body }) => {
-            policy::explain(policy.file.as_deref(), &body)
-        }
-        Command::Compare(options) => return exit::code(exit::block_on(compare::run(*options))),
-        Command::Doctor(options) => return exit::code(exit::block_on(doctor::run(options))),
-        Command::Listen(options) => return exit::code(exit::block_on(listen::run(options))),
-        Command::Send(options) => return exit::code(exit::block_on(send::run(*options))),
-        Command::Sign(options) => return exit::code(sign::run(options)),
-        Command::Verify(options) => return exit::code(verify::run(options)),
-        Command::Generate { check } => generate::run(check),
+    let Cli { target, command } = Cli::parse();
+    let command = match command {
+        Command::Tool(tool) => return run_tool(tool),
+        other => other,
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    match run(&target, command) {
+        Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+fn run(target: &TargetOptions, command: Command) -> anyhow::Result<Exit> {
+    match command {
+        Command::Policy(PolicyCommand::Test { policy, cases }) => {
+            policy::test(policy.file.as_deref(), cases).map(|()| Exit::Done)
+        }
+        Command::Policy(PolicyCommand::Explain { policy, body }) => {
+            policy::explain(policy.file.as_deref(), &body).map(|()| Exit::Done)
+        }
+        Command::Generate { check } => generate::run(check).map(|()| Exit::Done),
+        // Its exit status says more: `main` has run it.
+        Command::Tool(_) => Ok(Exit::Done),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "webhooks", &mut script);
+            output::print(&String::from_utf8_lossy(&script))?;
+            Ok(Exit::Done)
+        }
+        Command::Records(command) => on(async { inspect::run(&target.resolve().await?, command).await }),
+        Command::Replay(options) => on(async { replay::run(&target.resolve().await?, options).await }),
+        Command::Conflicts(command) => on(async { conflicts::run(&target.resolve().await?, command).await }),
+        Command::Dlq(command) => on(async { dead_letters::run(&target.resolve().await?, command).await }),
+        Command::Person(command) => on(async { person::run(&target.resolve().await?, command).await }),
+        Command::Tail(options) => on(async { tail::run(&target.resolve().await?, options).await }),
+        Command::Stats(options) => on(async { stats::run(&target.resolve().await?, options).await }),
+    }
+}
+
+fn run_tool(tool: Tool) -> ExitCode {
+    exit::code(match tool {
+        Tool::Compare(options) => exit::block_on(compare::run(*options)),
+        Tool::Doctor(options) => exit::block_on(doctor::run(options)),
+        Tool::Listen(options) => exit::block_on(listen::run(options)),
+        Tool::Send(options) => exit::block_on(send::run(*options)),
+        Tool::Sign(options) => sign::run(options),
+        Tool::Verify(options) => verify::run(options),
+    })
+}
+
+/// Runs what talks to a deployment.
+fn on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_command_has_examples_and_valid_arguments() {
+        Cli::command().debug_assert();
+        // What does not talk to a deployment explains itself elsewhere.
+        let elsewhere = ["policy", "generate"];
+        let mut stack: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
+        stack.retain(|command| !elsewhere.contains(&command.get_name()));
+        let mut checked = 0;
+        while let Some(command) = stack.pop() {
+            stack.extend(command.get_subcommands().cloned());
+            if command.has_subcommands() {
+                continue;
+            }
+            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("cargo webhooks "), "{}", command.get_name());
+            checked += 1;
+        }
+        assert!(checked >= 16, "{checked} commands");
     }
 }

@@ -105,7 +105,8 @@ async fn start(arguments: &Arguments) -> Result<Service> {
     let ministack = Ministack::start(&tools, arguments.aws_port).await?;
     let stack = Stack::create(&ministack.endpoint(), "").await?;
     let environment = stack.shared_environment();
-    let url = format!("http://127.0.0.1:{}", arguments.port);
+    let url = watch::url(arguments.port);
+    // before the functions: cargo lambda watch restarts them when a file changes
     env_file::write(&env_file::path(), &environment, &url)?;
 
     step(format!("starting the functions on port {}", arguments.port));

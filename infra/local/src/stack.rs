@@ -223,12 +223,24 @@ pub fn config(endpoint: &str) -> SdkConfig {
 /// # Errors
 /// The database does not answer, or refuses the table.
 pub async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Result<()> {
-    let pending = GlobalSecondaryIndex::builder()
-        .index_name("pending")
-        .key_schema(key("pending_shard", KeyType::Hash)?)
-        .key_schema(key("due_at", KeyType::Range)?)
-        .projection(Projection::builder().projection_type(ProjectionType::KeysOnly).build())
-        .build()?;
+    let keys_only = Projection::builder().projection_type(ProjectionType::KeysOnly).build();
+    // What never changes after the first write, and is enough for a line of a listing.
+    let listed = |names: &[&str]| {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Projection::builder()
+            .projection_type(ProjectionType::Include)
+            .set_non_key_attributes(Some(names))
+            .build()
+    };
+    let pending = index("pending", "pending_shard", "due_at", keys_only)?;
+    let of_subject = listed(&["kind", "id", "reply", "decision"]);
+    let by_subject = index("by_subject", "subject", "received_at", of_subject)?;
+    let by_time = index(
+        "by_time",
+        "time_shard",
+        "received_at",
+        listed(&["kind", "id", "reply", "decision", "subject"]),
+    )?;
     let created = dynamodb
         .create_table()
         .table_name(name)
@@ -236,8 +248,13 @@ pub async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Re
         .attribute_definitions(attribute("pk", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("pending_shard", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("due_at", ScalarAttributeType::N)?)
+        .attribute_definitions(attribute("subject", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("time_shard", ScalarAttributeType::S)?)
+        .attribute_definitions(attribute("received_at", ScalarAttributeType::N)?)
         .key_schema(key("pk", KeyType::Hash)?)
         .global_secondary_indexes(pending)
+        .global_secondary_indexes(by_subject)
+        .global_secondary_indexes(by_time)
         .send()
         .await;
     match created {
@@ -249,6 +266,15 @@ pub async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Re
     let expiry = TimeToLiveSpecification::builder().enabled(true).attribute_name("expires_at").build()?;
     dynamodb.update_time_to_live().table_name(name).time_to_live_specification(expiry).send().await?;
     Ok(())
+}
+
+fn index(name: &str, hash: &str, range: &str, projection: Projection) -> Result<GlobalSecondaryIndex> {
+    Ok(GlobalSecondaryIndex::builder()
+        .index_name(name)
+        .key_schema(key(hash, KeyType::Hash)?)
+        .key_schema(key(range, KeyType::Range)?)
+        .projection(projection)
+        .build()?)
 }
 
 fn key(name: &str, kind: KeyType) -> Result<KeySchemaElement> {

@@ -73,6 +73,11 @@ pub async fn build_binaries(binaries: &[&str], profile: &str) -> Result<()> {
         .await
 }
 
+/// The address of functions that listen on a port.
+pub fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
 impl Watch {
     /// Starts cargo lambda watch and waits until it listens. A function starts with its first request; call
     /// [`build`] before, so that this request does not wait for the build.
@@ -110,7 +115,7 @@ impl Watch {
 
     /// The address of the functions, in place of the API Gateway URL.
     pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
+        url(self.port)
     }
 
     /// The file with the output of cargo lambda watch and of the functions.

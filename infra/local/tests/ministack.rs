@@ -69,11 +69,21 @@ async fn start() -> Ministack {
 async fn table_is_as_designed(stack: &Stack) {
     let table = stack.dynamodb.describe_table().table_name(&stack.table).send().await.unwrap();
     let table = table.table.unwrap();
-    let index = &table.global_secondary_indexes()[0];
-    let keys: Vec<_> =
-        table.key_schema().iter().chain(index.key_schema()).map(|key| key.attribute_name()).collect();
-    assert_eq!(index.index_name(), Some("pending"));
-    assert_eq!(keys, ["pk", "pending_shard", "due_at"]);
+    let keys: Vec<_> = table.key_schema().iter().map(|key| key.attribute_name()).collect();
+    assert_eq!(keys, ["pk"]);
+    let indexes = table.global_secondary_indexes().iter().map(|index| {
+        let keys: Vec<_> = index.key_schema().iter().map(|key| key.attribute_name()).collect();
+        let others = index.projection().map(|projection| projection.non_key_attributes()).unwrap_or_default();
+        format!("{}: {} with {}", index.index_name().unwrap(), keys.join(", "), others.join(", "))
+    });
+    let mut indexes: Vec<String> = indexes.collect();
+    indexes.sort();
+    let expected = [
+        "by_subject: subject, received_at with kind, id, reply, decision",
+        "by_time: time_shard, received_at with kind, id, reply, decision, subject",
+        "pending: pending_shard, due_at with ",
+    ];
+    assert_eq!(indexes, expected);
 
     let expiry = stack.dynamodb.describe_time_to_live().table_name(&stack.table).send().await.unwrap();
     let expiry = expiry.time_to_live_description.unwrap();

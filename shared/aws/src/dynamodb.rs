@@ -1,7 +1,5 @@
 //! The store in DynamoDB: one item per event; every write is conditional.
 
-use std::collections::HashMap;
-use std::str::FromStr;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
@@ -11,22 +9,21 @@ use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
-use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::{
     AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use aws_types::SdkConfig;
-use bytes::Bytes;
 use ingest::{
-    Backlog, Base, Claim, Decision, Due, DuePage, Earlier, Operation, PortError, Record, Recorded,
-    RecordedDecision, State, Store, StoredPayload, UnreadableEntry, VERSION,
+    Backlog, Base, Claim, Due, DuePage, Operation, PortError, Record, Recorded, RecordedDecision, State,
+    Store, UnreadableEntry,
 };
 use jiff::{SignedDuration, Timestamp};
 
 use crate::budget::{self, Budget};
 use crate::connect;
 use crate::failure::failure;
+use crate::item::{Fields, Item, claim_of, due, earlier, item, millis, text, written};
 use crate::time_refusal::TimeRefusal;
 use crate::variables::EVENTS_TABLE;
 use crate::{Environment, SettingsError};
@@ -48,8 +45,6 @@ const PENDING_AS_SEEN: &str = "#state = :pending AND due_at = :seen";
 
 /// The record is still pending, and this delivery wrote it.
 const OURS_AND_PENDING: &str = "#state = :pending AND delivery_id = :delivery_id";
-
-type Item = HashMap<String, AttributeValue>;
 
 /// Records in a DynamoDB table.
 #[derive(Clone, Debug)]
@@ -241,11 +236,6 @@ fn free_values(record: &Record) -> Item {
     Item::from([(":forwarded".into(), text(State::Forwarded.name())), (":now".into(), now)])
 }
 
-/// A decision as the table stores it: JSON.
-fn written(decision: &Decision) -> String {
-    serde_json::to_string(decision).unwrap_or_default()
-}
-
 impl Store for DynamoStore {
     async fn record(&self, record: &Record, within: Duration) -> Result<Recorded, PortError> {
         budget::within(within, Operation::Record, self.put(record)).await
@@ -382,195 +372,4 @@ impl Backlog for DynamoStore {
 /// Whether an update failed because its condition did not hold.
 fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
-}
-
-/// A new record as an item, with everything that is needed to build its message. A held record is not in the
-/// `pending` index and never expires.
-fn item(record: &Record) -> Item {
-    let state = if record.held { State::Conflict } else { State::Pending };
-    let mut item = Item::from([
-        ("pk".into(), text(&record.key)),
-        ("version".into(), AttributeValue::N(VERSION.to_string())),
-        ("state".into(), text(state.name())),
-        ("kind".into(), text(&record.kind)),
-        ("id".into(), text(&record.id)),
-        ("source".into(), text(&record.source)),
-        ("path".into(), text(&record.path)),
-        ("reply".into(), AttributeValue::N(record.reply.to_string())),
-        ("delivery_id".into(), text(&record.delivery_id)),
-        ("received_at".into(), millis(record.received_at)),
-        ("attempts".into(), AttributeValue::N(record.attempts.to_string())),
-        ("payload".into(), AttributeValue::B(Blob::new(record.stored.bytes.clone()))),
-        ("payload_sha256".into(), text(&record.stored.sha256)),
-        ("content_sha256".into(), text(&record.content_sha256)),
-    ]);
-    if !record.held {
-        item.insert("pending_shard".into(), AttributeValue::S(record.pending_shard()));
-        item.insert("due_at".into(), millis(record.due_at()));
-    }
-    if let Some(published_at) = record.published_at {
-        item.insert("published_at".into(), millis(published_at));
-    }
-    let optional = [
-        ("trace_id", record.trace_id.clone()),
-        ("encoding", record.stored.encoding.map(str::to_owned)),
-        ("subject", record.subject.clone()),
-        ("occurred_at", record.occurred_at.map(|time| time.to_string())),
-        ("call_ref", record.call_ref.clone()),
-        ("conflict_of", record.conflict_of.clone()),
-        ("decision", record.decision.as_ref().map(written)),
-    ];
-    for (name, value) in optional {
-        if let Some(value) = value {
-            item.insert(name.into(), AttributeValue::S(value));
-        }
-    }
-    if !record.drift.is_empty() {
-        item.insert(
-            "drift".into(),
-            AttributeValue::L(record.drift.iter().map(|entry| text(entry)).collect()),
-        );
-    }
-    item
-}
-
-/// Reads the existing item, because of which the condition [`FREE`] failed.
-fn earlier(item: Item) -> Result<Earlier, PortError> {
-    let mut fields = Fields(item);
-    Ok(Earlier {
-        delivery_id: fields.text("delivery_id")?,
-        payload_sha256: fields.text("payload_sha256")?,
-        content_sha256: fields.optional_text("content_sha256"),
-        occurred_at: fields.occurred_at(),
-        decision: fields.decision("decision"),
-        decided_later: fields.decision("decided_later"),
-    })
-}
-
-/// The claimed record, or the fields that can be read when the whole record cannot.
-fn claim_of(item: Item) -> Claim {
-    let of_claim = ["received_at", "attempts"].map(|name| item.get_key_value(name));
-    let known = of_claim.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
-    let mut known = Fields(known.collect());
-    match record_of(item) {
-        Ok(record) => Claim::Claimed(Box::new(record)),
-        Err(error) => Claim::Unreadable {
-            error,
-            received_at: known.time("received_at").ok(),
-            attempts: known.number("attempts").unwrap_or_default(),
-        },
-    }
-}
-
-/// The record that an item holds.
-fn record_of(item: Item) -> Result<Record, PortError> {
-    let mut fields = Fields(item);
-    let stored = StoredPayload {
-        bytes: fields.bytes("payload")?,
-        encoding: match fields.optional_text("encoding").as_deref() {
-            None => None,
-            Some("gzip") => Some("gzip"),
-            Some(_) => return Err(unreadable("encoding")),
-        },
-        sha256: fields.text("payload_sha256")?,
-    };
-    Ok(Record {
-        key: fields.text("pk")?,
-        kind: fields.text("kind")?,
-        id: fields.text("id")?,
-        source: fields.text("source")?,
-        subject: fields.optional_text("subject"),
-        occurred_at: fields.occurred_at(),
-        published_at: fields.time("published_at").ok(),
-        path: fields.text("path")?,
-        call_ref: fields.optional_text("call_ref"),
-        drift: match fields.0.remove("drift") {
-            Some(AttributeValue::L(entries)) => {
-                entries.into_iter().filter_map(|entry| entry.as_s().ok().cloned()).collect()
-            }
-            _ => Vec::new(),
-        },
-        // Version 1 compared whole bodies.
-        content_sha256: fields.optional_text("content_sha256").unwrap_or_else(|| stored.sha256.clone()),
-        conflict_of: fields.optional_text("conflict_of"),
-        held: false,
-        left_to_reconciler: false,
-        decision: fields.decision("decision"),
-        reply: fields.number("reply")?,
-        delivery_id: fields.text("delivery_id")?,
-        trace_id: fields.optional_text("trace_id"),
-        received_at: fields.time("received_at")?,
-        attempts: fields.number("attempts")?,
-        payload: stored.read().map_err(|_| unreadable("payload"))?,
-        stored,
-    })
-}
-
-fn due(item: Item) -> Result<Due, PortError> {
-    let mut fields = Fields(item);
-    Ok(Due { key: fields.text("pk")?, due_at: fields.time("due_at")?, shard: fields.text("pending_shard")? })
-}
-
-/// The attributes of an item. Reading an attribute removes it.
-struct Fields(Item);
-
-impl Fields {
-    fn optional_text(&mut self, name: &str) -> Option<String> {
-        match self.0.remove(name) {
-            Some(AttributeValue::S(text)) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn text(&mut self, name: &'static str) -> Result<String, PortError> {
-        self.optional_text(name).ok_or_else(|| unreadable(name))
-    }
-
-    fn bytes(&mut self, name: &'static str) -> Result<Bytes, PortError> {
-        match self.0.remove(name) {
-            Some(AttributeValue::B(blob)) => Ok(blob.into_inner().into()),
-            _ => Err(unreadable(name)),
-        }
-    }
-
-    fn number<N: FromStr>(&mut self, name: &'static str) -> Result<N, PortError> {
-        match self.0.remove(name) {
-            Some(AttributeValue::N(number)) => number.parse().map_err(|_| unreadable(name)),
-            _ => Err(unreadable(name)),
-        }
-    }
-
-    fn time(&mut self, name: &'static str) -> Result<Timestamp, PortError> {
-        Timestamp::from_millisecond(self.number(name)?).map_err(|_| unreadable(name))
-    }
-
-    fn occurred_at(&mut self) -> Option<Timestamp> {
-        self.optional_text("occurred_at").and_then(|time| time.parse().ok())
-    }
-
-    /// A decision. `None` when it cannot be read, because a newer version of this code wrote it, for example:
-    /// the decision is then not repeated, and the event is processed without it.
-    fn decision(&mut self, name: &'static str) -> Option<Decision> {
-        let text = self.optional_text(name)?;
-        let decision = serde_json::from_str(&text).ok();
-        if decision.is_none() {
-            tracing::error!("a decision in the table cannot be read");
-        }
-        decision
-    }
-}
-
-/// The error for an item that has a missing or unreadable attribute. No version of this code writes such an
-/// item.
-fn unreadable(attribute: &'static str) -> PortError {
-    PortError::new(Operation::ReadRecord, format!("its {attribute} is missing or not readable"))
-}
-
-fn text(value: &str) -> AttributeValue {
-    AttributeValue::S(value.to_owned())
-}
-
-/// Epoch milliseconds.
-fn millis(time: Timestamp) -> AttributeValue {
-    AttributeValue::N(time.as_millisecond().to_string())
 }

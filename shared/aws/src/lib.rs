@@ -9,6 +9,7 @@
 //! | `secrets` | the provider's secrets, from the environment or Secrets Manager |
 //! | `gateway` | reads events of API Gateway, function URLs and load balancers; writes the responses |
 //! | `dynamodb`, `sqs`, `directory` | the adapters [`DynamoStore`], [`SqsSink`] and [`DynamoDirectory`] |
+//! | [`item`] | a record as an item of the table, and back |
 //! | `connect` | opens connections at the start |
 //! | `failure` | turns a failed call into an error for our log |
 //! | `time_refusal` | retries calls that AWS refuses because of clock skew |
@@ -23,6 +24,7 @@ mod directory;
 mod dynamodb;
 mod failure;
 pub mod gateway;
+pub mod item;
 mod line;
 mod log;
 mod metrics;

@@ -51,7 +51,7 @@ pub use ports::{
 pub use reconcile::{FORWARD_PAGE, PAGE_RECORDS, PENDING_TOO_OLD, Reconciler, Summary};
 pub use record::{
     Claim, Conflicts, DUE_AFTER, Due, DuePage, Earlier, MAX_PAYLOAD_BYTES, PENDING_SHARDS, Record, Recorded,
-    RecordedDecision, Repetition, State, StoredPayload, UnreadableEntry, VERSION,
+    RecordedDecision, Repetition, State, StoredPayload, TIME_SHARDS, UnreadableEntry, VERSION, time_shard,
 };
 pub use reply::{Concern, Outcome, RETRY_AFTER_SECONDS, Reply, Restamped};
 pub use schema::Drift;

@@ -22,7 +22,7 @@ const ATTRIBUTE_BYTES: usize = 1024;
 /// The earliest time that RFC 3339 can express. An earlier time is left out of the envelope.
 const YEAR_ZERO: Timestamp = Timestamp::constant(-62_167_219_200, 0);
 
-/// One message. Messages of one record differ only in `replyconfirmed`.
+/// One message. Messages of one record differ only in `replyconfirmed`, unless they are [replays](Message::replay).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
     /// The envelope.
@@ -59,6 +59,8 @@ struct Envelope<'a> {
     callref: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     conflictof: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayof: Option<&'a str>,
     reply: u16,
     replyconfirmed: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +84,27 @@ impl Message {
     /// seconds of the gateway's request time.
     #[must_use]
     pub fn new(record: &Record, reply_confirmed: bool) -> Self {
+        let deduplication_id = sha256_hex(record.key.as_bytes());
+        Self::delivered(record, reply_confirmed, &record.delivery_id, None, deduplication_id)
+    }
+
+    /// The message about a recorded event, sent again because somebody asked for it. It has the same id, and it says
+    /// which delivery it repeats. `run` names the replay: within one run the message is always the same, so a run that
+    /// is resumed sends nothing twice that a FIFO queue still remembers.
+    #[must_use]
+    pub fn replay(record: &Record, reply_confirmed: bool, run: &str) -> Self {
+        let deduplication_id = sha256_hex(format!("{}#{run}", record.key).as_bytes());
+        let delivery_id = format!("replay-{run}-{}", &deduplication_id[..16]);
+        Self::delivered(record, reply_confirmed, &delivery_id, Some(&record.delivery_id), deduplication_id)
+    }
+
+    fn delivered(
+        record: &Record,
+        reply_confirmed: bool,
+        delivery_id: &str,
+        replay_of: Option<&str>,
+        deduplication_id: String,
+    ) -> Self {
         let decision = record.decision.as_ref();
         let fields = match decision.map(|decision| &decision.verdict) {
             Some(Verdict::RequestInformation { required_fields }) => Some(required_fields.join(",")),
@@ -98,11 +121,12 @@ impl Message {
             datacontenttype: "application/json",
             receivedat: record.received_at.to_string(),
             publishedat: record.published_at.and_then(written),
-            deliveryid: &record.delivery_id,
+            deliveryid: delivery_id,
             traceid: record.trace_id.as_deref(),
             path: &record.path,
             callref: record.call_ref.as_deref(),
             conflictof: record.conflict_of.as_deref(),
+            replayof: replay_of,
             reply: record.reply,
             replyconfirmed: reply_confirmed,
             decision: decision.map(Decision::name),
@@ -123,7 +147,7 @@ impl Message {
                 ("id", attribute(&record.id)),
             ],
             group_id: sha256_hex(format!("{}{about}", record.source).as_bytes()),
-            deduplication_id: sha256_hex(record.key.as_bytes()),
+            deduplication_id,
         }
     }
 }

@@ -8,6 +8,9 @@
 //! under the key, `#` and the digest of its content. It is forwarded like other events. If the provider's
 //! signature does not exclude a replay ([`Conflicts::Hold`]), it has the state `conflict` until a person
 //! releases or discards it.
+//!
+//! Two more indexes are for people: records by subject, and records by the time when they arrived. They hold only
+//! what never changes after the first write, so that settling writes to neither.
 
 use std::io::{Read, Write};
 
@@ -20,8 +23,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::digest::sha256_hex;
 use crate::{Decision, Event, PortError};
 
-/// The version that this code writes. It reads version 1 too, which has no `content_sha256`.
-pub const VERSION: u32 = 2;
+/// The version that this code writes. It reads the earlier ones too: version 1 has no `content_sha256`, and version 2
+/// is not in the index of records by time.
+pub const VERSION: u32 = 3;
 
 /// The time for the first attempt to forward an event. After it the reconciler may claim the record. It is
 /// longer than the time-out of every function, and short enough that a second attempt is still inside the
@@ -30,6 +34,10 @@ pub const DUE_AFTER: SignedDuration = SignedDuration::from_secs(90);
 
 /// How many partitions the index of pending records has. Each takes 1,000 writes a second.
 pub const PENDING_SHARDS: u8 = 8;
+
+/// How many partitions a day has in the index of records by time. Each takes 1,000 writes a second. A listing reads
+/// all of them.
+pub const TIME_SHARDS: u8 = 4;
 
 /// The largest body, after compression, that fits a record beside its other attributes. DynamoDB's
 /// limit for the whole item is 400 KB.
@@ -314,8 +322,19 @@ impl Record {
     /// The partition of the pending index that this key belongs to.
     #[must_use]
     pub fn pending_shard(&self) -> String {
-        let spread = self.key.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte));
-        (spread % PENDING_SHARDS).to_string()
+        (self.spread() % PENDING_SHARDS).to_string()
+    }
+
+    /// The partition of the index by time that this record belongs to: the day in UTC when it was received, and a
+    /// shard.
+    #[must_use]
+    pub fn time_shard(&self) -> String {
+        time_shard(self.received_at, self.spread() % TIME_SHARDS)
+    }
+
+    /// A number that spreads keys over shards.
+    fn spread(&self) -> u8 {
+        self.key.bytes().fold(0u8, |sum, byte| sum.wrapping_mul(31).wrapping_add(byte))
     }
 
     /// The record of the same event as a conflict, because another event has its key. The conflict has its
@@ -348,6 +367,12 @@ impl Record {
             Repetition::Redelivery { restamped: !same_body }
         }
     }
+}
+
+/// A partition of the index of records by time, as in `2026-11-25#3`.
+#[must_use]
+pub fn time_shard(received_at: Timestamp, shard: u8) -> String {
+    format!("{}#{shard}", received_at.strftime("%F"))
 }
 
 impl StoredPayload {

@@ -165,3 +165,33 @@ proptest! {
         prop_assert!(data(&message.body) == body.as_bytes());
     }
 }
+
+#[test]
+fn a_replay_is_the_same_event_in_a_delivery_of_its_own() {
+    let record = record(r#"{"a": 1.0}"#);
+    let fields = |message: &Message| -> Value { serde_json::from_str(&message.body).expect("JSON") };
+    let first = Message::new(&record, true);
+    let (one, again, other) = (
+        Message::replay(&record, true, "r1"),
+        Message::replay(&record, true, "r1"),
+        Message::replay(&record, true, "r2"),
+    );
+    assert_eq!(one, again, "within a run it is the same message");
+    assert_eq!((one.group_id, &one.attributes), (first.group_id, &first.attributes));
+    let ids = [first.deduplication_id, one.deduplication_id, other.deduplication_id.clone()];
+    assert!(ids[0] != ids[1] && ids[1] != ids[2] && ids[0] != ids[2], "{ids:?}");
+    assert_eq!(ids[2], webhook_ingest::sha256_hex(b"umaaas#TEST#Webhook:1#r2"));
+
+    // nothing else differs
+    assert_valid(&other.body);
+    let (mut before, mut after) = (fields(&Message::new(&record, true)), fields(&other));
+    assert_eq!((&after["replayof"], &after["id"]), (&json!("d-1"), &json!("Webhook:1")));
+    assert_ne!(after["deliveryid"], fields(&again)["deliveryid"]);
+    assert_eq!(data(&other.body), record.payload);
+    for message in [&mut before, &mut after] {
+        let message = message.as_object_mut().expect("an object");
+        message.remove("deliveryid");
+        message.remove("replayof");
+    }
+    assert_eq!(before, after);
+}

@@ -62,8 +62,47 @@ async fn signed_webhooks_go_through_the_deployed_template() {
             valid_envelope(message).unwrap();
         }
     }
+    commands_find_a_stack_by_its_name(&ministack.endpoint(), &deployment).await;
     other_spellings_of_a_path_reach_a_function(&deployment.url).await;
     alarms_watch_what_functions_write(&ministack.endpoint()).await;
+}
+
+/// `cargo webhooks --stack` reads the outputs of the stack: its table, whose indexes are the template's, and its
+/// queues.
+async fn commands_find_a_stack_by_its_name(endpoint: &str, deployment: &Deployment) {
+    watch::build_binaries(&["webhooks"], "dev").await.unwrap();
+    let run = async |stack: &str, arguments: &[&str]| {
+        let mut command = tokio::process::Command::new(binaries().join("webhooks"));
+        command.args(["--stack", stack, "--region", stack::REGION]).args(arguments);
+        command.env("AWS_ENDPOINT_URL", endpoint).env_remove("AWS_PROFILE");
+        command.env("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY);
+        let output = command.output().await.unwrap();
+        let err = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap_or_default(), err)
+    };
+    let (status, listed, err) =
+        run("payment-webhooks", &["records", "list", "--json", "--provider", "umaaas"]).await;
+    let umaaas = &PROVIDERS[0];
+    let records = listed["records"].as_array().unwrap();
+    assert_eq!((status, records.len()), (Some(0), umaaas.samples.len()), "{listed} {err}");
+    let with_subject = records.iter().find(|record| record["subject"].is_string()).unwrap();
+    let (status, found, err) = run(
+        "payment-webhooks",
+        &["records", "search", "--json", "--subject", with_subject["subject"].as_str().unwrap()],
+    )
+    .await;
+    assert!(status == Some(0) && !found["records"].as_array().unwrap().is_empty(), "{found} {err}");
+    let id = with_subject["id"].as_str().unwrap();
+    let (status, _, err) = run("payment-webhooks", &["replay", id]).await;
+    assert_eq!(status, Some(0), "{err}");
+    let messages = deployment.queue(umaaas).unwrap().receive(1, WITHIN).await.unwrap();
+    let message: Value = serde_json::from_str(messages[0].body.as_deref().unwrap()).unwrap();
+    assert_eq!((&message["id"], message["replayof"].is_string()), (&json!(id), true));
+    let (status, _, err) = run("another", &["records", "list"]).await;
+    assert!(
+        status == Some(1) && err.contains("cannot read the stack another") && err.contains("exist"),
+        "{err}"
+    );
 }
 
 /// Spellings of a path that the gateway treats as different paths, but the functions as the same path.

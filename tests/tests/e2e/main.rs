@@ -8,6 +8,7 @@
 
 mod alarms;
 mod breaker;
+mod commands;
 mod consumers;
 mod deploy;
 mod envelope;
@@ -21,6 +22,7 @@ mod nothing_lost;
 mod privileges;
 mod properties;
 mod reconcile;
+mod records;
 mod repetition;
 mod secrets;
 mod store_contract;

@@ -1,0 +1,212 @@
+//! A record as an item of the table, and back.
+
+use std::collections::HashMap;
+use std::str::FromStr;
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use bytes::Bytes;
+use ingest::{Claim, Decision, Due, Earlier, Operation, PortError, Record, State, StoredPayload, VERSION};
+use jiff::Timestamp;
+
+/// An item, by the names of its attributes.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// A new record as an item. Everything that its message is made of is in it. A held one is not in the index of
+/// pending records and never expires.
+pub(crate) fn item(record: &Record) -> Item {
+    let state = if record.held { State::Conflict } else { State::Pending };
+    let mut item = Item::from([
+        ("pk".into(), text(&record.key)),
+        ("version".into(), AttributeValue::N(VERSION.to_string())),
+        ("state".into(), text(state.name())),
+        ("kind".into(), text(&record.kind)),
+        ("id".into(), text(&record.id)),
+        ("source".into(), text(&record.source)),
+        ("path".into(), text(&record.path)),
+        ("reply".into(), AttributeValue::N(record.reply.to_string())),
+        ("delivery_id".into(), text(&record.delivery_id)),
+        ("received_at".into(), millis(record.received_at)),
+        ("time_shard".into(), AttributeValue::S(record.time_shard())),
+        ("attempts".into(), AttributeValue::N(record.attempts.to_string())),
+        ("payload".into(), AttributeValue::B(Blob::new(record.stored.bytes.clone()))),
+        ("payload_sha256".into(), text(&record.stored.sha256)),
+        ("content_sha256".into(), text(&record.content_sha256)),
+    ]);
+    if !record.held {
+        item.insert("pending_shard".into(), AttributeValue::S(record.pending_shard()));
+        item.insert("due_at".into(), millis(record.due_at()));
+    }
+    if let Some(published_at) = record.published_at {
+        item.insert("published_at".into(), millis(published_at));
+    }
+    let optional = [
+        ("trace_id", record.trace_id.clone()),
+        ("encoding", record.stored.encoding.map(str::to_owned)),
+        // The key of an index: DynamoDB refuses an empty one, and with it the whole record.
+        ("subject", record.subject.clone().filter(|subject| !subject.is_empty())),
+        ("occurred_at", record.occurred_at.map(|time| time.to_string())),
+        ("call_ref", record.call_ref.clone()),
+        ("conflict_of", record.conflict_of.clone()),
+        ("decision", record.decision.as_ref().map(written)),
+    ];
+    for (name, value) in optional {
+        if let Some(value) = value {
+            item.insert(name.into(), AttributeValue::S(value));
+        }
+    }
+    if !record.drift.is_empty() {
+        item.insert(
+            "drift".into(),
+            AttributeValue::L(record.drift.iter().map(|entry| text(entry)).collect()),
+        );
+    }
+    item
+}
+
+/// What the item that stood in the way says about itself.
+pub(crate) fn earlier(item: Item) -> Result<Earlier, PortError> {
+    let mut fields = Fields(item);
+    Ok(Earlier {
+        delivery_id: fields.text("delivery_id")?,
+        payload_sha256: fields.text("payload_sha256")?,
+        content_sha256: fields.optional_text("content_sha256"),
+        occurred_at: fields.occurred_at(),
+        decision: fields.decision("decision"),
+        decided_later: fields.decision("decided_later"),
+    })
+}
+
+/// What a claimed item holds: a record, or as much as can be read of one.
+pub(crate) fn claim_of(item: Item) -> Claim {
+    let of_claim = ["received_at", "attempts"].map(|name| item.get_key_value(name));
+    let known = of_claim.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
+    let mut known = Fields(known.collect());
+    match record_of(item) {
+        Ok(record) => Claim::Claimed(Box::new(record)),
+        Err(error) => Claim::Unreadable {
+            error,
+            received_at: known.time("received_at").ok(),
+            attempts: known.number("attempts").unwrap_or_default(),
+        },
+    }
+}
+
+/// The record that an item holds.
+///
+/// # Errors
+/// [`PortError`] when an attribute is missing or not readable.
+pub fn record_of(item: Item) -> Result<Record, PortError> {
+    let mut fields = Fields(item);
+    let stored = StoredPayload {
+        bytes: fields.bytes("payload")?,
+        encoding: match fields.optional_text("encoding").as_deref() {
+            None => None,
+            Some("gzip") => Some("gzip"),
+            Some(_) => return Err(unreadable("encoding")),
+        },
+        sha256: fields.text("payload_sha256")?,
+    };
+    Ok(Record {
+        key: fields.text("pk")?,
+        kind: fields.text("kind")?,
+        id: fields.text("id")?,
+        source: fields.text("source")?,
+        subject: fields.optional_text("subject"),
+        occurred_at: fields.occurred_at(),
+        published_at: fields.time("published_at").ok(),
+        path: fields.text("path")?,
+        call_ref: fields.optional_text("call_ref"),
+        drift: match fields.0.remove("drift") {
+            Some(AttributeValue::L(entries)) => {
+                entries.into_iter().filter_map(|entry| entry.as_s().ok().cloned()).collect()
+            }
+            _ => Vec::new(),
+        },
+        // Version 1 compared whole bodies.
+        content_sha256: fields.optional_text("content_sha256").unwrap_or_else(|| stored.sha256.clone()),
+        conflict_of: fields.optional_text("conflict_of"),
+        held: false,
+        left_to_reconciler: false,
+        decision: fields.decision("decision"),
+        reply: fields.number("reply")?,
+        delivery_id: fields.text("delivery_id")?,
+        trace_id: fields.optional_text("trace_id"),
+        received_at: fields.time("received_at")?,
+        attempts: fields.number("attempts")?,
+        payload: stored.read().map_err(|_| unreadable("payload"))?,
+        stored,
+    })
+}
+
+pub(crate) fn due(item: Item) -> Result<Due, PortError> {
+    let mut fields = Fields(item);
+    Ok(Due { key: fields.text("pk")?, due_at: fields.time("due_at")?, shard: fields.text("pending_shard")? })
+}
+
+/// An item that is taken apart.
+pub(crate) struct Fields(pub Item);
+
+impl Fields {
+    fn optional_text(&mut self, name: &str) -> Option<String> {
+        match self.0.remove(name) {
+            Some(AttributeValue::S(text)) => Some(text),
+            _ => None,
+        }
+    }
+
+    fn text(&mut self, name: &'static str) -> Result<String, PortError> {
+        self.optional_text(name).ok_or_else(|| unreadable(name))
+    }
+
+    fn bytes(&mut self, name: &'static str) -> Result<Bytes, PortError> {
+        match self.0.remove(name) {
+            Some(AttributeValue::B(blob)) => Ok(blob.into_inner().into()),
+            _ => Err(unreadable(name)),
+        }
+    }
+
+    fn number<N: FromStr>(&mut self, name: &'static str) -> Result<N, PortError> {
+        match self.0.remove(name) {
+            Some(AttributeValue::N(number)) => number.parse().map_err(|_| unreadable(name)),
+            _ => Err(unreadable(name)),
+        }
+    }
+
+    fn time(&mut self, name: &'static str) -> Result<Timestamp, PortError> {
+        Timestamp::from_millisecond(self.number(name)?).map_err(|_| unreadable(name))
+    }
+
+    fn occurred_at(&mut self) -> Option<Timestamp> {
+        self.optional_text("occurred_at").and_then(|time| time.parse().ok())
+    }
+
+    /// A decision. One that a newer version wrote cannot be repeated; the event goes on without.
+    pub(crate) fn decision(&mut self, name: &'static str) -> Option<Decision> {
+        let text = self.optional_text(name)?;
+        let decision = serde_json::from_str(&text).ok();
+        if decision.is_none() {
+            tracing::error!("a decision in the table cannot be read");
+        }
+        decision
+    }
+}
+
+/// An item that no version of this code has written.
+fn unreadable(attribute: &'static str) -> PortError {
+    PortError::new(Operation::ReadRecord, format!("its {attribute} is missing or not readable"))
+}
+
+pub(crate) fn text(value: &str) -> AttributeValue {
+    AttributeValue::S(value.to_owned())
+}
+
+/// Epoch milliseconds.
+pub(crate) fn millis(time: Timestamp) -> AttributeValue {
+    AttributeValue::N(time.as_millisecond().to_string())
+}
+
+/// A decision as it stands in the table.
+pub(crate) fn written(decision: &Decision) -> String {
+    serde_json::to_string(decision).unwrap_or_default()
+}

@@ -1,0 +1,85 @@
+//! Queries over what is recorded: listing by time, everything about one subject, one record with its history and its
+//! message, and a search that reads the whole table.
+//!
+//! This is for people's tools. No function uses it, and no call of a delivery reads the indexes `by_time` and
+//! `by_subject` that it reads. Both are eventually consistent: a record is in them a moment after it was written.
+
+mod entry;
+mod held;
+mod listing;
+mod person;
+mod position;
+mod search;
+mod statistics;
+mod stored;
+mod timeline;
+
+pub use entry::{Current, Entry, Listed};
+pub use held::Changed;
+pub use listing::{Filter, Listing, Order, Page};
+pub use person::Erased;
+pub use position::{NoPosition, Position};
+pub use search::{Condition, NoCondition, Progress, Query};
+pub use statistics::{Hour, Latency, Statistics};
+pub use stored::Stored;
+pub use timeline::Step;
+
+use std::error::Error;
+
+use aws::item::Item;
+use aws_sdk_dynamodb::Client;
+use aws_sdk_dynamodb::error::SdkError;
+use aws_types::SdkConfig;
+use ingest::PortError;
+
+/// The records in one table.
+#[derive(Clone, Debug)]
+pub struct Records {
+    client: Client,
+    table: String,
+}
+
+impl Records {
+    /// The records in a table. `config` says in which region it is and who asks.
+    #[must_use]
+    pub fn new(config: &SdkConfig, table: String) -> Self {
+        Self { client: Client::new(config), table }
+    }
+}
+
+/// A query failed.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    /// DynamoDB refused a call or did not answer.
+    #[error("cannot {doing}")]
+    Call {
+        /// What was to be done, as in `read the index by_time`.
+        doing: &'static str,
+        /// Why it failed.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// No version of this code has written a record like this.
+    #[error("the record {key} cannot be read")]
+    Unreadable {
+        /// The record's key.
+        key: String,
+        /// What is wrong with it.
+        #[source]
+        source: PortError,
+    },
+}
+
+/// A call that failed.
+fn failed<E, R>(doing: &'static str) -> impl FnOnce(SdkError<E, R>) -> RecordsError
+where
+    E: Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    move |error| RecordsError::Call { doing, source: error.into() }
+}
+
+/// The key of an item, or of an entry of an index.
+fn key_of(item: &Item) -> String {
+    item.get("pk").and_then(|key| key.as_s().ok()).cloned().unwrap_or_default()
+}
