@@ -1,10 +1,10 @@
-"""Deploys the SAM template to an emulated AWS, with built functions of this machine.
+"""Deploys the SAM template to an emulated AWS, with functions that were built on this machine.
 
     .venv/bin/python infra/local/deploy.py ENDPOINT BINARIES OUTPUTS [--functions-endpoint ENDPOINT]
         [--parameter NAME=VALUE]... [--secret OUTPUT=VALUE]...
 
-Writes the stack's outputs to the file OUTPUTS, in JSON. A --secret is put into the secret whose ARN is that
-output. The functions call AWS at --functions-endpoint: a proxy, say.
+Writes the stack's outputs to the file OUTPUTS, in JSON. --secret stores VALUE in the secret whose ARN is the output
+OUTPUT. The functions call AWS at --functions-endpoint, which can be a proxy; the default is ENDPOINT.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main():
     template = transform.plain(dict(arguments.parameter))
     transform.for_emulator(template, arguments.functions_endpoint or arguments.endpoint)
     aws = Aws(arguments.endpoint)
-    # As `sam deploy` does it: nested templates are uploaded, and named by their addresses.
+    # As `sam deploy` does: upload nested templates and refer to them by their addresses.
     for name, stack, inner in transform.nested(template):
         transform.for_emulator(inner, None)
         aws.upload(f"{name}.json", json.dumps(inner))
@@ -51,8 +51,8 @@ def main():
 
 
 def bootstrap(binary):
-    """A function's archive. Lambda's would have the binary itself; a development build of it has 70 MB and
-    more, so this one says where it is."""
+    """The archive of a function's code. It contains a script that starts the binary, not the binary itself, because
+    a development build has more than 70 MB."""
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as zip:
         zip.writestr("bootstrap", f"#!/bin/sh\nexec '{binary.resolve(strict=True)}'\n")

@@ -1,12 +1,12 @@
-"""Runs one command, and leaves nothing of it behind.
+"""Runs one command, and ends all its processes when the command or its owner ends.
 
     python3 supervise.py GRACE COMMAND [ARGUMENT...]
 
-The command, and every process that came from it in whatever process group, ends when
+This supervisor ends the command and all its descendants, in any process group, when
   - the command itself has ended,
-  - standard input reaches its end: whoever started this closed it, or was killed,
+  - standard input reaches its end: the process that started this supervisor has closed it, or was killed,
   - or a SIGTERM, SIGINT or SIGHUP arrives.
-First by SIGTERM, and after GRACE seconds by SIGKILL. The exit status is the command's.
+It sends SIGTERM first, and SIGKILL after GRACE seconds. The exit status is the command's.
 """
 
 import os
@@ -33,22 +33,22 @@ def main():
             break
         for ready in select.select([sys.stdin, wake], [], [])[0]:
             signals = os.read(ready.fileno(), 4096)
-            # An end of standard input reads as nothing.
+            # At the end of standard input, `read` returns no bytes.
             told_to_stop |= not signals if ready is sys.stdin else any(s != signal.SIGCHLD for s in signals)
     family.end(grace)
-    # Not `sys.exit`: standard input may hold a byte that nobody will read.
+    # Not `sys.exit`, because standard input may contain unread bytes.
     os._exit(shell_status(family.status))
 
 
 class Family:
-    """The command and all its descendants. Orphans among them are ours, see `adopt_orphans`."""
+    """The command and all its descendants. `adopt_orphans` makes orphans among them our children."""
 
     def __init__(self, command):
         self.command = command
         self.status = None
 
     def reap(self):
-        """Collects who has ended. Whether there is anybody left to wait for."""
+        """Reaps the children that have ended. Returns whether any child is left."""
         try:
             while True:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -60,7 +60,7 @@ class Family:
             return False
 
     def end(self, grace):
-        """Ends everybody. A process that forks meanwhile is found in the next round."""
+        """Ends all processes. A child that is forked meanwhile is found in the next round."""
         deadline = time.monotonic() + grace
         told = set()
         while self.reap() or told:
@@ -75,7 +75,8 @@ class Family:
 
 
 def adopt_orphans():
-    """On Linux, makes a descendant whose parent has ended our child: none gets out of reach."""
+    """On Linux, makes this process the parent of every descendant whose own parent has ended, so that `descendants`
+    finds all of them."""
     if sys.platform == "linux":
         import ctypes
 
@@ -84,7 +85,7 @@ def adopt_orphans():
 
 
 def wake_on_signals():
-    """A file that becomes readable with each signal, for `select`; reading it gives their numbers."""
+    """A file for `select` that becomes readable with each signal. Reading it returns the signal numbers."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -105,7 +106,7 @@ def descendants():
 
 
 def parents():
-    """Every process with its parent."""
+    """The process id and the parent's process id of every process."""
     if sys.platform != "linux":
         listing = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True).stdout
         yield from (map(int, line.split()) for line in listing.splitlines())
@@ -114,7 +115,7 @@ def parents():
         if name.isdigit():
             try:
                 with open(f"/proc/{name}/stat", "rb") as stat:
-                    # pid (name) state ppid ...; the name may hold anything, parentheses too
+                    # pid (name) state ppid ...; the name may contain any character, also parentheses
                     yield int(name), int(stat.read().rpartition(b")")[2].split()[1])
             except (FileNotFoundError, ProcessLookupError):
                 pass

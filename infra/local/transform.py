@@ -1,15 +1,15 @@
-"""Prints the SAM template as the plain CloudFormation that AWS makes of it, in JSON.
+"""Prints the plain CloudFormation template, in JSON, to which AWS transforms the SAM template.
 
     .venv/bin/python infra/local/transform.py [--parameter NAME=VALUE]... [--for-emulator ENDPOINT]
 
-A parameter that is given becomes its default. The code of each function is `s3://code/<binary>.zip`, where
-the binary is the one that `sam build` would build for it. A nested stack is replaced by its resources: those of
-`UmaaasProvider` are `UmaaasQueue` and so on, with the values of its parameters, and facts from its mappings, in them.
+The value given with --parameter becomes the parameter's default. The code of each function is `s3://code/<binary>.zip`;
+the binary is the one that `sam build` would build for the function. A nested stack is replaced by its resources, with a
+prefix (the queue of `UmaaasProvider` is `UmaaasQueue`) and with the values of its parameters and mappings filled in.
 
-With --for-emulator it also spells out what ministack leaves out or refuses, and nothing else:
-  - the API's routes and integrations, which SAM puts into an OpenAPI body, become resources, and whether it
-    has an address of AWS's becomes a property;
-  - an alarm on a sum watches the sum's first metric;
+With --for-emulator it also replaces what ministack ignores or refuses, and changes nothing else:
+  - the API's routes and integrations, which SAM puts into an OpenAPI body, become resources, and the setting that
+    disables the API's default endpoint becomes a property;
+  - an alarm on a sum of metrics watches only the first metric of the sum;
   - each function gets AWS_ENDPOINT_URL.
 """
 
@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 
 REGION = "eu-central-1"
-# Before the import: samtranslator asks for a region, and would look for one in ~/.aws.
+# Set before the import: samtranslator needs a region, and would otherwise read it from ~/.aws.
 os.environ["AWS_DEFAULT_REGION"] = REGION
 
 from samtranslator.translator.transform import transform
@@ -53,9 +53,9 @@ def assignment(text):
 
 
 def plain(parameters):
-    """What AWS makes of the template."""
+    """The plain CloudFormation template to which AWS transforms the SAM template."""
     template = yaml_parse(TEMPLATE.read_text())
-    # `sam deploy` uploads the code and writes its address into the template.
+    # `sam deploy` uploads the code and writes its address into the template; this sets the address directly.
     del template["Globals"]["Function"]["CodeUri"]
     for function in of_type(template, "AWS::Serverless::Function").values():
         binary = function["Metadata"]["BuildProperties"]["Binary"]
@@ -71,7 +71,7 @@ def nested(template):
 
 
 def inlined(template):
-    """The same template, with the resources of its nested stacks in their places."""
+    """The template with each nested stack replaced by the resources of that stack."""
     outputs = {}
     for name, stack, inner in list(nested(template)):
         del template["Resources"][name]
@@ -88,7 +88,7 @@ def inlined(template):
 
 
 class Scope:
-    """What names mean in a nested template that is used under a prefix."""
+    """Resolves the names in a nested template whose resources get a prefix."""
 
     def __init__(self, prefix, given, template):
         self.prefix = prefix
@@ -97,7 +97,7 @@ class Scope:
             name: given.get(name, parameter.get("Default")) for name, parameter in template["Parameters"].items()
         }
         self.own = {*template["Resources"], *template.get("Conditions", {})}
-        # Conditions whose value follows from the use of the template, and the others with their definitions.
+        # Conditions whose value is known from the nested stack's parameters; and the definitions of all others.
         self.decided = {}
         self.open_conditions = {}
 
@@ -154,7 +154,7 @@ class Scope:
 
 
 def truth(condition):
-    """The value of a condition, if it depends on no parameter of the root template."""
+    """The value of a condition; None if it depends on a parameter of the root template."""
     (function, argument), = condition.items()
     if function == "Fn::Equals":
         return argument[0] == argument[1] if all(isinstance(one, str) for one in argument) else None
@@ -165,7 +165,7 @@ def truth(condition):
 
 
 def with_outputs(value, outputs):
-    """A template in which references to the outputs of nested stacks are the outputs' values."""
+    """A template in which each reference to an output of a nested stack is replaced by the output's value."""
     if isinstance(value, list):
         return [with_outputs(one, outputs) for one in value]
     if not isinstance(value, dict):
@@ -186,11 +186,11 @@ def with_outputs(value, outputs):
 
 
 class Kept(str):
-    """A name in a text that keeps its place."""
+    """A name in a text of Fn::Sub that is not replaced."""
 
 
 def substituted(text, value, joined=True):
-    """A text of Fn::Sub with values for its names: a text, if all are texts or references."""
+    """A text of Fn::Sub with its names replaced by their values."""
     parts = re.split(r"\$\{([^}!]+)\}", text)
     for place in range(1, len(parts), 2):
         one = value(parts[place])
@@ -204,7 +204,7 @@ def substituted(text, value, joined=True):
 
 
 def as_text(value):
-    """A reference as Fn::Sub writes it. Where a condition decides, the case in which it holds."""
+    """A reference in the notation of Fn::Sub. For Fn::If, the value for a true condition."""
     (function, argument), = value.items()
     if function == "Ref":
         return "${" + argument + "}"
@@ -220,7 +220,7 @@ def as_text(value):
 
 
 class NoManagedPolicies:
-    """The template names none of AWS's own policies, so nobody has to be asked for them."""
+    """A loader for AWS managed policies that loads none: the template uses none, and loading them would call AWS."""
 
     def load(self):
         return {}

@@ -1,8 +1,8 @@
 import base64, gzip, json
 
 def consume(sqs, queue_url, db, handle):
-    """Handles what is on the queue. `db` (SQLite here) has what `handle` writes, and which events it has
-    seen: CREATE TABLE seen (event TEXT PRIMARY KEY)."""
+    """Handles the messages on the queue. `db` (here SQLite) stores what `handle` writes, and the events that
+    were handled: CREATE TABLE seen (event TEXT PRIMARY KEY)."""
     received = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=20)
     for message in received.get("Messages", []):
         envelope, _, data = message["Body"].partition(',"data":')  # the last field
@@ -10,7 +10,7 @@ def consume(sqs, queue_url, db, handle):
         body = data[:-1].encode() if data else base64.b64decode(event["data_base64"])
         if event.get("dataencoding") == "gzip":
             body = gzip.decompress(body)
-        with db:  # one transaction: handled and remembered, or neither
+        with db:  # one transaction: stores both the result and the key of the event, or neither
             key = json.dumps([event["source"], event["type"], event["id"]])
             if db.execute("INSERT OR IGNORE INTO seen VALUES (?)", [key]).rowcount:
                 handle(db, event, body)

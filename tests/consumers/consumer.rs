@@ -6,8 +6,8 @@ use base64::prelude::{BASE64_STANDARD, Engine};
 use flate2::read::GzDecoder;
 use serde_json::Value;
 
-/// Handles what is on the queue. `seen` has its place in your database, in the transaction of what
-/// `handle` writes there: handled and remembered, or neither.
+/// Handles the messages on the queue. Keep `seen` in your database, and update it in the same
+/// transaction as what `handle` writes: then both are stored, or neither.
 pub async fn consume(
     sqs: &Client,
     queue_url: &str,

@@ -1,4 +1,4 @@
-//! The functions of one deployment on a local AWS, with a [`FaultProxy`] between the two.
+//! The functions of one deployment and a local AWS, with a [`FaultProxy`] between the functions and AWS.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -14,19 +14,19 @@ use crate::{FaultProxy, Function, Host, LocalAws, post, valid_envelope};
 /// A deployment. Every function that is started in it calls AWS through the proxy.
 #[derive(Debug)]
 pub struct Deployment {
-    /// Where the records and the queues are.
+    /// The local AWS with the records and the queues.
     pub aws: LocalAws,
-    /// What the functions take for AWS.
+    /// The proxy that the functions call instead of AWS.
     pub proxy: FaultProxy,
 }
 
 impl Deployment {
-    /// Builds the functions and starts everything else.
+    /// Builds the functions, and starts the local AWS and the proxy.
     pub async fn start() -> Self {
         Self::on(LocalAws::start().await).await
     }
 
-    /// The same, for a test that measures time: see [`LocalAws::start_alone`].
+    /// Like [`start`](Self::start), for a test that measures time: see [`LocalAws::start_alone`].
     pub async fn start_alone() -> Self {
         Self::on(LocalAws::start_alone().await).await
     }
@@ -42,7 +42,7 @@ impl Deployment {
         self.function_with(host, binary, &[])
     }
 
-    /// Starts one instance of a function with more variables.
+    /// Starts one instance of a function with additional environment variables.
     pub fn function_with(&self, host: &Host, binary: &str, variables: &[(&str, &str)]) -> Function {
         let stack = &self.aws.stack;
         let owner = PROVIDERS.iter().find(|provider| provider.binaries.contains(&binary));
@@ -53,7 +53,7 @@ impl Deployment {
         Function::start(host, binary, &environment)
     }
 
-    /// Lets as much time pass for every pending record that it is due.
+    /// Makes every pending record due, as if enough time had passed: sets `due_at` to the past.
     pub async fn pass_time(&self) {
         let stack = &self.aws.stack;
         let past = AttributeValue::N((Timestamp::now().as_millisecond() - 1).to_string());
@@ -77,7 +77,7 @@ impl Deployment {
         scan.send().await.unwrap().items.unwrap_or_default()
     }
 
-    /// Every record whose key begins with this, by key.
+    /// All records whose key begins with `prefix`, by key.
     pub async fn records(&self, prefix: &str) -> BTreeMap<String, HashMap<String, AttributeValue>> {
         let stack = &self.aws.stack;
         let scan = stack.dynamodb.scan().table_name(&stack.table).consistent_read(true);
@@ -87,7 +87,7 @@ impl Deployment {
         items.into_iter().map(|item| (item["pk"].as_s().unwrap().clone(), item)).collect()
     }
 
-    /// Everything on a provider's queue, once so much is there: the messages' bodies.
+    /// Waits until a provider's queue has `expected` messages, and returns the bodies of all messages on it.
     pub async fn messages(&self, provider: &str, expected: usize) -> Vec<String> {
         let queue = self.aws.stack.queue(named(provider));
         let mut messages = queue.receive(expected, Duration::from_secs(10)).await.unwrap();
@@ -96,7 +96,8 @@ impl Deployment {
         bodies.inspect(|body| valid_envelope(body).unwrap()).collect()
     }
 
-    /// Everything on a provider's queue, once so much is there: how often each event's id is there.
+    /// Waits until a provider's queue has `expected` messages, and returns the number of messages for each
+    /// event id.
     pub async fn arrived(&self, provider: &str, expected: usize) -> BTreeMap<String, usize> {
         let mut arrived = BTreeMap::new();
         for body in self.messages(provider, expected).await {
@@ -107,7 +108,7 @@ impl Deployment {
     }
 }
 
-/// The provider of this name.
+/// The provider with this name.
 pub fn named(provider: &str) -> &'static Provider {
     PROVIDERS.iter().find(|known| known.name == provider).unwrap()
 }

@@ -1,5 +1,5 @@
-//! A second emulator of DynamoDB on 127.0.0.1, which shares no code with ministack: a test that passes on
-//! both does not rest on a mistake of one of them.
+//! A second emulator of DynamoDB on 127.0.0.1. It shares no code with ministack, so a test that passes on
+//! both does not depend on a bug of one emulator.
 //!
 //! [dynoxide](https://crates.io/crates/dynoxide-rs) could be linked as a library. It runs as a program,
 //! because a dependency would add features to packages that the functions have too (tokio's `full` and
@@ -16,37 +16,37 @@ use http::Request;
 use local::process::{Process, Program};
 use local::{client, port, progress, stack, watch};
 
-/// The version that is installed. Its own `Cargo.lock` pins what it is built from.
+/// The version that is installed. The `Cargo.lock` of dynoxide pins its dependencies.
 const VERSION: &str = "3.2.0";
 
-/// What the HTTP server needs. The default features add an import tool and an MCP server.
+/// The features that the HTTP server needs. The default features add an import tool and an MCP server.
 const FEATURES: &str = "cli,http-server,native-sqlite";
 
-/// How long it may take until it answers: a few milliseconds on an idle machine.
+/// How long dynoxide may take until it answers. On an idle machine it needs a few milliseconds.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
-/// The events table on dynoxide, in memory. Dropping it ends the program.
+/// A running dynoxide with the events table, in memory. Dropping the value ends the program.
 #[derive(Debug)]
 pub struct LocalDynamo {
     /// A client of the database.
     pub dynamodb: Client,
     /// The table's name.
     pub table: String,
-    /// The address of the database, which emulates no other service of AWS.
+    /// The address of the database. Dynoxide emulates no other AWS service.
     pub endpoint: String,
     process: Process,
     log: PathBuf,
 }
 
 impl LocalDynamo {
-    /// Starts one on a free port and creates the table. The first time on a machine, dynoxide is built
-    /// before that, which takes a minute or two.
+    /// Starts dynoxide on a free port and creates the table. The first time on a machine, this builds
+    /// dynoxide, which takes a minute or two.
     pub async fn start() -> Self {
         let program = install().await.unwrap();
         let mut attempts = 3;
         loop {
             match Self::start_on(&program, port::free().unwrap()).await {
-                // Somebody else was quicker to take the free port.
+                // Another program took the free port first: try another port.
                 Err(error) if attempts > 1 && format!("{error:#}").contains("in use") => attempts -= 1,
                 result => return result.unwrap(),
             }
@@ -60,7 +60,7 @@ impl LocalDynamo {
             .without_env(|name| name.starts_with("DYNOXIDE_"))
             .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
             .log(&log)
-            // It has nothing to save.
+            // Killed at once: it has no state to save.
             .grace(Duration::ZERO)
             .start()?;
         let table = "webhook-events".to_owned();
@@ -78,7 +78,7 @@ impl LocalDynamo {
             let request = Request::get(format!("{}/", self.endpoint)).body(Bytes::new())?;
             let answer = client::send(request, Duration::from_secs(2)).await;
             if answer.is_ok_and(|response| response.headers().contains_key("x-dynoxide-version")) {
-                // Not another one, while ours failed to get the port?
+                // The answer may come from another dynoxide on this port. Ours has then ended.
                 return self.ensure_running();
             }
             ensure!(Instant::now() < deadline, "dynoxide does not answer\n{}", self.process.log_tail(20));
@@ -97,14 +97,15 @@ impl LocalDynamo {
 impl Drop for LocalDynamo {
     fn drop(&mut self) {
         self.process.stop();
-        // The log of a failed test is worth keeping.
+        // Keep the log of a failed test.
         if !std::thread::panicking() {
             let _ = std::fs::remove_file(&self.log);
         }
     }
 }
 
-/// Builds dynoxide, unless that has been done. Tests that do so at once wait for each other.
+/// Builds dynoxide, unless it is built, and returns the program's path. Tests that build it at the same time
+/// wait for each other.
 async fn install() -> Result<PathBuf> {
     let root = local::scratch().join(format!("dynoxide-{VERSION}"));
     let program = root.join("bin").join("dynoxide");

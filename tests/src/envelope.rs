@@ -1,4 +1,4 @@
-//! What a consumer may rely on in a message: the schema, and the provider's bytes.
+//! Checks what a consumer may rely on in a message: the schema, and the provider's exact bytes.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -11,7 +11,7 @@ use jsonschema::Validator;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
-/// Compiled once: that takes longer than many messages.
+/// The compiled schema. It is compiled only once, because that takes longer than checking many messages.
 static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
     let schema = serde_json::from_str(include_str!("../../events/envelope.schema.json")).unwrap();
     jsonschema::validator_for(&schema).unwrap()
@@ -20,7 +20,7 @@ static SCHEMA: LazyLock<Validator> = LazyLock::new(|| {
 /// Checks a message's body against `events/envelope.schema.json`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// A description of every violation.
 pub fn valid_envelope(message: &str) -> Result<(), String> {
     let envelope = Value::Object(fields(message).map_err(|error| error.to_string())?);
     let wrong: Vec<String> =
@@ -28,8 +28,9 @@ pub fn valid_envelope(message: &str) -> Result<(), String> {
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("; ")) }
 }
 
-/// The envelope's fields. Of the provider's body only its first level counts: below, it may be deeper
-/// or odder than a [`Value`] can be.
+/// The envelope's fields. An object in `data` is replaced by an empty one, because the provider's body can
+/// contain JSON that a [`Value`] cannot represent, such as very deep nesting. The schema only says that
+/// `data` is an object.
 fn fields(message: &str) -> serde_json::Result<Map<String, Value>> {
     let raw: BTreeMap<String, &RawValue> = serde_json::from_str(message)?;
     raw.into_iter()
@@ -40,7 +41,7 @@ fn fields(message: &str) -> serde_json::Result<Map<String, Value>> {
         .collect()
 }
 
-/// The provider's bytes, as a consumer gets them out of a message.
+/// Extracts the provider's bytes from a message, as a consumer does.
 pub fn provider_bytes(message: &str) -> Vec<u8> {
     if let Some((_, data)) = message.split_once(r#","data":"#) {
         return data.strip_suffix('}').unwrap().into();

@@ -1,4 +1,4 @@
-//! Runs built functions as Lambda would: behind a Runtime API, one invocation at a time.
+//! Runs built functions like Lambda: behind a Runtime API, with one invocation at a time per instance.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -19,7 +19,7 @@ use tokio::sync::{Notify, oneshot, watch};
 
 use crate::{unique, usage, wait_for};
 
-/// A Lambda Runtime API. Every function that is started on it takes from the same line of requests.
+/// A Lambda Runtime API. All functions that are started on it take events from the same line.
 #[derive(Clone, Debug)]
 pub struct Host {
     address: String,
@@ -32,21 +32,21 @@ struct State {
     grown: Notify,
     waiting: Mutex<HashMap<String, Waiting>>,
     polls: watch::Sender<Polls>,
-    /// How many instances ask for an event right now.
+    /// How many instances are waiting for an event.
     idle: AtomicUsize,
     init_errors: Mutex<Vec<String>>,
-    /// Whether functions hear that their answers came too late.
+    /// Whether the Runtime API refuses every response with status 410, as if it were too late.
     too_late: AtomicBool,
 }
 
-/// An invocation that is not answered yet.
+/// An invocation that has no response yet.
 #[derive(Debug)]
 struct Waiting {
     handed_out: Option<Instant>,
     answer: oneshot::Sender<Result<Exchange, String>>,
 }
 
-/// How often a function has asked for an event, and when it did last.
+/// How often functions have asked for an event, and the time of the last request.
 #[derive(Clone, Copy, Debug, Default)]
 struct Polls {
     count: usize,
@@ -56,18 +56,18 @@ struct Polls {
 /// An invocation, as the Runtime API sees it.
 #[derive(Clone, Debug)]
 pub struct Exchange {
-    /// When a function got the event.
+    /// When a function received the event.
     pub handed_out: Instant,
-    /// When its response was there.
+    /// When the function's response arrived.
     pub responded: Instant,
     /// The response.
     pub response: Value,
 }
 
-/// How long an invocation may take. The longest has a function that is frozen for a while.
+/// How long an invocation may take. In the longest one, a test freezes the function for a while.
 const ANSWER_WITHIN: Duration = Duration::from_secs(180);
 
-/// What the gateway would answer to the provider.
+/// The reply that the gateway would send to the provider.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
@@ -76,7 +76,7 @@ pub struct Answer {
     pub headers: Value,
     /// The body.
     pub body: String,
-    /// From the request to the answer.
+    /// The time from sending the event to the reply.
     pub took: Duration,
 }
 
@@ -100,8 +100,8 @@ impl Host {
         host
     }
 
-    /// Sends one event of API Gateway through a function. `Err` is a failed invocation, which the
-    /// gateway would answer with 500.
+    /// Sends an event of API Gateway to a function and returns the reply. `Err` is a failed invocation, which
+    /// the gateway would answer with 500.
     pub async fn invoke(&self, event: Value) -> Result<Answer, String> {
         let started = Instant::now();
         let response = self.invoke_raw(event).await?;
@@ -113,25 +113,25 @@ impl Host {
         })
     }
 
-    /// Waits until so many instances have done all their work, that behind a reply too, and ask for the
-    /// next event.
+    /// Waits until this many instances have finished all their work, also the work after a reply, and ask for
+    /// the next event.
     pub async fn idle(&self, instances: usize) {
         let idle = || self.state.idle.load(Ordering::SeqCst);
         wait_for("the functions are done", ANSWER_WITHIN, async || idle() >= instances).await;
     }
 
-    /// Sends any event through a function.
+    /// Sends any event to a function and returns the response.
     pub async fn invoke_raw(&self, event: Value) -> Result<Value, String> {
         Ok(self.exchange(event.to_string().into()).await?.response)
     }
 
-    /// Sends any event, which is JSON, through a function, and takes the times.
+    /// Sends any event, given as JSON, to a function, and returns the response with its times.
     pub async fn exchange(&self, event: Bytes) -> Result<Exchange, String> {
         self.exchange_as(unique(), event).await
     }
 
-    /// The same, under a request id that the caller chooses. Lambda never gives one to two invocations;
-    /// emulators and proxies do.
+    /// Like [`exchange`](Self::exchange), with a request id that the caller chooses. Lambda never uses a
+    /// request id twice, but emulators and proxies do.
     pub async fn exchange_as(&self, id: String, event: Bytes) -> Result<Exchange, String> {
         let (sender, receiver) = oneshot::channel();
         lock(&self.state.waiting).insert(id.clone(), Waiting { handed_out: None, answer: sender });
@@ -145,13 +145,13 @@ impl Host {
             .map_err(|_| "the host is gone".to_owned())?
     }
 
-    /// Whether functions hear from now on that their answers came too late, as Lambda says of an invocation
-    /// that has timed out. The tests get the answers all the same.
+    /// Sets whether the Runtime API refuses responses from now on, as Lambda does after an invocation has
+    /// timed out. The tests still get the responses.
     pub fn refuse_answers(&self, refuse: bool) {
         self.state.too_late.store(refuse, Ordering::SeqCst);
     }
 
-    /// Its address, for `AWS_LAMBDA_RUNTIME_API`.
+    /// The address of this Runtime API, for `AWS_LAMBDA_RUNTIME_API`.
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -161,14 +161,14 @@ impl Host {
         self.state.polls.borrow().count
     }
 
-    /// Waits until functions have asked for an event that often, and says when they did last.
+    /// Waits until functions have asked for an event `count` times, and returns the time of the last request.
     pub async fn polled(&self, count: usize) -> Instant {
         let mut polls = self.state.polls.subscribe();
         let polls = polls.wait_for(|polls| polls.count >= count).await.unwrap();
         polls.last.unwrap()
     }
 
-    /// What functions that could not start have said.
+    /// The errors that functions have reported because they could not start.
     pub fn init_errors(&self) -> Vec<String> {
         lock(&self.state.init_errors).clone()
     }
@@ -190,7 +190,7 @@ pub fn post(path: &str, headers: &http::HeaderMap, body: &str) -> Value {
     })
 }
 
-/// One running instance of a function. Dropping it ends it.
+/// One running instance of a function. Dropping the value ends the instance.
 #[derive(Debug)]
 pub struct Function {
     process: Process,
@@ -218,27 +218,27 @@ impl Function {
         Self { process, log }
     }
 
-    /// Whether it has ended, and how.
+    /// The exit status, or `None` while the instance is running.
     pub fn exited(&mut self) -> Option<std::process::ExitStatus> {
         self.process.exited().unwrap()
     }
 
-    /// Kills it where it stands (SIGKILL).
+    /// Kills the instance at once (SIGKILL).
     pub fn kill(mut self) {
         self.process.stop();
     }
 
-    /// Stops it where it stands, as Lambda freezes a function between two events.
+    /// Suspends the instance (SIGSTOP), as Lambda freezes a function between two events.
     pub fn freeze(&self) {
         self.signal("-STOP");
     }
 
-    /// Lets it go on.
+    /// Resumes a suspended instance (SIGCONT).
     pub fn thaw(&self) {
         self.signal("-CONT");
     }
 
-    /// The most memory it has had so far, in KB.
+    /// The peak memory of the instance so far, in KB.
     pub fn peak_memory_kb(&self) -> usize {
         usage::peak_memory_kb(&self.pid())
     }
@@ -248,14 +248,14 @@ impl Function {
         assert!(status.unwrap().success());
     }
 
-    /// Its process id: it is the only child of its supervisor.
+    /// The process id of the instance, which is the only child of its supervisor.
     fn pid(&self) -> String {
         let supervisor = self.process.id();
         let children = std::fs::read_to_string(format!("/proc/{supervisor}/task/{supervisor}/children"));
         children.unwrap().trim().to_owned()
     }
 
-    /// Everything it has logged.
+    /// Everything that the instance has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap()
     }
@@ -270,7 +270,8 @@ impl Drop for Function {
     }
 }
 
-/// Where cargo puts the workspace's binaries: beside the folder of this test.
+/// The folder in which cargo puts the workspace's development binaries. It is found from the path of this
+/// test program.
 pub fn binaries() -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(3).unwrap().join("debug")
@@ -298,7 +299,8 @@ async fn serve(state: Arc<State>, request: Request<Incoming>) -> Result<Response
     })
 }
 
-/// Counts as long as it is there: an instance that is killed while it waits is not idle.
+/// Counts a waiting instance until the value is dropped. So an instance that is killed while it waits no
+/// longer counts.
 struct Idle<'a>(&'a AtomicUsize);
 
 impl<'a> Idle<'a> {
@@ -332,7 +334,7 @@ async fn next(state: &State) -> Response<Full<Bytes>> {
     }
     let deadline = jiff::Timestamp::now().as_millisecond() + 60_000;
     Response::builder()
-        // as Lambda does; its Python client ends without one
+        // Lambda sends this header, and its Python client requires it
         .header("content-type", "application/json")
         .header("lambda-runtime-aws-request-id", id)
         .header("lambda-runtime-deadline-ms", deadline)

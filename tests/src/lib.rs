@@ -1,10 +1,10 @@
-//! What the end-to-end tests stand on: the built functions behind a Lambda Runtime API
-//! ([`Host`], [`Function`]), and a [`FaultProxy`] between them and AWS; [`Deployment`] is all of it together.
-//! [`LocalDynamo`] has the table on a second emulator of DynamoDB.
+//! The tools of the end-to-end tests. [`Host`] and [`Function`] run the built functions behind a Lambda
+//! Runtime API. A [`FaultProxy`] stands between the functions and AWS and injects faults. [`Deployment`]
+//! combines them with a local AWS. [`LocalDynamo`] has the table on a second emulator of DynamoDB.
 //!
 //! The local AWS itself, `cargo lambda watch` and the signed samples come from the crate `local`.
-//! [`valid_envelope`] holds a message against `events/envelope.schema.json`; [`properties`] are what
-//! holds for every input.
+//! [`valid_envelope`] checks a message against `events/envelope.schema.json`; [`properties`] checks the rules
+//! that hold for every input.
 
 #![expect(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
@@ -22,6 +22,11 @@ pub use envelope::{provider_bytes, valid_envelope};
 pub use host::{Answer, Exchange, Function, Host, binaries, post};
 pub use proxy::{Call, Fault, FaultProxy, Rule};
 
+/// The worked example in `functions/adding-a-provider.md`, compiled and run.
+#[cfg(doctest)]
+#[doc = include_str!("../../functions/adding-a-provider.md")]
+mod adding_a_provider {}
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
@@ -30,7 +35,7 @@ use local::stack::Stack;
 use local::tools::Tools;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-/// This machine: many tests share it, or one that measures time has it alone.
+/// A lock for this machine: either many tests share it, or one test that measures time has it alone.
 static MACHINE: RwLock<()> = RwLock::const_new(());
 
 #[derive(Debug)]
@@ -39,7 +44,7 @@ enum Share {
     Alone { _guard: RwLockWriteGuard<'static, ()> },
 }
 
-/// A local AWS with a table and queues.
+/// A running local AWS with a table and queues. Dropping the value ends it.
 #[derive(Debug)]
 pub struct LocalAws {
     /// The table and the queues.
@@ -49,12 +54,13 @@ pub struct LocalAws {
 }
 
 impl LocalAws {
-    /// Starts one on a free port. It ends when this is dropped.
+    /// Starts a local AWS on a free port.
     pub async fn start() -> Self {
         Self::sharing(Share::WithOthers { _guard: MACHINE.read().await }).await
     }
 
-    /// The same, for a test that measures time: no other test of this binary has a local AWS until this is dropped.
+    /// Like [`start`](Self::start), for a test that measures time: no other test of this binary has a local AWS
+    /// until this value is dropped.
     pub async fn start_alone() -> Self {
         Self::sharing(Share::Alone { _guard: MACHINE.write().await }).await
     }
@@ -67,14 +73,14 @@ impl LocalAws {
     }
 }
 
-/// Text that no other call of this or another process returns.
+/// A text that is unique across all calls and processes on this machine.
 pub fn unique() -> String {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{}-{}-{count}", std::process::id(), jiff::Timestamp::now().as_microsecond())
 }
 
-/// Asks again and again until the answer is yes.
+/// Waits until `check` returns true; panics when that takes longer than `within`.
 pub async fn wait_for(what: &str, within: Duration, mut check: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + within;
     while !check().await {

@@ -1,8 +1,8 @@
-//! What holds for every input, however odd. Each function takes bytes, and panics where it does not
-//! hold: `tests/properties.rs` calls them with what proptest makes up, the targets in `tests/fuzz`
-//! with what a fuzzer finds.
+//! The properties that hold for every input. Each function takes bytes and panics when its property does not
+//! hold. `tests/e2e/properties.rs` calls the functions with inputs from proptest, the targets in `tests/fuzz`
+//! with inputs from a fuzzer.
 //!
-//! Common to all: nothing panics, and nothing is acknowledged that no secret has signed.
+//! Common to all properties: nothing panics, and no delivery without a valid signature is acknowledged.
 
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
@@ -26,7 +26,7 @@ use crate::{provider_bytes, unique, valid_envelope};
 
 type Deployment<P> = Receiver<P, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;
 
-/// One for all, because the policy takes its time to be read.
+/// One deployment for all inputs, because reading the policy is slow.
 static UMAAAS: LazyLock<Mutex<Deployment<Umaaas>>> = LazyLock::new(|| {
     let policy = Policy::sample().unwrap();
     Mutex::new(deployment(Umaaas::new(None, Some(policy))))
@@ -36,8 +36,9 @@ const TIMESTAMP: &str = "1793612075500";
 const WEAVR_UNKNOWN: &str = "/weavr/managed_cards/state_change/watch";
 const BODY: &[u8] = br#"{"webhookId":"1","type":"TEST","timestamp":"2026-11-02T09:15:00Z"}"#;
 
-/// Headers: signature, `published-timestamp` and `call-ref`, one a line. Made up, they are refused;
-/// signed as they are, they are accepted, and refused again with another digest.
+/// The lines of the input are headers: signature, `published-timestamp` and `call-ref`. A delivery with the
+/// signature from the input is refused. With a valid signature it is accepted, and with a changed digest it
+/// is refused again.
 pub fn headers(input: &[u8]) {
     let mut lines = input.splitn(3, |byte| *byte == b'\n').map(HeaderValue::from_bytes);
     let mut next = || lines.next()?.ok();
@@ -73,8 +74,8 @@ pub fn headers(input: &[u8]) {
     }
 }
 
-/// The message about any record: valid, not too large, of characters that SQS takes, with the exact
-/// body. The input's lines are the record's fields, the rest is its body.
+/// The message of any record is valid, is not too large, has only characters that SQS accepts, and contains
+/// the exact body. The first six lines of the input are fields of the record, the rest is its body.
 pub fn envelope(input: &[u8]) {
     let mut lines = input.splitn(7, |byte| *byte == b'\n');
     let mut next = || String::from_utf8_lossy(lines.next().unwrap_or_default()).into_owned();
@@ -115,8 +116,9 @@ pub fn envelope(input: &[u8]) {
     assert_message(&Message::new(&record, true), payload.as_bytes());
 }
 
-/// A body of UMAaaS under the sample policy. Identified, it is answered by its decision and is one
-/// message; a payment is approved only when there is all that the policy asks for.
+/// A body for UMAaaS, with the sample policy. When the event can be identified, the decision determines the
+/// reply, and there is exactly one message. A payment is approved only with all facts that the policy
+/// requires.
 pub fn umaaas(body: &[u8]) {
     let mut paths = vec!["/umaaas"];
     paths.extend(umaaas::KINDS.iter().map(|kind| kind.path));
@@ -150,7 +152,7 @@ pub fn umaaas(body: &[u8]) {
     assert_messages(&receiver, 1, body);
     drop(receiver);
 
-    // Some bodies that are identified are too deep or too odd for this parser.
+    // Some bodies whose event is identified cannot be parsed into a `Value`: too deep, for example.
     let Ok(mut body) = serde_json::from_slice::<Value>(body) else { return };
     let status = body["transaction"]["status"].as_str();
     let informational = status.is_some_and(|status| INFORMATIONAL.contains(&status));
@@ -180,12 +182,13 @@ pub fn umaaas(body: &[u8]) {
     assert_eq!(post(&umaaas_anew(), &umaaas_delivery(path, body.to_string().as_bytes())).status, 403);
 }
 
-/// The statuses of a payment that waits for nothing.
+/// The statuses of a payment that needs no decision.
 const INFORMATIONAL: [&str; 7] =
     ["COMPLETED", "FAILED", "REFUNDED", "CREATED", "PROCESSING", "REJECTED", "EXPIRED"];
 
-/// The letters and digits of a field's name, each replaced by one of those that look like it. Versions of the API
-/// differ in how they spell a name, and a policy reads every name that looks like a documented one.
+/// The letters and digits of a field name, with letters and digits that look alike replaced by the same one.
+/// Versions of the API spell names differently, and a policy reads every name that looks like a documented
+/// one.
 fn look(name: &str) -> String {
     let name = name.replace('|', "l").to_ascii_lowercase().replace('m', "rn");
     let letters = name.chars().filter(char::is_ascii_alphanumeric);
@@ -197,8 +200,8 @@ fn look(name: &str) -> String {
     looks.collect()
 }
 
-/// A body of Weavr at every path, under both signatures. A JSON object is accepted everywhere and is
-/// one message; anything else is refused everywhere.
+/// A body for Weavr at every path, with both signatures. A JSON object is accepted at every path and becomes
+/// one message; any other body is refused at every path.
 pub fn weavr(body: &[u8]) {
     let is_object = Object::parse(body).is_some();
     let known = weavr::KINDS.iter().map(|kind| (kind.family, kind.path));
@@ -222,7 +225,8 @@ pub fn weavr(body: &[u8]) {
     }
 }
 
-/// An event of a gateway, in the hands of both providers. Every JSON is read; what is not HTTP is no request.
+/// An event of a gateway, sent to both providers. Every JSON can be read as an event; an event that is not
+/// HTTP is not a request.
 pub fn gateway(event: &[u8]) {
     let is_json = serde_json::from_slice::<&RawValue>(event).is_ok();
     let event = serde_json::from_slice::<GatewayEvent>(event);
@@ -270,7 +274,7 @@ fn deployment<P: Provider>(provider: P) -> Deployment<P> {
     }
 }
 
-/// With nothing recorded and nothing sent.
+/// The deployment of UMAaaS with an empty store and an empty queue.
 fn umaaas_anew() -> MutexGuard<'static, Deployment<Umaaas>> {
     let mut receiver = UMAAAS.lock().unwrap_or_else(PoisonError::into_inner);
     receiver.store = MemoryStore::new(SignedDuration::from_hours(24));
@@ -292,7 +296,7 @@ fn insert(delivery: &mut Delivery, header: &'static str, value: &Option<HeaderVa
     delivery.headers.extend(value.iter().map(|value| (HeaderName::from_static(header), value.clone())));
 }
 
-/// Signs, if the headers that are part of it are there.
+/// Signs the delivery. Returns false when a header that the signature covers is missing.
 fn sign(delivery: &mut Delivery, scheme: Scheme, provider: &str) -> bool {
     let Ok(signature) = secrets(provider).newest().sign(&scheme, delivery) else { return false };
     delivery.headers.insert(scheme.header, signature.parse().unwrap());
@@ -310,7 +314,7 @@ fn receive<P: Provider>(receiver: &Deployment<P>, request: Request) -> (ingest::
         let (reply, received) = receiver.receive(request, unique()).await;
         (reply, receiver.finish(received, true).await)
     };
-    all.now_or_never().expect("what is in memory does not wait")
+    all.now_or_never().expect("the in-memory ports never wait")
 }
 
 /// The statuses after which the provider believes that the event arrived.

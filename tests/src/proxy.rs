@@ -1,4 +1,4 @@
-//! A proxy between a function and AWS that breaks what it is told to break, by operation.
+//! A proxy between a function and AWS that injects faults into the calls of chosen operations.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,55 +12,56 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// What goes wrong with a call.
+/// The fault of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It arrives, and its answer leaves, this much later.
+    /// The call reaches AWS this much later, so its answer is late too.
     Delay(Duration),
-    /// It arrives, and its answer never leaves; the connection stays open.
+    /// The call reaches AWS, but its answer is lost; the connection stays open.
     LoseAnswer,
-    /// It never arrives, and nothing answers; the connection stays open.
+    /// The call does not reach AWS and gets no answer; the connection stays open.
     Hang,
-    /// It never arrives; the connection is closed.
+    /// The call does not reach AWS; the connection is closed.
     Drop,
-    /// It never arrives; the service says that there are too many calls.
+    /// The call does not reach AWS; the answer is a throttling error.
     Throttle,
-    /// It never arrives, if its body holds a text (and any does an empty one); the service refuses it with an
-    /// error, as in `AccessDeniedException`.
+    /// A call whose body contains a text does not reach AWS; the answer is an error, such as
+    /// `AccessDeniedException`.
     Refuse {
-        /// The error.
+        /// The error code.
         error: &'static str,
-        /// The text.
+        /// The text. An empty text matches every call.
         holding: &'static str,
     },
-    /// It never arrives; the service fails.
+    /// The call does not reach AWS; the answer is an internal server error.
     Fail,
-    /// It never arrives; the service says that another transaction has one of two items. No emulator says so.
+    /// The call does not reach AWS; the answer says that the transaction conflicts with another one. No
+    /// emulator gives this answer by itself.
     Contend,
 }
 
-/// Which calls a fault hits.
+/// Which calls get which fault.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// The operation, as in `PutItem`.
+    /// The operation, such as `PutItem`.
     pub operation: &'static str,
-    /// What goes wrong.
+    /// The fault.
     pub fault: Fault,
-    /// How often; `None` for always.
+    /// How many calls get the fault; `None` for all.
     pub times: Option<usize>,
 }
 
-/// A call as it arrived.
+/// A call that arrived at the proxy.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The service's version of its interface and the operation, as in `DynamoDB_20120810.PutItem`.
+    /// The version of the service's API and the operation, such as `DynamoDB_20120810.PutItem`.
     pub target: String,
-    /// What it was called with.
+    /// The parameters of the call.
     pub parameters: Value,
 }
 
 impl Call {
-    /// The operation, as in `PutItem`.
+    /// The operation, such as `PutItem`.
     pub fn operation(&self) -> &str {
         self.target.rsplit('.').next().unwrap_or_default()
     }
@@ -69,7 +70,7 @@ impl Call {
 /// A running proxy.
 #[derive(Clone, Debug)]
 pub struct FaultProxy {
-    /// Its address, in place of AWS's.
+    /// The address of the proxy, to use instead of the address of AWS.
     pub endpoint: String,
     state: Arc<State>,
 }
@@ -84,7 +85,7 @@ struct State {
 }
 
 impl FaultProxy {
-    /// Starts one in front of an address of the form `http://host:port`.
+    /// Starts a proxy in front of `target`, an address of the form `http://host:port`.
     pub async fn start(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = format!("http://{}", listener.local_addr().unwrap());
@@ -111,36 +112,35 @@ impl FaultProxy {
         Self { endpoint, state }
     }
 
-    /// Replaces the rules; the first that fits a call counts.
+    /// Replaces the rules. The first rule that matches a call applies.
     pub fn set(&self, rules: impl IntoIterator<Item = Rule>) {
         *self.state.rules.lock().unwrap() = rules.into_iter().collect();
     }
 
-    /// How many calls have been held back so far: at [`Fault::Hang`] before they arrived, at
-    /// [`Fault::LoseAnswer`] after.
+    /// How many calls have been left without an answer so far, by [`Fault::Hang`] or [`Fault::LoseAnswer`].
     pub fn held(&self) -> usize {
         self.state.held.load(Ordering::SeqCst)
     }
 
-    /// How many GETs there have been, which open a connection and ask for nothing.
+    /// How many pings there have been: GET requests that only open a connection.
     pub fn pings(&self) -> usize {
         self.state.pings.load(Ordering::SeqCst)
     }
 
-    /// The operations that have been called, in order, since the last time this was asked. A
-    /// [ping](Self::pings) is none.
+    /// The operations that have been called since the last call of this method, in order.
+    /// [Pings](Self::pings) are left out.
     pub fn take_calls(&self) -> Vec<String> {
         self.take_whole_calls().iter().map(|call| call.operation().to_owned()).collect()
     }
 
-    /// The same with all that they said.
+    /// Like [`take_calls`](Self::take_calls), with the parameters of each call.
     pub fn take_whole_calls(&self) -> Vec<Call> {
         std::mem::take(&mut self.state.calls.lock().unwrap())
     }
 }
 
 impl State {
-    /// Never answers.
+    /// Never returns, so the call gets no answer.
     async fn hold<T>(&self) -> T {
         self.held.fetch_add(1, Ordering::SeqCst);
         std::future::pending().await
@@ -154,7 +154,7 @@ impl State {
     }
 }
 
-/// One call. An error closes the connection without an answer.
+/// Handles one call. An error closes the connection without an answer.
 async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<Response<Full<Bytes>>> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();

@@ -1,17 +1,17 @@
-//! What a process has used so far, as Linux counts it.
+//! The memory and the processor time that a process has used so far, from Linux's `/proc`.
 
 use std::fs;
 use std::time::Duration;
 
-/// The most memory that a process has had, in KB.
+/// The peak memory of a process, in KB.
 pub fn peak_memory_kb(pid: &str) -> usize {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
     peak.trim().trim_end_matches(" kB").parse().unwrap()
 }
 
-/// The time that a process and its children have had on a processor. To the nanosecond, unlike
-/// `utime` and `stime`; without the threads and children that have ended.
+/// The processor time of a process and its children. From `schedstat`, which counts nanoseconds, because
+/// `utime` and `stime` are less precise. Threads and children that have ended are not counted.
 pub fn cpu(pid: &str) -> Duration {
     let Ok(threads) = fs::read_dir(format!("/proc/{pid}/task")) else { return Duration::ZERO };
     let mut sum = Duration::ZERO;

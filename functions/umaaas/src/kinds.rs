@@ -1,5 +1,5 @@
 //! The webhooks of UMAaaS: the `type` in their body, their documented path, and every documented field. To
-//! add a kind, add one entry here and one fixture in `events/umaaas`.
+//! add a kind, see `functions/adding-a-kind.md`.
 //!
 //! The fields are those of three versions of the API together: 2025-04-19, 2025-05-30 and 2026-03-24. A
 //! body does not say which version it has. So a field is required only if every version that has the

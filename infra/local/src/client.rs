@@ -10,11 +10,11 @@ use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-/// Sends a request to an `http://` address and reads the whole response, whatever its status.
-/// A header that is in the request twice is sent twice.
+/// Sends a request to an `http://` address and reads the whole response, with any status. A header that is in
+/// the request twice is sent twice.
 ///
 /// # Errors
-/// Nobody answers in time, or not in HTTP.
+/// There is no answer within the time, or the answer is not HTTP.
 pub async fn send(request: Request<Bytes>, within: Duration) -> Result<Response<Bytes>> {
     let address = request.uri().to_string();
     tokio::time::timeout(within, exchange(request))
@@ -25,7 +25,7 @@ pub async fn send(request: Request<Bytes>, within: Duration) -> Result<Response<
 
 async fn exchange(request: Request<Bytes>) -> Result<Response<Bytes>> {
     let (mut parts, body) = request.into_parts();
-    ensure!(parts.uri.scheme_str() == Some("http"), "only http:// is spoken here");
+    ensure!(parts.uri.scheme_str() == Some("http"), "this client supports only http:// addresses");
     let authority = parts.uri.authority().context("the address has no host")?.clone();
     parts.uri = parts.uri.path_and_query().context("the address has no path")?.clone().into();
     parts.headers.insert(HOST, authority.as_str().parse()?);
@@ -35,11 +35,10 @@ async fn exchange(request: Request<Bytes>) -> Result<Response<Bytes>> {
     forward(&address, Request::from_parts(parts, body)).await
 }
 
-/// Sends a request, just as it is, over a connection of its own to a `host:port`, and reads the whole
-/// response.
+/// Sends a request unchanged to a `host:port`, over a new connection, and reads the whole response.
 ///
 /// # Errors
-/// Nobody answers, or not in HTTP.
+/// There is no answer, or the answer is not HTTP.
 pub async fn forward(address: &str, request: Request<Bytes>) -> Result<Response<Bytes>> {
     let stream = TcpStream::connect(address).await?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
@@ -87,7 +86,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nobody_there() {
+    async fn a_closed_port_is_an_error_with_the_address() {
         let port = crate::port::free().unwrap();
         let request = Request::get(format!("http://127.0.0.1:{port}/")).body(Bytes::new()).unwrap();
         let error = send(request, Duration::from_secs(10)).await.unwrap_err();

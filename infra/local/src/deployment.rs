@@ -1,5 +1,5 @@
-//! The SAM template, deployed to [`ministack`](crate::ministack), with the functions as its Lambda
-//! functions. `transform.py` says what of the template is changed for it.
+//! Deploys the SAM template to [`ministack`](crate::ministack), with functions that were built on this
+//! machine. `transform.py` documents how it changes the template for ministack.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,7 +14,7 @@ use crate::providers::{PROVIDERS, Provider};
 use crate::stack::{self, Queue};
 use crate::tools::Tools;
 
-/// A deployed stack. It goes with its ministack.
+/// A deployed stack. It exists as long as its ministack runs.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     /// The API's address, to which a provider's paths are added.
@@ -24,22 +24,22 @@ pub struct Deployment {
     sqs: aws_sdk_sqs::Client,
 }
 
-/// What is deployed.
+/// What to deploy, and how.
 #[derive(Clone, Debug)]
 pub struct Options<'a> {
     /// The folder of the built functions.
     pub binaries: &'a Path,
     /// The template's parameters.
     pub parameters: &'a [(&'a str, &'a str)],
-    /// Where the functions call AWS, if not at ministack itself.
+    /// The address at which the functions call AWS; `None` for ministack itself.
     pub functions_endpoint: Option<&'a str>,
 }
 
 impl Deployment {
-    /// Deploys the template and puts each provider's secret where the template says.
+    /// Deploys the template and stores each provider's secret in the secret that the template creates for it.
     ///
     /// # Errors
-    /// A resource cannot be created; the error shows why.
+    /// A resource cannot be created; the error contains the reason.
     pub async fn create(tools: &Tools, ministack: &Ministack, options: &Options<'_>) -> Result<Self> {
         let endpoint = ministack.endpoint();
         let file = ministack.directory().join("outputs.json");
@@ -50,7 +50,7 @@ impl Deployment {
         });
         let parameters = options.parameters.iter().map(|(name, value)| format!("--parameter={name}={value}"));
         Program::new(tools.program("python"))
-            // no `__pycache__` in the source tree, and nothing of AWS from ours
+            // -B: no `__pycache__` in the source tree. The AWS settings of this process are removed.
             .arg("-B")
             .without_env(|name| name.starts_with("AWS_"))
             .arg(script)
@@ -65,7 +65,7 @@ impl Deployment {
         let text =
             std::fs::read(&file).with_context(|| format!("the deployment wrote no {}", file.display()))?;
         let outputs: HashMap<String, String> = serde_json::from_slice(&text)?;
-        // without a name service: ministack knows the API by its id
+        // The host name of the API does not resolve; ministack also serves the API at this path with its id.
         let url = format!("{endpoint}/_aws/execute-api/{}/$default", output(&outputs, "ApiId")?);
         let sqs = aws_sdk_sqs::Client::new(&stack::config(&endpoint));
         Ok(Self { url, outputs, sqs })
@@ -81,14 +81,14 @@ impl Deployment {
     }
 }
 
-/// The template in plain CloudFormation: what `transform.py` prints.
+/// The template as plain CloudFormation, as `transform.py` prints it.
 ///
 /// # Errors
-/// The template cannot be transformed; the error shows why.
+/// The template cannot be transformed; the error contains the reason.
 pub async fn transformed(arguments: &[&str]) -> Result<Value> {
     let tools = Tools::install().await?;
     let output = Command::new(tools.program("python"))
-        // no `__pycache__` in the source tree
+        // -B: no `__pycache__` in the source tree
         .arg("-B")
         .arg(crate::root().join("infra").join("local").join("transform.py"))
         .args(arguments)
@@ -97,7 +97,7 @@ pub async fn transformed(arguments: &[&str]) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
-/// `UmaaasQueueUrl`, for example.
+/// The name of a provider's output in the template: `UmaaasQueueUrl`, for example.
 fn output_name(provider: &Provider, what: &str) -> String {
     let (first, rest) = provider.name.split_at(1);
     format!("{}{rest}{what}", first.to_uppercase())

@@ -1,9 +1,8 @@
-//! The whole service on this machine: its tools, [`ministack`] as DynamoDB and SQS, the
-//! functions behind `cargo lambda watch`, and signed samples. `cargo dev` runs all of it; the tests
-//! take the parts they need.
+//! The whole service on this machine: its tools, [`ministack`] as DynamoDB and SQS, the functions behind
+//! `cargo lambda watch`, and signed samples. `cargo dev` runs all of it; the tests use the parts they need.
 //!
-//! Whatever is started here ends with the value that stands for it, when that is dropped and when
-//! this process is killed: see [`process`].
+//! Each program that is started here is represented by a value, such as [`watch::Watch`]. The program ends
+//! when the value is dropped, and also when this process is killed: see [`process`].
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
@@ -34,7 +33,7 @@ pub fn root() -> &'static Path {
     &ROOT
 }
 
-/// Where logs and other files of a run go. Ignored by git.
+/// The folder for logs and other files of a run. Git ignores it.
 pub fn scratch() -> PathBuf {
     root().join(".local")
 }

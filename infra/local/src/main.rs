@@ -21,10 +21,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 #[derive(Debug, Parser)]
 #[command(name = "cargo dev", bin_name = "cargo dev")]
 struct Arguments {
-    /// Ends after the samples; the exit status says whether all went as documented
+    /// Ends after the samples; the exit status is 0 if every reply and message was as documented
     #[arg(long)]
     once: bool,
-    /// Port of the functions on 127.0.0.1, which stands for the API Gateway
+    /// Port of the functions on 127.0.0.1, in place of API Gateway
     #[arg(long, default_value_t = watch::DEFAULT_PORT, value_parser = clap::value_parser!(u16).range(1..))]
     port: u16,
     /// Port of DynamoDB and SQS on 127.0.0.1
@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
     }
 }
 
-/// What is running. Dropping it ends all of it, functions first.
+/// The running programs. Dropping the value ends all of them, the functions first.
 struct Service {
     watch: Watch,
     ministack: Ministack,
@@ -70,7 +70,10 @@ async fn dev(arguments: &Arguments) -> Result<ExitCode> {
     };
     let wrong = rows.iter().filter(|row| !row.is_as_documented()).count();
     if wrong > 0 {
-        step(format!("{wrong} of {} not as documented; the end of the functions' log:", rows.len()));
+        step(format!(
+            "{wrong} of {} samples differ from the documentation; the end of the functions' log:",
+            rows.len()
+        ));
         eprintln!("{}", service.watch.log_tail());
     }
     if arguments.once {
@@ -135,7 +138,8 @@ async fn post_samples(service: &mut Service) -> Result<Vec<Row>> {
     Ok(all)
 }
 
-/// For `cargo lambda watch --env-file .local/env`, and for `cargo webhooks`.
+/// Writes the functions' environment, and the address that stands for the gateway's, to a file for
+/// `cargo lambda watch --env-file .local/env` and for `cargo webhooks`.
 fn write_env(environment: &[(String, String)], url: &str) -> Result<()> {
     let path = local::scratch().join("env");
     let own = (local::URL_VARIABLE.to_owned(), url.to_owned());
@@ -161,7 +165,7 @@ fn explain(service: &Service) {
 }
 
 impl Service {
-    /// Shows the functions' log until something ends that should not.
+    /// Shows the functions' log until cargo lambda watch or ministack ends.
     async fn follow(&mut self) -> Result<()> {
         let mut log = Follow::from_end(self.watch.log())?;
         loop {
@@ -173,7 +177,7 @@ impl Service {
     }
 }
 
-/// A file that grows.
+/// Prints what is added to a file.
 struct Follow(std::fs::File);
 
 impl Follow {
@@ -191,19 +195,19 @@ impl Follow {
     }
 }
 
-/// Ctrl-C, or an order to end.
+/// The signals that end this program: SIGINT (Ctrl-C) and SIGTERM.
 struct Stop {
     interrupt: Signal,
     terminate: Signal,
 }
 
 impl Stop {
-    /// Listens from now on.
+    /// Handles the signals from now on.
     fn new() -> Result<Self> {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    /// Waits for it: the exit status a shell expects of a program that was stopped so.
+    /// Waits for SIGINT or SIGTERM and returns the matching shell exit status (130 or 143).
     async fn asked(&mut self) -> u8 {
         tokio::select! {
             _ = self.interrupt.recv() => 130,

@@ -1,5 +1,5 @@
-//! DynamoDB, SQS and what else of AWS is needed, emulated on 127.0.0.1 by ministack. Its state is
-//! in memory and goes with it.
+//! DynamoDB, SQS and the other necessary AWS services, emulated on 127.0.0.1 by ministack. Ministack keeps
+//! its state in memory, so the state is lost when ministack ends.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::port;
 use crate::process::{Process, Program};
 use crate::tools::Tools;
 
-/// Where `cargo dev` has it, unless told otherwise.
+/// The port that `cargo dev` uses without `--aws-port`.
 pub const DEFAULT_PORT: u16 = 4566;
 
-/// The services that are enabled; the others answer with errors.
+/// The enabled services; all other services answer with errors.
 pub const SERVICES: &[&str] = &[
     "apigateway",
     "cloudformation",
@@ -33,24 +33,25 @@ pub const SERVICES: &[&str] = &[
     "sts",
 ];
 
-/// How long it may take until it answers: half a second on an idle machine.
+/// How long ministack may take until it answers. On an idle machine it needs half a second.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
-/// A running ministack. Dropping it ends it.
+/// A running ministack. Dropping the value ends it.
 #[derive(Debug)]
 pub struct Ministack {
     process: Process,
     port: u16,
     directory: PathBuf,
-    /// On a port of its own choice there is a new directory every time.
+    /// Whether the directory is removed when ministack ends: so when the port was chosen automatically,
+    /// because every start then makes a new directory.
     removes_directory: bool,
 }
 
 impl Ministack {
-    /// Starts it and waits until it answers. Port 0 is any free one.
+    /// Starts ministack and waits until it answers. Port 0 means any free port.
     ///
     /// # Errors
-    /// It ends or stays silent; the error shows the end of its log.
+    /// Ministack ends or does not answer; the error contains the end of its log.
     pub async fn start(tools: &Tools, port: u16) -> Result<Self> {
         if port != 0 {
             return Self::start_on(tools, port, false).await;
@@ -58,7 +59,7 @@ impl Ministack {
         let mut attempts = 3;
         loop {
             match Self::start_on(tools, port::free()?, true).await {
-                // Somebody else was quicker to take the free port.
+                // Another program took the free port first: try another port.
                 Err(error) if attempts > 1 && format!("{error:#}").contains("already in use") => {
                     attempts -= 1
                 }
@@ -73,22 +74,22 @@ impl Ministack {
         std::fs::create_dir_all(&temporary)
             .with_context(|| format!("cannot write {}", temporary.display()))?;
         let process = Program::new(tools.program("ministack"))
-            // Dozens of variables change what it does. It gets none but these.
+            // Dozens of environment variables change ministack's behaviour, so it gets only these.
             .without_env(|name| !matches!(name, "PATH" | "HOME" | "LD_LIBRARY_PATH"))
             .envs([
                 ("BIND_HOST", "127.0.0.1"),
                 ("GATEWAY_PORT", &port.to_string()),
                 ("SERVICES", &SERVICES.join(",")),
-                // These two would listen on every address.
+                // These two services would listen on every address, not only on 127.0.0.1.
                 ("IOT_MTLS_ENABLED", "0"),
                 ("SFTP_ENABLED", "0"),
-                // With a Docker daemon it would remove containers of other ministacks.
+                // With a Docker daemon, ministack would remove the containers of other ministacks.
                 ("DOCKER_HOST", "unix:///nonexistent"),
-                // Its pid file.
+                // Ministack writes its pid file there.
                 ("TMPDIR", &temporary.to_string_lossy()),
             ])
             .log(directory.join("log"))
-            // It has nothing to save, and takes two seconds to find that out.
+            // Killed at once: it has no state to save, and a SIGTERM would take two seconds.
             .grace(Duration::ZERO)
             .start()?;
         let mut ministack = Self { process, port, directory, removes_directory };
@@ -105,7 +106,7 @@ impl Ministack {
                 .await
                 .is_ok_and(|response| response.status() == 200)
             {
-                // Somebody answers: not another one, while ours failed to get the port?
+                // The answer may come from another ministack on this port. Ours has then ended.
                 return self.ensure_running();
             }
             if started.elapsed() > START_WITHIN {
@@ -120,15 +121,15 @@ impl Ministack {
         }
     }
 
-    /// Its address, for `AWS_ENDPOINT_URL`.
+    /// The address of ministack, for `AWS_ENDPOINT_URL`.
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Complains when it has ended.
+    /// Checks that ministack is running.
     ///
     /// # Errors
-    /// It has ended; the error shows the end of its log.
+    /// Ministack has ended; the error contains the end of its log.
     pub fn ensure_running(&mut self) -> Result<()> {
         match self.process.exited()? {
             Some(status) => bail!("ministack ended ({status})\n{}", self.process.log_tail(20)),
@@ -136,17 +137,18 @@ impl Ministack {
         }
     }
 
-    /// Its files. On a port of its own choice they go with it.
+    /// The directory with ministack's files. It is removed with ministack if the port was chosen
+    /// automatically.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The leader of its processes.
+    /// The process id of the group leader of ministack's processes.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Ends it and waits until it is gone.
+    /// Ends ministack and waits until its processes have ended.
     pub fn stop(self) {
         drop(self);
     }
@@ -155,7 +157,7 @@ impl Ministack {
 impl Drop for Ministack {
     fn drop(&mut self) {
         self.process.stop();
-        // The log of a failed test is worth keeping.
+        // Keep the log of a failed test.
         if self.removes_directory && !std::thread::panicking() {
             let _ = std::fs::remove_dir_all(&self.directory);
         }

@@ -1,25 +1,26 @@
-//! Ports on 127.0.0.1.
+//! Finds free TCP ports on 127.0.0.1 and checks whether a port is in use.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-/// A port that nobody listened on a moment ago.
+/// A free port. Another program can take it before the caller uses it.
 ///
 /// # Errors
-/// None is left.
+/// There is no free port.
 pub fn free() -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no free port on 127.0.0.1")?;
     Ok(listener.local_addr()?.port())
 }
 
-/// Refuses a port that somebody listens on, naming the option that chooses another.
+/// Checks that a port is free. `option` is the command-line option to name in the error.
 ///
 /// # Errors
-/// The port is taken, or not ours to take.
+/// The port is in use, or this user may not use it.
 pub fn ensure_free(port: u16, option: &str) -> Result<()> {
-    // A listener on every address does not stop a bind to 127.0.0.1 on every system, but it answers.
+    // On some systems a bind to 127.0.0.1 succeeds although a program listens on all addresses, so try to
+    // connect too.
     if answers(port) {
         bail!("port {port} on 127.0.0.1 is in use by another program; choose another with {option}");
     }
@@ -28,7 +29,7 @@ pub fn ensure_free(port: u16, option: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether somebody accepts connections on a port.
+/// Whether a program accepts connections on a port.
 pub fn answers(port: u16) -> bool {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_ok()

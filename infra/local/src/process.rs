@@ -1,9 +1,9 @@
-//! Processes that end with their owner.
+//! Processes that end when their owner ends.
 //!
-//! `cargo lambda watch` starts functions in process groups of their own, and what a killed parent
-//! started lives on. So every program runs below a small supervisor, `supervise.py`, which ends it
-//! and all that came from it when our end of a pipe closes: on [`Process::stop`], on drop, when a
-//! panic unwinds, and when the kernel closes it because this process was killed.
+//! `cargo lambda watch` starts each function in its own process group, and the children of a killed process
+//! keep running. So every program runs below a small supervisor, `supervise.py`. The supervisor ends the
+//! program and all its descendants when our end of a pipe closes: on [`Process::stop`], on drop, when a panic
+//! unwinds, and when this process is killed, because the kernel then closes the pipe.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -35,7 +35,8 @@ pub struct Program {
 }
 
 impl Program {
-    /// A program by its path, or by its name on the `PATH`. Its output goes where ours goes.
+    /// A program, given by its path or by its name on the `PATH`. Its output goes to our standard output and
+    /// error.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Self {
             command: Command::new(program),
@@ -69,7 +70,7 @@ impl Program {
         self
     }
 
-    /// Hides those environment variables of ours whose name fits.
+    /// Removes the inherited environment variables for whose name `hidden` returns true.
     #[must_use]
     pub fn without_env(mut self, hidden: impl Fn(&str) -> bool) -> Self {
         for (name, _) in std::env::vars_os() {
@@ -80,32 +81,32 @@ impl Program {
         self
     }
 
-    /// How long it may take to end when it is asked to, before it is killed.
+    /// Sets the time between SIGTERM and SIGKILL when the program is stopped.
     #[must_use]
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
     }
 
-    /// Where it runs, if not at the workspace's root.
+    /// Sets the working directory. Without it, the program runs in the workspace's root.
     #[must_use]
     pub fn directory(mut self, directory: impl Into<PathBuf>) -> Self {
         self.directory = directory.into();
         self
     }
 
-    /// Sends its output, both streams, to a file.
+    /// Writes standard output and standard error to a file.
     #[must_use]
     pub fn log(mut self, path: impl Into<PathBuf>) -> Self {
         self.log = Some(path.into());
         self
     }
 
-    /// Starts it.
+    /// Starts the program.
     ///
     /// # Errors
-    /// Python is missing, or the log cannot be written. A program that does not exist is an
-    /// [exit](Process::exited) with the reason in its output.
+    /// Python is missing, or the log cannot be written. A program that does not exist is not an error here:
+    /// the process [exits](Process::exited) with the reason in its output.
     pub fn start(self) -> Result<Process> {
         let mut command = Command::new(&python()?.executable);
         command
@@ -115,7 +116,8 @@ impl Program {
             .args(self.command.get_args())
             .current_dir(&self.directory)
             .stdin(Stdio::piped())
-            // Ctrl-C in a terminal goes to the foreground group: it reaches us, and we stop this.
+            // A terminal sends Ctrl-C to the foreground process group. In its own group, the supervisor does
+            // not get it; this process does, and stops the supervisor.
             .process_group(0);
         for (name, value) in self.command.get_envs() {
             match value {
@@ -136,10 +138,10 @@ impl Program {
         Ok(Process { supervisor, grace: self.grace, log: self.log })
     }
 
-    /// Runs it to its end.
+    /// Runs the program and waits until it ends. `what` names it in the error.
     ///
     /// # Errors
-    /// It failed: the error shows the end of its log.
+    /// The program failed: the error contains the end of its log.
     pub async fn run(self, what: &str) -> Result<()> {
         const REPORT_EVERY: Duration = Duration::from_secs(5);
 
@@ -165,18 +167,18 @@ impl Program {
 }
 
 impl Process {
-    /// How it ended, if it has.
+    /// The exit status, or `None` while the program is running.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The operating system cannot report the status.
     pub fn exited(&mut self) -> Result<Option<ExitStatus>> {
         Ok(self.supervisor.try_wait()?)
     }
 
-    /// Waits until it ends by itself.
+    /// Waits until the program ends by itself.
     ///
     /// # Errors
-    /// The system does not say.
+    /// The operating system cannot report the status.
     pub async fn wait(&mut self) -> Result<ExitStatus> {
         loop {
             if let Some(status) = self.exited()? {
@@ -186,26 +188,27 @@ impl Process {
         }
     }
 
-    /// The process id of its supervisor: the ancestor of all it started, the leader of its group.
+    /// The process id of the supervisor: the ancestor of all started processes, and the leader of its process
+    /// group.
     pub fn id(&self) -> u32 {
         self.supervisor.id()
     }
 
-    /// The last lines of its log.
+    /// The last lines of the program's log.
     pub fn log_tail(&self, lines: usize) -> String {
         let text = self.log.as_deref().and_then(|log| std::fs::read(log).ok()).unwrap_or_default();
         tail(&String::from_utf8_lossy(&text), lines)
     }
 
-    /// Ends it and everything it started, and waits until they are gone.
+    /// Ends the program and everything it started, and waits until they have ended.
     pub fn stop(&mut self) {
-        // The supervisor takes the end of its input as the order to end.
+        // The supervisor ends when its standard input is closed.
         drop(self.supervisor.stdin.take());
         let deadline = Instant::now() + self.grace + Duration::from_secs(5);
         while matches!(self.supervisor.try_wait(), Ok(None)) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(5));
         }
-        // Out of order; nothing better is left.
+        // The supervisor did not end in time: as the last resort, kill it.
         let _ = self.supervisor.kill();
         let _ = self.supervisor.wait();
     }

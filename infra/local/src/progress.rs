@@ -1,9 +1,9 @@
-//! What is being done, on stderr, with the time since the start.
+//! Progress messages on stderr, with the time since the first message.
 
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-/// Says what is being done now.
+/// Prints what is being done now.
 pub fn step(what: impl std::fmt::Display) {
     static START: LazyLock<Instant> = LazyLock::new(Instant::now);
     eprintln!("{} {what}", stamp(START.elapsed()));

@@ -1,4 +1,4 @@
-//! The Python that makes the virtual environment and runs the supervisors.
+//! The Python interpreter that makes the virtual environments and runs the supervisors.
 
 use std::io::ErrorKind;
 use std::path::PathBuf;
@@ -7,19 +7,19 @@ use std::sync::OnceLock;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-/// An interpreter.
+/// A Python interpreter.
 #[derive(Debug)]
 pub struct Python {
-    /// Where it is.
+    /// The path of the interpreter.
     pub executable: PathBuf,
-    /// Its version, as in `3.11.7`.
+    /// The version, such as `3.11.7`.
     pub version: String,
 }
 
 /// The interpreter that the environment variable `PYTHON` names, or `python3`.
 ///
 /// # Errors
-/// It is missing or too old; the error says what to do.
+/// The interpreter is missing or too old; the error says what to do.
 pub fn python() -> Result<&'static Python> {
     static FOUND: OnceLock<Python> = OnceLock::new();
     match FOUND.get() {
@@ -33,8 +33,8 @@ fn named() -> String {
 }
 
 fn find(name: &str) -> Result<Python> {
-    // The interpreter itself: `python3` may be a version manager's script, or belong to the very environment
-    // that is about to be made anew.
+    // The path of the interpreter itself: `python3` may be a script of a version manager, or belong to the
+    // virtual environment that will be deleted and made again.
     const SCRIPT: &str = r"import sys; print(getattr(sys, '_base_executable', sys.executable)); print('%d.%d.%d' % sys.version_info[:3])";
 
     let output = Command::new(name).args(["-c", SCRIPT]).output().map_err(|error| match error.kind() {
@@ -81,7 +81,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_python_is_named() {
+    fn the_error_names_a_program_that_is_not_python() {
         for name in ["no-such-python", "true", "false"] {
             let error = find(name).unwrap_err().to_string();
             assert!(error.contains(name), "{error}");

@@ -1,4 +1,4 @@
-//! The SAM template, checked and built by the tools that deploy it. Nothing of this asks AWS.
+//! Checks and builds the SAM template with the tools that deploy it, without calls to AWS.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -21,20 +21,20 @@ pub struct Sam {
 }
 
 impl Sam {
-    /// Installs what is missing.
+    /// Installs the tools that are missing.
     ///
     /// # Errors
-    /// Those of [`Tools::install`].
+    /// The errors of [`Tools::install`].
     pub async fn install() -> Result<Self> {
         let tools = Tools::install_for_deployment().await?;
-        // SAM calls cargo lambda, which finds the linker Zig beside itself.
+        // SAM calls cargo lambda, which finds the linker Zig in its own directory.
         let builders = Tools::install().await?;
         let ours = std::env::var_os("PATH").unwrap_or_default();
         let path =
             std::env::join_paths([builders.programs()].into_iter().chain(std::env::split_paths(&ours)))?;
         let settings = crate::scratch().join("sam");
         std::fs::create_dir_all(&settings)
-            // It would ask once a week whether there is a newer one; 2100 is when it would next.
+            // SAM looks for a newer version once a week; with a last check in the year 2100 it does not.
             .and_then(|()| {
                 std::fs::write(settings.join("metadata.json"), r#"{"lastVersionCheck": 4102444800.0}"#)
             })
@@ -45,7 +45,7 @@ impl Sam {
     /// Checks the template with `cfn-lint` and `sam validate --lint`.
     ///
     /// # Errors
-    /// What they found, warnings too.
+    /// What the tools found, warnings included.
     pub async fn lint(&self) -> Result<()> {
         let cfn_lint =
             self.program("cfn-lint").args(["--non-zero-exit-code", "informational", "template.yaml"]);
@@ -54,12 +54,12 @@ impl Sam {
         validate.log(self.settings.join("validate.log")).run("sam validate").await
     }
 
-    /// Builds every function for Lambda, with the progress of cargo and SAM. SAM builds one function after
-    /// the other; linking them, which takes most of the time, is done before that, as many at a time as there
-    /// are processors.
+    /// Builds every function for Lambda and shows the progress of cargo and SAM. SAM builds one function
+    /// after the other, and linking takes most of the time. So `cargo lambda build` builds all functions
+    /// first, and links them in parallel.
     ///
     /// # Errors
-    /// One does not build.
+    /// A function does not build.
     pub async fn build(&self) -> Result<()> {
         let binaries = PROVIDERS.iter().flat_map(|provider| provider.binaries).chain(&["reconciler"]);
         cargo_environment(Program::new(self.builders.program("cargo-lambda")))
@@ -82,10 +82,10 @@ impl Sam {
                 ("PATH", self.path.as_os_str()),
                 ("SAM_CLI_TELEMETRY", "0".as_ref()),
                 ("__SAM_CLI_APP_DIR", self.settings.as_os_str()),
-                // `sam validate` refuses to work without one.
+                // `sam validate` requires a region.
                 ("AWS_DEFAULT_REGION", stack::REGION.as_ref()),
             ])
-            // where samconfig.toml is
+            // the folder of samconfig.toml
             .directory(crate::root().join("infra"))
     }
 }

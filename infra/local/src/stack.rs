@@ -1,4 +1,4 @@
-//! What the functions need of AWS: the table and the queues, as the SAM template declares them.
+//! The AWS resources that the functions need: the table and the queues, as the SAM template declares them.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use crate::providers::{PROVIDERS, Provider};
 /// The emulated region.
 pub const REGION: &str = "eu-central-1";
 
-/// Emulated credentials.
+/// The access key and the secret key for the emulated AWS.
 pub const ACCESS_KEY: &str = "local";
 
 /// A table and a queue for each provider, on one endpoint.
@@ -39,14 +39,15 @@ pub struct Stack {
 pub struct Queue {
     /// The address that functions send to.
     pub url: String,
-    /// Where a message goes that nobody managed to handle.
+    /// The address of the dead-letter queue, for messages that a consumer received several times without
+    /// deleting them.
     pub dead_letters_url: String,
     sqs: aws_sdk_sqs::Client,
 }
 
 impl Stack {
-    /// Creates what is missing. Stacks with different suffixes share an endpoint and nothing else;
-    /// the plain stack's is empty.
+    /// Creates the resources that are missing. Stacks with different suffixes share an endpoint but no
+    /// resources. The suffix of the default stack is empty.
     ///
     /// # Errors
     /// The endpoint does not answer, or has a queue of that name with other attributes.
@@ -78,8 +79,9 @@ impl Stack {
         queue
     }
 
-    /// One environment for the functions of all providers: the first one's, and what the others add.
-    /// [`watch`](crate::watch) says how those get their own `QUEUE_URL`.
+    /// One environment for the functions of all providers. For a variable that several providers have, the
+    /// first provider's value is used. [`watch`](crate::watch) describes how the others get their own
+    /// `QUEUE_URL`.
     pub fn shared_environment(&self) -> Vec<(String, String)> {
         let mut shared: Vec<(String, String)> = Vec::new();
         for (name, value) in PROVIDERS.iter().flat_map(|provider| self.environment(provider)) {
@@ -90,7 +92,7 @@ impl Stack {
         shared
     }
 
-    /// The environment of a provider's functions, and the reconciler's share of it.
+    /// The environment of a provider's functions, with the provider's queue variable for the reconciler.
     pub fn environment(&self, provider: &Provider) -> Vec<(String, String)> {
         let reconciler_queue = format!("{}_QUEUE_URL", provider.name.to_uppercase());
         let mut variables = vec![
@@ -109,15 +111,15 @@ impl Stack {
 }
 
 impl Queue {
-    /// A queue that exists.
+    /// A queue that already exists.
     pub fn at(sqs: &aws_sdk_sqs::Client, url: &str, dead_letters_url: &str) -> Self {
         Self { url: url.to_owned(), dead_letters_url: dead_letters_url.to_owned(), sqs: sqs.clone() }
     }
 
-    /// Takes messages off the queue until there are `count`, or `within` is over.
+    /// Receives and deletes messages until there are `count`, or the time `within` is over.
     ///
     /// # Errors
-    /// The queue does not answer.
+    /// The queue does not answer, or refuses a call.
     pub async fn receive(&self, count: usize, within: Duration) -> Result<Vec<Message>> {
         const LONGEST_POLL: Duration = Duration::from_secs(2);
 
@@ -145,14 +147,15 @@ impl Queue {
             }
             messages.extend(received);
             if nothing {
-                // A wait below a second asks SQS not to wait at all.
+                // SQS waits in whole seconds: the rest of the time, below a second, would be a wait of 0
+                // seconds.
                 tokio::time::sleep(left.min(Duration::from_millis(50))).await;
             }
         }
         Ok(messages)
     }
 
-    /// Deletes what one poll brought, at most ten messages.
+    /// Deletes the messages of one poll, at most ten.
     async fn delete(&self, messages: &[Message]) -> Result<()> {
         let mut delete = self.sqs.delete_message_batch().queue_url(&self.url);
         for (index, message) in messages.iter().enumerate() {
@@ -200,7 +203,7 @@ pub async fn create_directory(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -
     Ok(())
 }
 
-/// Access to an emulated AWS. Nothing of it comes from the environment or from `~/.aws`.
+/// The SDK settings for an emulated AWS. They do not depend on environment variables or `~/.aws`.
 pub fn config(endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new(ACCESS_KEY, ACCESS_KEY, None, None, "local");
     SdkConfig::builder()
@@ -211,7 +214,7 @@ pub fn config(endpoint: &str) -> SdkConfig {
         .build()
 }
 
-/// Creates the events table alone, unless it is there, for a database that comes without queues.
+/// Creates the events table without queues, unless the table exists: for a DynamoDB emulator that has no SQS.
 ///
 /// # Errors
 /// The database does not answer, or refuses the table.

@@ -1,5 +1,5 @@
-//! The tools of the local stack, in `.venv`: `ministack` and `cargo-lambda`, which PyPI has as
-//! wheels, so that Python is all they need. Those of the deployment are in `.venv-deploy`.
+//! Installs the tools of the local stack into `.venv`: `ministack` and `cargo-lambda`. Both are wheels on
+//! PyPI, so they need only Python. The tools of the deployment go into `.venv-deploy`.
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ pub struct Tools {
 }
 
 impl Tools {
-    /// Installs the tools, unless that has been done. Processes that do so at once wait for each
+    /// Installs the tools, unless they are installed. Processes that install at the same time wait for each
     /// other.
     ///
     /// # Errors
@@ -36,20 +36,20 @@ impl Tools {
     /// Installs the tools of the deployment, in the same way.
     ///
     /// # Errors
-    /// Those of [`install`](Self::install).
+    /// The errors of [`install`](Self::install).
     pub async fn install_for_deployment() -> Result<Self> {
         Self::install_into(&crate::root().join(".venv-deploy"), DEPLOY_REQUIREMENTS).await
     }
 
-    /// Does the same for other packages in another environment.
+    /// Installs other packages into another virtual environment, in the same way.
     ///
     /// # Errors
-    /// As for [`install`](Self::install).
+    /// The errors of [`install`](Self::install).
     pub async fn install_into(environment: &Path, requirements: &str) -> Result<Self> {
         let stamp = Stamp::new(environment, requirements, &python()?.version);
         if !stamp.is_valid() {
             let _lock = lock(&crate::scratch()).await?;
-            // Another process may just have done it.
+            // Another process may have installed the tools while this one waited for the lock.
             if !stamp.is_valid() {
                 fill(environment, requirements, &stamp).await?;
             }
@@ -57,7 +57,7 @@ impl Tools {
         Ok(Self { environment: environment.to_owned() })
     }
 
-    /// Where the installed programs are.
+    /// The folder of the installed programs.
     pub fn programs(&self) -> PathBuf {
         self.environment.join("bin")
     }
@@ -68,9 +68,8 @@ impl Tools {
     }
 }
 
-/// The note that a complete installation leaves: what was installed, for which Python, and where, as
-/// its scripts name their place. It is written last, so an interrupted installation has none and is
-/// done again.
+/// A file that marks a complete installation. It contains the Python version and the installed packages. It
+/// is written last, so an interrupted installation has no stamp and is repeated.
 #[derive(Debug)]
 struct Stamp {
     path: PathBuf,
@@ -94,7 +93,7 @@ impl Stamp {
     }
 
     fn remove(&self) {
-        // It may not be there, and then it is as it should be.
+        // An error is ignored: the file may not exist, which is the wanted state.
         let _ = std::fs::remove_file(&self.path);
     }
 }
@@ -127,7 +126,8 @@ async fn fill(environment: &Path, requirements: &str, stamp: &Stamp) -> Result<(
     Ok(())
 }
 
-/// Held by one process at a time, and let go when that process ends, however it does.
+/// Takes the lock for an installation. One process at a time holds it. The operating system releases it when
+/// that process ends for any reason.
 async fn lock(directory: &Path) -> Result<File> {
     let path = directory.join("install.lock");
     let file = std::fs::create_dir_all(directory)

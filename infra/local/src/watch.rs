@@ -1,9 +1,9 @@
-//! The functions behind one address, as API Gateway would have them: `cargo lambda watch`.
+//! Runs the functions behind one address, like API Gateway, with `cargo lambda watch`.
 //!
-//! Which path goes to which function is in `[workspace.metadata.lambda.watch.router]`. All functions
-//! get one environment; `[package.metadata.lambda.watch.env]` of a function's package overrides it,
-//! which is how a second provider gets its own `QUEUE_URL`. (An emulated queue's address may name
-//! any host: only `AWS_ENDPOINT_URL` says where it is.)
+//! `[workspace.metadata.lambda.watch.router]` defines which path goes to which function. All functions get
+//! the same environment; `[package.metadata.lambda.watch.env]` in a function's package overrides it. This is
+//! how a second provider gets its own `QUEUE_URL`. (The host in an emulated queue's address does not matter:
+//! calls go to `AWS_ENDPOINT_URL`.)
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,55 +16,56 @@ use crate::progress;
 use crate::providers::PROVIDERS;
 use crate::tools::Tools;
 
-/// Where `cargo dev` has it, unless told otherwise.
+/// The port that `cargo dev` uses without `--port`.
 pub const DEFAULT_PORT: u16 = 9000;
 
-/// How long it may take until it listens; it builds nothing before that.
+/// How long cargo lambda watch may take until it listens. It builds no function before that.
 const START_WITHIN: Duration = Duration::from_secs(60);
 
-/// What cargo lambda watch logs of a function that ended.
+/// What cargo lambda watch logs when a function has ended.
 const FUNCTION_ENDED: &[&str] = &["ERROR command exited", "ERROR command killed"];
 
 /// How the functions are run.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Where they listen on 127.0.0.1; 0 is any free port.
+    /// The port on 127.0.0.1; 0 means any free port.
     pub port: u16,
-    /// How many instances of each function there may be at once. One instance serves one request.
+    /// The maximum number of instances of each function. One instance handles one request at a time.
     pub concurrency: usize,
-    /// Whether a change to the code builds and restarts them.
+    /// Whether the functions are rebuilt and restarted when the code changes.
     pub reload: bool,
-    /// Their environment.
+    /// The environment variables of the functions.
     pub environment: Vec<(String, String)>,
 }
 
-/// Running functions. Dropping it ends them.
+/// The running functions. Dropping the value ends them.
 #[derive(Debug)]
 pub struct Watch {
     process: Process,
     port: u16,
     log: PathBuf,
-    /// On a port of its own choice there is a new log every time.
+    /// Whether the log is removed when the functions end: so when the port was chosen automatically, because
+    /// every start then makes a new log.
     removes_log: bool,
 }
 
-/// Builds the functions, with cargo's own progress on stderr.
+/// Builds the functions. Cargo shows its progress on stderr.
 ///
 /// # Errors
-/// They do not build.
+/// The build fails.
 pub async fn build() -> Result<()> {
     let binaries = PROVIDERS.iter().flat_map(|provider| provider.binaries).chain(&["reconciler"]);
     build_binaries(&binaries.copied().collect::<Vec<_>>(), "dev").await
 }
 
-/// Builds binaries of the workspace in a profile of cargo's.
+/// Builds binaries of the workspace with a cargo profile.
 ///
 /// # Errors
-/// They do not build.
+/// The build fails.
 pub async fn build_binaries(binaries: &[&str], profile: &str) -> Result<()> {
     progress::step("building the functions");
-    // No `--package`: `cargo lambda watch` runs `cargo run --bin ...` for the whole workspace, and
-    // another choice of packages may mean other features, and everything built again.
+    // No `--package`: `cargo lambda watch` runs `cargo run --bin ...` for the whole workspace. A build of
+    // other packages may select other features, and cargo would then build everything again.
     cargo_environment(Program::new("cargo"))
         .args(["build", "--profile", profile])
         .args(binaries.iter().flat_map(|binary| ["--bin", binary]))
@@ -78,11 +79,11 @@ pub fn url(port: u16) -> String {
 }
 
 impl Watch {
-    /// Starts it and waits until it listens. A function starts with its first request; it is to be
-    /// [built](build) by then, or that request waits for the build.
+    /// Starts cargo lambda watch and waits until it listens. A function starts with its first request; call
+    /// [`build`] before, so that this request does not wait for the build.
     ///
     /// # Errors
-    /// It ends or does not listen; the error shows the end of its log.
+    /// Cargo lambda watch ends or does not listen; the error contains the end of its log.
     pub async fn start(tools: &Tools, options: &Options) -> Result<Self> {
         let port = if options.port == 0 { port::free()? } else { options.port };
         let log = crate::scratch().join(format!("watch-{port}.log"));
@@ -112,25 +113,25 @@ impl Watch {
         self.ensure_running()
     }
 
-    /// The address that stands for the API Gateway's.
+    /// The address of the functions, in place of the API Gateway URL.
     pub fn url(&self) -> String {
         url(self.port)
     }
 
-    /// The file that its output and the functions' logs go to.
+    /// The file with the output of cargo lambda watch and of the functions.
     pub fn log(&self) -> &PathBuf {
         &self.log
     }
 
-    /// The last lines of its log.
+    /// The last lines of the log.
     pub fn log_tail(&self) -> String {
         self.process.log_tail(20)
     }
 
-    /// Complains when it has ended.
+    /// Checks that cargo lambda watch is running.
     ///
     /// # Errors
-    /// It has ended.
+    /// Cargo lambda watch has ended.
     pub fn ensure_running(&mut self) -> Result<()> {
         match self.process.exited()? {
             Some(status) => bail!("cargo lambda watch ended ({status})"),
@@ -138,8 +139,8 @@ impl Watch {
         }
     }
 
-    /// Waits until a function, or all of this, ends unasked. Nobody else says so: requests to a function
-    /// that is gone just wait.
+    /// Waits until a function or cargo lambda watch ends unexpectedly, and returns that as an error. Without
+    /// this check a sender does not notice: a request to a function that has ended gets no answer.
     pub async fn failure(&mut self) -> Error {
         loop {
             if let Err(error) = self.ensure_running() {
@@ -153,12 +154,12 @@ impl Watch {
         }
     }
 
-    /// The leader of its processes.
+    /// The process id of the group leader of all processes.
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
-    /// Ends it and all functions, and waits until they are gone.
+    /// Ends cargo lambda watch and all functions, and waits until they have ended.
     pub fn stop(self) {
         drop(self);
     }
@@ -167,14 +168,15 @@ impl Watch {
 impl Drop for Watch {
     fn drop(&mut self) {
         self.process.stop();
-        // The log of a failed test is worth keeping.
+        // Keep the log of a failed test.
         if self.removes_log && !std::thread::panicking() {
             let _ = std::fs::remove_file(&self.log);
         }
     }
 }
 
-/// The environment as it was before an outer `cargo run` or `cargo test`, and without an AWS account.
+/// Removes from a program's environment the variables that an outer `cargo run` or `cargo test` has set, and
+/// all AWS settings.
 pub fn cargo_environment(program: Program) -> Program {
     program.without_env(|name| set_by_cargo(name) || name.starts_with("AWS_"))
 }
@@ -190,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_of_cargo_stay() {
+    fn settings_of_cargo_are_kept() {
         for hidden in ["CARGO", "CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_BIN_EXE_local"] {
             assert!(set_by_cargo(hidden), "{hidden}");
         }

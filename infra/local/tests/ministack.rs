@@ -1,4 +1,5 @@
-//! The emulated AWS: it starts on a free port, holds the stack, and is gone afterwards.
+//! Ministack starts on a free port, serves the stack's table and queues, and leaves no processes or open
+//! ports.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -15,7 +16,7 @@ use local::stack::Stack;
 use local::tools::Tools;
 
 #[tokio::test]
-async fn a_stack_works_and_leaves_nothing() {
+async fn a_stack_works_and_leaves_no_process() {
     let ministack = start().await;
     let (id, endpoint) = (ministack.id(), ministack.endpoint());
     assert_only_loopback(&endpoint);
@@ -37,7 +38,7 @@ async fn a_stack_works_and_leaves_nothing() {
 }
 
 #[tokio::test]
-async fn a_panic_leaves_nothing() {
+async fn a_panic_leaves_no_process() {
     let ministack = start().await;
     let (id, endpoint) = (ministack.id(), ministack.endpoint());
     let unwound = std::panic::catch_unwind(AssertUnwindSafe(move || {
@@ -125,7 +126,7 @@ async fn messages_go_through(stack: &Stack, name: &str, queue: &local::stack::Qu
     assert!(queue.receive(1, Duration::from_secs(1)).await.unwrap().is_empty(), "they are deleted");
 }
 
-/// Nobody but this machine can reach it.
+/// Asserts that only this machine can reach the port: all its listeners are on 127.0.0.1.
 fn assert_only_loopback(endpoint: &str) {
     let Ok(sockets) = Command::new("ss").args(["-Hltn"]).output() else { return };
     let port = endpoint.rsplit(':').next().unwrap();

@@ -1,4 +1,4 @@
-//! Whatever ends, and however it ends, nothing is left running.
+//! No process keeps running when the command, its owner, or the value for it ends.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use local::process::Program;
 
-/// Leaves a process group of its own, an orphan, and somebody who does not listen to SIGTERM, all
-/// named by the first argument, and goes on.
+/// A script that starts nested shells, orphans, and a process that ignores SIGTERM, and then waits. All
+/// processes can be recognised by the first argument, the time to sleep.
 const FAMILY: &str = "
     sh -c 'sh -c \"sleep $0 & wait\" $0 & wait' $1 &
     (sh -c 'trap \"\" TERM; echo deaf; sleep $0; sleep $0; sleep $0' $1 &)
@@ -42,7 +42,7 @@ fn a_panic_ends_the_whole_family() {
 }
 
 #[test]
-fn what_a_program_leaves_behind_ends_with_it() {
+fn an_orphan_of_an_ended_program_is_ended() {
     let name = name(3);
     let mut process = Program::new("sh").args(["-c", &format!("(sleep {name} &) ; exit 7")]).start().unwrap();
     let mut status = None;
@@ -55,7 +55,7 @@ fn what_a_program_leaves_behind_ends_with_it() {
 }
 
 #[test]
-fn a_killed_owner_takes_the_family_along() {
+fn the_family_ends_when_its_owner_is_killed() {
     let name = name(4);
     let mut owner = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "victim", "--include-ignored", "--nocapture"])
@@ -72,7 +72,7 @@ fn a_killed_owner_takes_the_family_along() {
 }
 
 #[test]
-#[ignore = "the owner in `a_killed_owner_takes_the_family_along`"]
+#[ignore = "the owner in `the_family_ends_when_its_owner_is_killed`"]
 fn victim() {
     let Ok(name) = std::env::var(VICTIM) else { return };
     let _process = family(&name).start().unwrap();
@@ -84,7 +84,7 @@ fn family(name: &str) -> Program {
     Program::new("sh").args(["-c", FAMILY, "family", name]).grace(Duration::from_millis(300))
 }
 
-/// A time to sleep that tells one test's processes from all others.
+/// A time to sleep that is unique to one test, so that its processes can be recognised.
 fn name(test: u32) -> String {
     format!("{}.{test}", 1_000_000 + std::process::id())
 }

@@ -1,5 +1,5 @@
-//! What reading an event costs, by gateway and by the size of the body, and what `lambda_http`'s conversion costs.
-//! `cargo bench -p webhook-aws --bench gateway`
+//! Measures how long reading an event takes, for each gateway and body size, and how long the conversion of
+//! `lambda_http` takes. Run: `cargo bench -p webhook-aws --bench gateway`
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 

@@ -1,4 +1,5 @@
-//! How long each call to AWS may take. The values stand together because one deadline binds them.
+//! The time limit of each call to AWS. All limits are in this file because together they must fit the
+//! deadline of the provider and the time of one reconciler run. Compile-time assertions check that.
 
 use std::time::Duration;
 
@@ -6,53 +7,58 @@ use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use ingest::{DUE_AFTER, FOR_RECORD, FORWARD_PAGE, Operation, PAGE_RECORDS, PortError, REPLY_WITHIN};
 
-/// UMAaaS cancels a PENDING payment that has no answer after this long (its integration guide).
+/// UMAaaS cancels a PENDING payment when it gets no answer within this time. Source: the UMAaaS integration
+/// guide.
 pub const PROVIDER_DEADLINE: Duration = Duration::from_secs(5);
 
-/// How long a function goes on after its reply, before it asks for the next event.
+/// The longest time that a function works after its reply, before it asks for the next event.
 pub const AFTER_REPLY: Duration = Duration::from_secs(2);
 
-/// What one operation may take, retries included, and how long one attempt of it.
+/// The time limits of one operation: for all attempts together and for one attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
-    /// All attempts together.
+    /// The limit for all attempts together, retries included.
     pub total: Duration,
-    /// One attempt.
+    /// The limit for one attempt.
     pub attempt: Duration,
 }
 
-/// The conditional write. One attempt outlasts a DynamoDB that takes a second to answer, and what
-/// is left after a lost answer is enough for a retry at normal speed.
+/// The conditional write of a record. One attempt is long enough when DynamoDB takes a second to answer. When
+/// the answer to the first attempt is lost, the rest of the total is enough for a retry at normal speed.
 pub const RECORD: Budget = Budget { total: FOR_RECORD, attempt: Duration::from_millis(1300) };
 
-/// The secret, where it has to be read before a signature can be checked.
+/// Reading the secret, when a signature cannot be checked without reading it first.
 pub const SECRETS: Budget = Budget { total: Duration::from_millis(700), attempt: Duration::from_millis(500) };
 
-/// The facts about a receiver, where an approval has to bring them.
+/// Reading the facts about a receiver, when an approval has to contain them.
 pub const DIRECTORY: Budget =
     Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 
-/// The message to SQS.
+/// Sending the message to SQS.
 pub const FORWARD: Budget = Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 
-/// Settling the record, or recording a conflict: one write after the first.
+/// The second write of a delivery: settling the record, or recording a conflict.
 pub const SETTLE: Budget =
     Budget { total: Duration::from_millis(1300), attempt: Duration::from_millis(1250) };
 
-/// One call of the reconciler to SQS, for whose reply nobody waits: ten messages together, or one of up to
-/// 1 MiB. All calls for one page have [`FORWARD_PAGE`] together.
+/// One call of the reconciler to SQS, with up to ten messages or one message of up to 1 MiB. No provider
+/// waits for a reply meanwhile, so the limit is longer than [`FORWARD`]. All calls for one page together may
+/// take [`FORWARD_PAGE`].
 pub const FORWARD_BATCH: Budget =
     Budget { total: Duration::from_secs(3), attempt: Duration::from_millis(1500) };
 
-/// What the reconciler keeps of its function's time for the page that is under way when it stops: claimed,
-/// sent, settled and postponed by an AWS that barely answers, and one more look at the index.
+/// How long before its deadline the reconciler begins no new page. In this time it can finish the current
+/// page (claim, send, settle, postpone), even when every call to AWS takes its whole limit, and query the
+/// index once more.
 pub const TO_FINISH: Duration = Duration::from_secs(15);
 
-/// Opening a connection. An address that does not answer at all should leave time for another.
+/// Opening a connection. Short, so that after an address that does not answer, the attempt has time for
+/// another address.
 const CONNECT: Duration = Duration::from_millis(400);
 
 const _: () = {
-    // The longest way to a record. A conflict has what is left after it; every call ends with the deadline.
+    // The calls before a reply, in the longest case. Recording a conflict uses the time that is left after
+    // them; every call ends at the latest when the reply is due.
     let record = SECRETS.total.as_millis() + DIRECTORY.total.as_millis() + RECORD.total.as_millis();
     assert!(
         record + 500 < REPLY_WITHIN.as_millis().unsigned_abs(),
@@ -61,35 +67,36 @@ const _: () = {
     let rest = FORWARD.total.as_millis() + SETTLE.total.as_millis();
     assert!(rest < AFTER_REPLY.as_millis(), "the calls after a reply fit the time for them");
     assert!(SECRETS.total.as_millis() < AFTER_REPLY.as_millis());
-    // One page of the reconciler. Its records are claimed at the same time, and so settled and postponed.
+    // One page of the reconciler: the index query and three writes. All records of the page are claimed
+    // concurrently; the same holds for settling and postponing.
     let page = 4 * SETTLE.total.as_millis() + FORWARD_PAGE.as_millis();
-    assert!(page < TO_FINISH.as_millis(), "what the reconciler has begun fits the time it keeps for it");
-    assert!(page < DUE_AFTER.as_millis().unsigned_abs(), "a page is done while its claims hold");
+    assert!(page < TO_FINISH.as_millis(), "the reconciler can finish its current page before its deadline");
+    assert!(page < DUE_AFTER.as_millis().unsigned_abs(), "a page is finished before its claims expire");
     assert!(
         FORWARD_BATCH.total.as_millis() < FORWARD_PAGE.as_millis(),
-        "a silent queue leaves time for another"
+        "after a queue that does not answer, there is time for another queue"
     );
-    // The most calls for one page: each message too large for another beside it, refused as a batch and sent
-    // again alone. (u128 holds any usize.)
+    // The most calls for one page: every message is so large that it is a batch of its own, and SQS refuses
+    // each batch, so that the message is sent again in a single call. (u128 holds any usize.)
     let calls = 2 * PAGE_RECORDS as u128;
     assert!(
         calls * FORWARD.attempt.as_millis() <= FORWARD_PAGE.as_millis(),
-        "they fit where SQS answers as soon as a first attempt needs it"
+        "all calls fit the page's time when each takes as long as one attempt of `FORWARD`"
     );
     assert!(REPLY_WITHIN.as_millis().unsigned_abs() < PROVIDER_DEADLINE.as_millis());
 };
 
-/// A call that has to end `within` a time, whatever its own budget says.
+/// Limits a call to the time `within`, in addition to the call's own budget.
 ///
 /// # Errors
-/// Those of the call; [`PortError`] when the time is over.
+/// The errors of the call; an unavailable [`PortError`] when the time is over.
 pub(crate) async fn within<T>(
     time: Duration,
     operation: Operation,
     call: impl Future<Output = Result<T, PortError>>,
 ) -> Result<T, PortError> {
     let over = |_| PortError::unavailable(operation, "no answer before the reply was due");
-    // Boxed, or the type of the whole path would nest deeper than the compiler follows.
+    // Boxed: otherwise the nested future type exceeds the compiler's recursion limit.
     tokio::time::timeout(time, Box::pin(call)).await.unwrap_or_else(|elapsed| Err(over(elapsed)))
 }
 
@@ -102,8 +109,7 @@ impl Budget {
             .build()
     }
 
-    /// Retries while the budget lasts, soon: the SDK's own back-off is made for calls without a
-    /// deadline.
+    /// Up to three retries with a short back-off. The SDK's default back-off is too long for these deadlines.
     pub(crate) fn retries() -> RetryConfig {
         RetryConfig::standard()
             .with_max_attempts(4)

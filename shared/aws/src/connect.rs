@@ -1,20 +1,20 @@
-//! Opening connections before they are needed. Name look-up, TCP and TLS take longer than the calls
-//! themselves. All clients share one pool, so one connection to a service is there for each of them.
+//! Opens connections at the start, because DNS look-up, TCP and TLS take longer than a call itself. All
+//! clients share one connection pool, so every client can use a connection that another client opened.
 
 use std::future::Future;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::http::HttpRequest;
 
-/// How long the start waits for a connection. A service that is slower than this is slow for the first
-/// delivery too, and that has its own time limits.
+/// How long the start waits for a connection. If opening it takes longer, the first delivery opens it within
+/// that delivery's own time limits.
 const WITHIN: Duration = Duration::from_millis(600);
 
-/// Makes any request one for `/`, which asks for nothing and needs no permission: both services answer it
-/// with their health.
+/// Turns a request into `GET /`. DynamoDB and SQS answer it with their health status, and it needs no
+/// permission.
 pub(crate) fn ping(request: &mut HttpRequest) {
     let address = request.uri().to_owned();
-    // There is nothing to do about an address that does not parse: the call itself will fail, and say so.
+    // An address that does not parse is ignored here: the call itself then fails with that error.
     let _ = request.set_method("GET").and_then(|()| request.set_uri(root_of(&address)));
     *request.body_mut() = "".into();
     for name in ["x-amz-target", "content-type", "content-length"] {
@@ -22,8 +22,8 @@ pub(crate) fn ping(request: &mut HttpRequest) {
     }
 }
 
-/// Waits for an answer, whatever it is, but not for long. (It says nothing that the SDK understands, so that
-/// is an error. The caller has it not tried again: by then there is a connection.)
+/// Waits for any answer, at most [`WITHIN`]. The SDK cannot parse the answer to a ping and returns an error,
+/// which is ignored: the connection is open. For the same reason the caller disables retries.
 pub(crate) async fn within_budget<T, E>(service: &str, answer: impl Future<Output = Result<T, E>>) {
     if tokio::time::timeout(WITHIN, answer).await.is_err() {
         tracing::warn!(service, "no connection at the start");
@@ -54,7 +54,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ping_asks_for_nothing() {
+    fn a_ping_has_no_operation_and_no_body() {
         let mut request = HttpRequest::new("{\"Limit\":1}".into());
         request.set_method("POST").unwrap();
         request.set_uri("http://127.0.0.1:4566/").unwrap();

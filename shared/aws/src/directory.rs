@@ -1,4 +1,4 @@
-//! The receiver directory in DynamoDB: a table of the deployer's, with one item per user.
+//! The receiver directory in DynamoDB: a table that belongs to the deployer, with one item per user.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::time_refusal::TimeRefusal;
 use crate::variables::RECEIVER_DIRECTORY_TABLE;
 use crate::{Environment, metrics};
 
-/// The key of the table.
+/// The name of the table's partition key.
 const KEY: &str = "platformUserId";
 
-/// Facts about receivers in a DynamoDB table; none without a table. An item has an attribute for each fact,
-/// under the provider's name for it.
+/// Facts about receivers in a DynamoDB table. An item has one attribute per fact; the attribute has the
+/// provider's name of the fact. Without a table, no facts are found.
 #[derive(Debug)]
 pub struct DynamoDirectory {
     provider: &'static str,
@@ -77,7 +77,7 @@ impl Directory for DynamoDirectory {
     }
 }
 
-/// The attributes of an item that JSON has too, and that say something.
+/// The attributes of an item as JSON. Blank texts and types that JSON does not have are left out.
 fn facts(item: &HashMap<String, AttributeValue>) -> Facts {
     Facts(item.iter().filter_map(|(name, value)| Some((name.clone(), json(value)?))).collect())
 }
@@ -87,7 +87,7 @@ fn json(value: &AttributeValue) -> Option<Value> {
         AttributeValue::S(text) if text.trim().is_empty() => return None,
         AttributeValue::S(text) => Value::String(text.clone()),
         AttributeValue::Bool(flag) => Value::Bool(*flag),
-        // A number beyond what JSON's readers agree on stays the text that it is.
+        // A number that `serde_json` cannot represent stays a text.
         AttributeValue::N(number) => {
             number.parse().map_or_else(|_| Value::String(number.clone()), Value::Number)
         }

@@ -1,4 +1,4 @@
-//! The store in DynamoDB: one item an event, every write conditional.
+//! The store in DynamoDB: one item per event; every write is conditional.
 
 use std::time::Duration;
 
@@ -28,20 +28,22 @@ use crate::time_refusal::TimeRefusal;
 use crate::variables::EVENTS_TABLE;
 use crate::{Environment, SettingsError};
 
-/// A free key, or one whose record is over. DynamoDB deletes expired items late, so a settled
-/// record past its expiry counts as gone.
+/// The key is free, or its record is settled and has expired. DynamoDB deletes expired items late, so an
+/// expired item may still be in the table.
 const FREE: &str = "attribute_not_exists(pk) OR (#state = :forwarded AND expires_at < :now)";
 
-/// The record that a conflict was compared with, and no conflict with it has been decided finally.
+/// The base record is the one that the conflict was compared with, and no conflict with it has a final
+/// decision.
 const UNDECIDED: &str = "delivery_id = :base AND attribute_not_exists(decided_later)";
 
-/// How long a transaction that met another one waits before it is tried again; longer each time.
+/// The first wait before a transaction is retried after a conflict with another transaction, or after
+/// throttling. Each further wait is twice as long.
 const AFTER_CONTENTION: Duration = Duration::from_millis(20);
 
-/// The record is still pending, and due when the caller last saw it.
+/// The record is still pending, and its `due_at` is the one that the caller read.
 const PENDING_AS_SEEN: &str = "#state = :pending AND due_at = :seen";
 
-/// The record is still to be settled, and it is the one this delivery wrote.
+/// The record is still pending, and this delivery wrote it.
 const OURS_AND_PENDING: &str = "#state = :pending AND delivery_id = :delivery_id";
 
 /// Records in a DynamoDB table.
@@ -55,8 +57,8 @@ pub struct DynamoStore {
 }
 
 impl DynamoStore {
-    /// A store in one table. Settled records stay for `retention`; without `keep_payload` they lose
-    /// their body, and can no longer be sent again.
+    /// A store in one table. Settled records expire after `retention`. Without `keep_payload`, settling
+    /// removes the body from the record, and the event can no longer be sent again.
     #[must_use]
     pub fn new(config: &SdkConfig, table: String, retention: SignedDuration, keep_payload: bool) -> Self {
         let client = |budget: Budget| {
@@ -78,7 +80,7 @@ impl DynamoStore {
     /// A store from `EVENTS_TABLE`, `RETENTION_DAYS` and `KEEP_PAYLOAD`.
     ///
     /// # Errors
-    /// [`SettingsError`] that names the variable.
+    /// [`SettingsError`] with the name of the variable that is missing or wrong.
     pub(crate) fn from_environment(
         environment: &Environment,
         config: &SdkConfig,
@@ -87,7 +89,7 @@ impl DynamoStore {
         Ok(Self::new(config, table, environment.retention()?, environment.keep_payload()?))
     }
 
-    /// Opens the connection that the first delivery would otherwise wait for.
+    /// Opens a connection, so that the first delivery does not wait for it.
     pub(crate) async fn connect(&self) {
         let once = aws_sdk_dynamodb::Config::builder().retry_config(RetryConfig::disabled());
         let ping = self.recording.list_tables().customize().mutate_request(connect::ping);
@@ -117,7 +119,10 @@ impl DynamoStore {
             Ok(_) => Ok(Recorded::Now),
             Err(SdkError::ServiceError(error)) if error.err().is_conditional_check_failed_exception() => {
                 let PutItemError::ConditionalCheckFailedException(refused) = error.into_err() else {
-                    return Err(PortError::new(Operation::Record, "the condition failed without saying so"));
+                    return Err(PortError::new(
+                        Operation::Record,
+                        "the condition failed, but the error has no details",
+                    ));
                 };
                 earlier(refused.item.unwrap_or_default()).map(|earlier| Recorded::Before(Box::new(earlier)))
             }
@@ -125,8 +130,9 @@ impl DynamoStore {
         }
     }
 
-    /// The conflict, and what its decision means for the record it conflicts with: a final one is noted there,
-    /// any other only checks that there is none.
+    /// Writes the conflict in one transaction with its base, the record it conflicts with. A final decision
+    /// is stored in the base; for any other decision the transaction only checks that the base has no final
+    /// one yet.
     async fn put_decision(&self, conflict: &Record, base: &Base<'_>) -> Result<RecordedDecision, PortError> {
         let put = Put::builder()
             .table_name(&self.table)
@@ -146,7 +152,10 @@ impl DynamoStore {
                 Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
                     let TransactWriteItemsError::TransactionCanceledException(canceled) = error.into_err()
                     else {
-                        return Err(PortError::new(Operation::RecordConflict, "canceled without saying so"));
+                        return Err(PortError::new(
+                            Operation::RecordConflict,
+                            "canceled, but the error has no details",
+                        ));
                     };
                     if let Some(refused) = refusal(canceled.cancellation_reasons.unwrap_or_default())? {
                         return Ok(refused);
@@ -154,8 +163,8 @@ impl DynamoStore {
                 }
                 Err(error) => return Err(failure(Operation::RecordConflict, &error)),
             }
-            // Another transaction has one of the items, or the table is throttled: soon it has not. The
-            // caller's time ends this.
+            // Another transaction uses one of the items, or the table is throttled: both pass soon, so retry.
+            // The caller limits the time of this loop.
             tokio::time::sleep(wait).await;
             wait *= 2;
         }
@@ -195,8 +204,8 @@ impl DynamoStore {
     }
 }
 
-/// Why a transaction about a conflict and its base was canceled, in their order. `None` when it would be
-/// worth another try.
+/// Why the transaction of a conflict and its base was canceled. `reasons` has one entry for the conflict and
+/// one for the base, in this order. `None` when the cause is temporary and a retry can succeed.
 fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>, PortError> {
     let unreadable = || PortError::new(Operation::RecordConflict, "canceled without a reason for each item");
     let [conflict, base]: [CancellationReason; 2] = reasons.try_into().map_err(|_| unreadable())?;
@@ -295,8 +304,8 @@ impl Backlog for DynamoStore {
             .send()
             .await
             .map_err(|error| failure(Operation::ReadIndex, &error))?;
-        // Entries that cannot be read do not hold up those behind them, not even a whole page of them: the
-        // next page begins where the table says, not at an entry that was read.
+        // Unreadable entries, even a whole page of them, do not block the entries after them: the next page
+        // begins at the table's own `last_evaluated_key`, not after the last readable entry.
         let (mut entries, mut unreadable) = (Vec::new(), Vec::new());
         for entry in page.items.unwrap_or_default() {
             let key = entry.get("pk").and_then(|key| key.as_s().ok()).cloned().unwrap_or_default();
@@ -308,8 +317,8 @@ impl Backlog for DynamoStore {
         Ok(DuePage { entries, unreadable, next: page.last_evaluated_key })
     }
 
-    /// One write that also reads: the condition is checked, and the item returned, by the table
-    /// itself, not by the index.
+    /// One update that also returns the item. The condition and the returned item come from the table itself,
+    /// not from the index, which can be out of date.
     async fn claim(&self, due: &Due, until: Timestamp) -> Result<Claim, PortError> {
         let claimed = self
             .settling
@@ -360,7 +369,7 @@ impl Backlog for DynamoStore {
     }
 }
 
-/// Whether an update's condition did not hold.
+/// Whether an update failed because its condition did not hold.
 fn is_refused(error: &SdkError<UpdateItemError>) -> bool {
     error.as_service_error().is_some_and(UpdateItemError::is_conditional_check_failed_exception)
 }

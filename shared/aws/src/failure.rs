@@ -1,5 +1,5 @@
-//! What a failed call to AWS says about itself in our log: enough to act on, and nothing of what was
-//! sent. (A service's own message can quote what it refused.)
+//! Turns a failed call to AWS into an error for our log: with the error code and the request id, but without
+//! the service's own message, because that can quote the data that was sent.
 
 use std::error::Error;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -8,10 +8,11 @@ use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::RequestId;
 use ingest::{Operation, PortError};
 
-/// Whether a call has been refused because our credentials have expired. Lambda gives a new process new ones.
+/// Whether AWS has refused a call because the function's credentials have expired. The process then ends,
+/// because Lambda gives new credentials to a new process.
 pub(crate) static CREDENTIALS_EXPIRED: AtomicBool = AtomicBool::new(false);
 
-/// The failure of one operation.
+/// The [`PortError`] for a failed call of one operation.
 pub(crate) fn failure<E>(operation: Operation, error: &SdkError<E>) -> PortError
 where
     E: ProvideErrorMetadata + RequestId,
@@ -39,7 +40,7 @@ where
     }
 }
 
-/// Whether nobody answered, or only to say that they cannot.
+/// Whether the service is unavailable: it does not answer, fails, or throttles.
 fn is_unavailable<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     match error {
         SdkError::ServiceError(answer) => {
@@ -50,11 +51,11 @@ fn is_unavailable<E: ProvideErrorMetadata>(error: &SdkError<E>) -> bool {
     }
 }
 
-/// Whether an answer without success says that something is wrong with what was asked. Otherwise the
-/// service fails, or throttles, and would say the same to anything else.
+/// Whether an error answer means that something is wrong with this request. Otherwise the service itself
+/// fails or throttles, and would refuse other requests too.
 fn is_refusal(status: u16, code: &str) -> bool {
-    // DynamoDB throttles with 400, SQS with 400 or 403 as well as with 429. Names: the SDK's `THROTTLING_ERRORS`, "Common
-    // errors" and "SendMessageBatch" in the SQS API reference.
+    // DynamoDB throttles with status 400, SQS with 400, 403 or 429. The names are from the SDK's
+    // `THROTTLING_ERRORS` and from "Common errors" and "SendMessageBatch" in the SQS API reference.
     let throttled = status == 429
         || code.contains("Throttl")
         || [
@@ -83,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_service_refuses_and_what_it_cannot_do_now() {
+    fn refusals_are_told_from_failures_and_throttling() {
         for code in [
             "BatchRequestTooLong",
             "InvalidMessageContents",

@@ -1,24 +1,25 @@
-//! The events of HTTP gateways in, responses out.
+//! Reads the events of HTTP gateways and writes the responses to them.
 //!
-//! Events and responses are types of `lambda_http` ([`lambda_http::aws_lambda_events`]): HTTP APIs and function
-//! URLs (payload format 2.0), REST APIs and HTTP APIs that choose it (format 1.0), load balancers.
+//! Events and responses are types of `lambda_http` ([`lambda_http::aws_lambda_events`]): HTTP APIs and
+//! function URLs (payload format 2.0), REST APIs and HTTP APIs that choose it (format 1.0), load balancers.
 //!
-//! Its conversion into an `http::Request` is not used: it puts the stage in front of the path, and panics on bad
-//! base64, on a host name with a space and on some query strings. What each costs for an event of 1 to 2 KB
-//! (release profile, one machine; `cargo bench -p webhook-aws --bench gateway`):
+//! The conversion of `lambda_http` into an `http::Request` is not used: it puts the stage in front of the
+//! path, and panics on bad base64, on a host name with a space and on some query strings. Time to read an
+//! event of 1 to 2 KB (release profile, one machine; `cargo bench -p webhook-aws --bench gateway`):
 //!
 //! | | format 2.0 | REST API | load balancer |
 //! |---|---|---|---|
-//! | the types, as here | 4 to 6 µs | 14 µs | 9 µs |
-//! | read leniently | 15 to 22 µs | 20 µs | 15 µs |
+//! | the types of `lambda_http`, as here | 4 to 6 µs | 14 µs | 9 µs |
+//! | `lenient`, after the types have failed | 15 to 22 µs | 20 µs | 15 µs |
 //! | the conversion of `lambda_http` | 10 µs | 12 µs | 11 µs |
-//! | own types for the fields that are read | 4 µs | 6 µs | |
+//! | types of our own with only the fields that are read | 4 µs | 6 µs | |
 //!
-//! The crate adds 115 KB (1 %) to a function, and neither a TLS stack nor a runtime.
+//! `lambda_http` adds 115 KB (1 %) to a function, and neither a TLS stack nor an async runtime.
 //!
-//! An event that its types refuse (a header that is null, a time that is text) may still be a genuine delivery:
-//! `lenient` reads it field by field. Where something needed cannot be read, the request has no body and is
-//! answered with 400. An event that is not HTTP at all is answered with null. No JSON fails an invocation.
+//! An event that the types of `lambda_http` refuse (a header that is null, a time that is text) may still be
+//! a genuine delivery: `lenient` reads it field by field. When a necessary field cannot be read, the request
+//! has no body and is answered with 400. An event that is not HTTP at all is answered with null. No JSON
+//! event makes an invocation fail.
 
 mod lenient;
 
@@ -37,7 +38,7 @@ use serde::de::{Deserialize, Deserializer};
 use serde::ser::{Serialize, Serializer};
 use serde_json::value::RawValue;
 
-/// One invocation: any JSON.
+/// The event of one invocation: any JSON.
 #[derive(Debug)]
 pub struct GatewayEvent {
     /// The HTTP request in it; `None` when no HTTP gateway sent the event (a warm-up ping, a schedule).
@@ -47,17 +48,17 @@ pub struct GatewayEvent {
 /// An HTTP request that a gateway passed on.
 #[derive(Debug)]
 pub struct GatewayRequest {
-    /// The request. A stage or a base path is still in its path; `ingest` ignores what stands before the
+    /// The request. Its path still contains a stage or base path; `ingest` ignores everything before the
     /// provider's name.
     pub request: Request,
-    /// How the gateway wrote it, and expects the response.
+    /// The format of the event, in which the gateway also expects the response.
     pub format: Format,
 }
 
 /// The format of events and responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
-    /// Payload format 1.0: REST APIs, and HTTP APIs that choose it.
+    /// Payload format 1.0: REST APIs, and HTTP APIs that are configured for it.
     V1,
     /// Payload format 2.0: HTTP APIs and function URLs.
     V2,
@@ -73,10 +74,10 @@ impl<'de> Deserialize<'de> for GatewayEvent {
     }
 }
 
-/// Tries the formats in turn, the template's own first. Each type requires a field that only its format has:
-/// `requestContext.http`, `requestContext.httpMethod`, `requestContext.elb`.
+/// Tries each format in turn; first the one that the SAM template uses. Each type requires a field that only
+/// its format has: `requestContext.http`, `requestContext.httpMethod`, `requestContext.elb`.
 fn read(event: &str) -> Option<GatewayRequest> {
-    // The types' errors are not logged: they quote the event.
+    // Parse errors are not logged, because they quote the event.
     if let Ok(event) = serde_json::from_str(event) {
         return Some(v2(event));
     }
@@ -125,7 +126,7 @@ fn load_balancer(event: AlbTargetGroupRequest) -> GatewayRequest {
             path: event.path.unwrap_or_default(),
             headers: all_lines(event.multi_value_headers, event.headers),
             body: body(event.body, event.is_base64_encoded),
-            // a load balancer tells no time
+            // the events of load balancers contain no time
             reached_gateway_at: None,
             trace_id: None,
         },
@@ -139,18 +140,19 @@ impl Format {
     }
 }
 
-/// Format 1.0 has every header twice: with all its lines, and with the last one.
+/// Format 1.0 has every header twice: `multiValueHeaders` with all values, and `headers` with only the last
+/// value.
 fn all_lines(multi_value: HeaderMap, single: HeaderMap) -> HeaderMap {
     if multi_value.is_empty() { single } else { multi_value }
 }
 
-/// The exact bytes of the body; `None` when its base64 is wrong.
+/// The exact bytes of the body; `None` when its base64 is invalid.
 fn body(body: Option<String>, is_base64: bool) -> Option<Bytes> {
     let body = body.unwrap_or_default();
     if is_base64 { BASE64.decode(body).ok().map(Bytes::from) } else { Some(Bytes::from(body)) }
 }
 
-/// A time in epoch milliseconds. The types have 0 for an absent one.
+/// A time from epoch milliseconds. `None` for 0, which the types of `lambda_http` contain for an absent time.
 fn time(millis: i64) -> Option<Timestamp> {
     Timestamp::from_millisecond(millis).ok().filter(|time| *time > Timestamp::UNIX_EPOCH)
 }
@@ -158,9 +160,9 @@ fn time(millis: i64) -> Option<Timestamp> {
 /// A response, in the format of the event it answers.
 #[derive(Debug)]
 pub struct GatewayResponse {
-    /// What is answered.
+    /// The reply to the provider.
     pub reply: Reply,
-    /// How the gateway expects it.
+    /// The format that the gateway expects.
     pub format: Format,
 }
 
@@ -212,7 +214,8 @@ fn headers(reply: &Reply) -> HeaderMap {
     headers
 }
 
-/// `200 OK`, as load balancers document it.
+/// A status with its reason, such as `200 OK`: the format that load balancers require for
+/// `statusDescription`.
 fn status_description(status: u16) -> Option<String> {
     let reason = StatusCode::from_u16(status).ok()?.canonical_reason()?;
     Some(format!("{status} {reason}"))
@@ -273,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn when_it_reached_the_gateway() {
+    fn the_gateways_time_is_read() {
         let expected = Timestamp::from_millisecond(1_700_000_000_123).ok();
         assert_eq!(read(&format_2(&[])).reached_gateway_at, expected);
         assert_eq!(read(&format_1(&[])).reached_gateway_at, expected);
@@ -298,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn every_header_line_arrives_once() {
+    fn every_header_value_arrives_once() {
         let headers = read(&format_1(&[])).headers;
         assert_eq!(headers.get_all("x-umaaas-signature").iter().collect::<Vec<_>>(), ["first", "second"]);
         let headers = read(&format_1(&[("/multiValueHeaders", json!({}))])).headers;
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn other_events_are_no_requests() {
+    fn events_that_are_not_http_are_no_requests() {
         for event in [
             "{}",
             "[]",
@@ -326,9 +329,9 @@ mod tests {
         assert!(serde_json::from_str::<GatewayEvent>(&deep).unwrap().http.is_none());
     }
 
-    /// What the types refuse, and what is read all the same: changes of a field, in both formats.
+    /// Changes one field, in both formats, so that the types of `lambda_http` may refuse the event.
     #[test]
-    fn what_the_types_refuse_is_read_leniently() {
+    fn events_that_the_types_refuse_are_read_leniently() {
         let time = Timestamp::from_millisecond(1_700_000_000_123).ok();
         for event in [format_2(&[]), format_1(&[])] {
             let expected = read(&event);
@@ -391,7 +394,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lacks_something_needed_has_no_body() {
+    fn a_request_without_a_necessary_field_has_no_body() {
         let wrong = [Value::Null, json!(1), json!([]), json!(true)];
         let required = |field: &'static str, values: &[Value]| {
             values.iter().map(|value| (field, value.clone())).collect::<Vec<_>>()
@@ -411,7 +414,7 @@ mod tests {
         ];
         for (event, fields) in cases {
             for change in fields {
-                // a null path is an absent one to the types, and nothing is served there
+                // the types read a null path as an empty path, which no function serves
                 let event = event(std::slice::from_ref(&change));
                 let request = read(&event);
                 assert!(request.body.is_none() || request.path.is_empty(), "{change:?}");
@@ -453,7 +456,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_http_is_left_out() {
+    fn invalid_methods_and_headers_are_replaced_or_left_out() {
         let mut event = format_2(&[("/requestContext/http/method", json!("PO ST"))]);
         event["headers"] = json!({"": "a", "bad name": "b", "x@y": "c", "x-bell": "\u{7}", "x-good": "é"});
         let request = read(&event);
@@ -469,7 +472,7 @@ mod tests {
         });
         assert_eq!(response(Reply::empty(200), Format::V1), empty);
         let mut with_cookies = empty.clone();
-        // Optional to API Gateway, not to cargo-lambda; in format 1.0 it would be an error (502).
+        // API Gateway does not require `cookies`, but cargo-lambda does. In format 1.0 it would cause a 502.
         with_cookies["cookies"] = json!([]);
         assert_eq!(response(Reply::empty(200), Format::V2), with_cookies);
         let mut described = empty;

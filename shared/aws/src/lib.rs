@@ -1,18 +1,20 @@
-//! Adapters to AWS: what `ingest` needs from outside, and what a function's `main` calls.
+//! Adapters to AWS: they implement the ports of `ingest`, and hold the functions that a function's `main`
+//! calls.
 //!
 //! | module | holds |
 //! |---|---|
 //! | `start` | [`run`]: from the environment to the event loop |
 //! | [`variables`] | the environment variables, each declared once |
-//! | `settings` | reading the environment, and refusing what is wrong in it |
+//! | `settings` | reads the environment variables and refuses invalid values |
 //! | `secrets` | the provider's secrets, from the environment or Secrets Manager |
-//! | `gateway` | the events of API Gateway, function URLs and load balancers in, responses out |
-//! | `dynamodb`, `sqs` | the ports [`DynamoStore`] and [`SqsSink`] |
+//! | `gateway` | reads events of API Gateway, function URLs and load balancers; writes the responses |
+//! | `dynamodb`, `sqs`, `directory` | the adapters [`DynamoStore`], [`SqsSink`] and [`DynamoDirectory`] |
 //! | [`item`] | a record as an item of the table, and back |
-//! | `connect` | opening connections at the start |
-//! | `failure` | what a failed call says in our log |
-//! | `budget` | how long every call may take, and the deadline that binds them |
-//! | `reconcile` | [`run_reconciler`]: the same for the scheduled function |
+//! | `connect` | opens connections at the start |
+//! | `failure` | turns a failed call into an error for our log |
+//! | `time_refusal` | retries calls that AWS refuses because of clock skew |
+//! | `budget` | the time limit of every call, and the deadline that all limits together must fit |
+//! | `reconcile` | [`run_reconciler`]: from the environment to the event loop, for the scheduled function |
 //! | `line` | one JSON line per delivery: its log entry and its metrics |
 //! | `log`, `metrics` | the subscriber of `tracing`; metrics in CloudWatch's embedded format |
 

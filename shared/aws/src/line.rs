@@ -1,4 +1,4 @@
-//! One JSON line per delivery, with everything the person on call needs and nothing that has to be kept secret.
+//! One JSON line per delivery. It has everything that the person on call needs, and nothing secret.
 
 use ingest::{Concern, Decision, Forwarding, Operation, Outcome, POLICY_ERROR, PortError, Report};
 use jiff::Timestamp;
@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use crate::metrics::{self, Directive, Embedded, FAILURES, Metric, Unit};
 
-/// The line of one delivery: what the person on call needs, and the delivery's metrics. It is written
-/// whatever the log level. Latencies are milliseconds.
+/// The line of one delivery: its log entry and its metrics. It is written at every log level. Latencies are
+/// in milliseconds.
 #[derive(Debug, Serialize)]
 struct Line<'a> {
     timestamp: String,
@@ -86,17 +86,17 @@ struct Metrics {
 
 const DELIVERIES: &[Metric] = &[Metric::new("Deliveries", Unit::Count)];
 
-/// Before an event is identified it has no kind.
+/// For a delivery whose kind is not known, because it ended before its event was identified.
 const DELIVERY: Directive = Directive::new(&[&["provider", "outcome"]], DELIVERIES);
 const DELIVERY_OF_KIND: Directive =
     Directive::new(&[&["provider", "outcome"], &["provider", "kind", "outcome"]], DELIVERIES);
 
-/// What alarms watch: each reads one of these.
+/// The metric that alarms watch: one alarm per concern.
 const CONCERNS: Directive =
     Directive::new(&[&["provider", "concern"]], &[Metric::new("Concerns", Unit::Count)]);
-/// 1 for a signature that fits one of our keys, 0 for a well-formed one that fits none.
+/// 1 for a signature that matches one of our keys, 0 for a well-formed signature that matches none.
 const PROVEN: Directive = Directive::new(&[&["provider"]], &[Metric::new("Proven", Unit::Count)]);
-/// What the gateway counts among its 5xx and a function has answered on purpose.
+/// Replies with a 5xx status that a function sent on purpose. The gateway's own 5xx metric counts them too.
 const REPLIES_5XX: Directive = Directive::new(&[&[]], &[Metric::new("Replies5xx", Unit::Count)]);
 const SIGNATURE_FAILURES: Directive =
     Directive::new(&[&["provider", "reason"]], &[Metric::new("SignatureFailures", Unit::Count)]);
@@ -110,7 +110,7 @@ const FORWARD_LATENCY: Directive =
 const DECISION_LATENCY: Directive =
     Directive::new(&[&["provider"]], &[Metric::new("DecisionLatency", Unit::Milliseconds)]);
 
-/// Everything that the line of a delivery can count.
+/// Every metric that the line of a delivery can contain.
 pub(crate) const OF_A_DELIVERY: [Directive; 11] = [
     DELIVERY_OF_KIND,
     CONCERNS,
@@ -156,7 +156,7 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         Outcome::Duplicate { decision, .. } | Outcome::Conflict { decision } => decision.as_deref(),
         _ => decided,
     };
-    // What failed about the secrets has been counted when it did.
+    // A failure to read the secrets is not counted here: `secrets` has counted it when it happened.
     let failed = operation.is_some_and(|operation| operation != Operation::Secrets);
     let forwarded = matches!(report.forwarding, Some(Forwarding::Settled | Forwarding::Unsettled(_)));
     let reached_us_at = report.reached_gateway_at.unwrap_or(report.received_at);
@@ -220,7 +220,7 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
     }
 }
 
-/// Milliseconds from one time to another; none when the clocks disagree.
+/// Milliseconds from one time to another; 0 when `end` is before `start` because of clock skew.
 fn milliseconds(start: Timestamp, end: Timestamp) -> f64 {
     end.duration_since(start).as_secs_f64().max(0.0) * 1000.0
 }
@@ -251,7 +251,7 @@ mod tests {
 
     use super::*;
 
-    /// The line about a delivery, and each of its metrics with the sets of its dimensions.
+    /// The line of a delivery, and each of its metrics with the values of its dimension sets.
     fn logged(report: &Report) -> (Value, Vec<(String, Vec<String>)>) {
         let line = serde_json::to_value(line("umaaas", "d-1", report)).unwrap();
         let text = |value: &Value| value.as_str().unwrap().to_owned();
@@ -299,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_counted() {
+    fn each_outcome_counts_its_metrics() {
         let delivered = "Deliveries [umaaas accepted, umaaas umaaas.test accepted]";
         let error = |operation| PortError::new(operation, "no answer");
         let accepted = Report {
@@ -345,7 +345,7 @@ mod tests {
             format!("{delivered}; Proven [umaaas]; Decisions [umaaas reject]; DecisionLatency [umaaas]")
         );
         assert_eq!(logged(&decided).0["DecisionLatency"], 420.0, "from the gateway to the reply");
-        // a repeated decision is not another one
+        // repeating a stored decision does not count as a new one
         let again = report(Outcome::Duplicate { decision: Some(Box::new(reject)), restamped: None });
         assert_eq!(
             counted(&again),

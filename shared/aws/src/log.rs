@@ -1,4 +1,4 @@
-//! The subscriber of `tracing`: which log lines are written, and at which level.
+//! The `tracing` subscriber: which log lines are written, and at which level.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -12,15 +12,16 @@ use tracing_subscriber::util::SubscriberInitExt;
 use crate::variables::{AWS_LAMBDA_LOG_LEVEL, LOG_LEVEL};
 use crate::{Environment, SettingsError};
 
-/// How the names of our own crates begin. Their log lines hold nothing secret. All other crates only warn, whatever
-/// the level: at `debug` the SDK and the runtime log whole requests, bodies included.
+/// The prefix of the names of our own crates, whose log lines contain nothing secret. The lines of all other
+/// crates are written only at `warn` and `error`, because at `debug` the SDK and the runtime log whole
+/// requests with their bodies.
 const OUR_CRATES: &str = "webhook_";
 
-/// Whether the Runtime API has refused an answer since this was last set to false. The runtime does not tell
-/// its caller, it only logs an error.
+/// Whether the Runtime API has refused a response since this was last set to false. `lambda_runtime` does not
+/// return that error to its caller; it only logs it.
 pub(crate) static REJECTED: AtomicBool = AtomicBool::new(false);
 
-/// Notes what the runtime says about answers.
+/// Sets [`REJECTED`] when the runtime logs that a response was refused.
 struct Rejections;
 
 impl<S: Subscriber> Layer<S> for Rejections {
@@ -32,11 +33,11 @@ impl<S: Subscriber> Layer<S> for Rejections {
     }
 }
 
-/// Starts logging to standard output at the level that `AWS_LAMBDA_LOG_LEVEL` (set by Lambda from
-/// the function's logging configuration) or `LOG_LEVEL` names; `info` unless one does.
+/// Starts logging to standard output. The level is `AWS_LAMBDA_LOG_LEVEL` (which Lambda sets from the
+/// function's logging configuration), else `LOG_LEVEL`, else `info`.
 ///
 /// # Errors
-/// [`SettingsError::Invalid`] for a level that there is not.
+/// [`SettingsError::Invalid`] for an unknown level. Logging is then started at `info`.
 pub(crate) fn init(environment: &Environment) -> Result<(), SettingsError> {
     let level = level(environment);
     let lines = tracing_subscriber::fmt::layer()
@@ -53,14 +54,14 @@ pub(crate) fn init(environment: &Environment) -> Result<(), SettingsError> {
 fn level(environment: &Environment) -> Result<Level, SettingsError> {
     for variable in [AWS_LAMBDA_LOG_LEVEL, LOG_LEVEL] {
         let Some(level) = environment.optional(&variable) else { continue };
-        // Names that others have for our levels; Lambda's own are TRACE to ERROR and FATAL.
+        // Other names for these levels. Lambda's own names are TRACE, DEBUG, INFO, WARN, ERROR and FATAL.
         let level = level.trim().to_ascii_lowercase();
         let level = match level.as_str() {
             "fatal" | "critical" => "error",
             "warning" => "warn",
             level => level,
         };
-        return level.parse().map_err(|_| variable.wrong("trace, debug, info, warn or error"));
+        return level.parse().map_err(|_| variable.wrong("must be trace, debug, info, warn or error"));
     }
     Ok(Level::INFO)
 }
@@ -74,7 +75,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn at_any_level_only_our_own_lines() {
+    fn other_crates_only_write_warnings_and_errors() {
         for level in [Level::TRACE, Level::DEBUG] {
             let targets = targets(level);
             // this crate's own name, and a provider's

@@ -1,6 +1,6 @@
-//! Metrics in CloudWatch's embedded format: lines on standard output that CloudWatch Logs turns into
-//! metrics, without a call. A metric's value and its dimensions are fields of the line, so the line of a
-//! delivery is its log entry and its metrics at once.
+//! Metrics in CloudWatch's embedded metric format: CloudWatch Logs turns lines on standard output into
+//! metrics, so no API call is needed. A metric's value and dimensions are fields of the line, so the line of
+//! a delivery is both its log entry and its metrics.
 
 use std::io::Write;
 use std::sync::OnceLock;
@@ -13,13 +13,13 @@ use serde_json::{Map, Value, json};
 use crate::variables::METRICS_NAMESPACE;
 use crate::{Environment, line, reconcile};
 
-/// The namespace of all metrics, once it is read.
+/// The namespace of all metrics, once [`init`] has read it.
 static NAMESPACE: OnceLock<String> = OnceLock::new();
 
 /// Reads `METRICS_NAMESPACE`.
 pub(crate) fn init(environment: &Environment) {
     if let Some(namespace) = environment.optional(&METRICS_NAMESPACE) {
-        // A process starts one function.
+        // Setting it twice cannot happen: a process starts one function.
         let _ = NAMESPACE.set(namespace);
     }
 }
@@ -28,7 +28,7 @@ fn namespace() -> &'static str {
     NAMESPACE.get().map_or("PaymentWebhooks", String::as_str)
 }
 
-/// What a metric counts in.
+/// The unit of a metric.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) enum Unit {
     Count,
@@ -36,7 +36,7 @@ pub(crate) enum Unit {
     Seconds,
 }
 
-/// The part of a line that says which of its fields are metrics: its `_aws`.
+/// The `_aws` field of a line: it says which fields of the line are metrics.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Embedded {
@@ -53,7 +53,7 @@ struct InNamespace {
     directive: Directive,
 }
 
-/// Metrics, and the sets of dimensions under each of which they are counted.
+/// Metrics, and the dimension sets under which each of them is counted.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub(crate) struct Directive {
@@ -69,8 +69,8 @@ pub(crate) struct Metric {
     unit: Unit,
 }
 
-/// Every metric that the functions write, once for each set of dimensions under which it is counted: its name
-/// and theirs. Alarms and dashboards are checked against it.
+/// The name and the dimension names of every metric that the functions write, one entry for each dimension
+/// set. Tests check alarms and dashboards against it.
 pub fn written_metrics() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
     let directives = line::OF_A_DELIVERY.into_iter().chain(reconcile::OF_A_RUN);
     directives.flat_map(|directive| {
@@ -104,23 +104,24 @@ impl Metric {
     }
 }
 
-/// What could not be done for a provider: all together, which an alarm watches, and by operation (`record`,
-/// `forward`, `secrets`, ...).
+/// Failed operations of a provider: their total, which an alarm watches, and the count of each operation
+/// (`record`, `forward`, `secrets`, ...).
 pub(crate) const FAILURES: Directive =
     Directive::new(&[&["provider"], &["provider", "operation"]], &[Metric::new("Failures", Unit::Count)]);
 
-/// Counts an operation that failed outside a delivery, or without changing how it ends.
+/// Counts a failed operation that the line of a delivery does not count: it happened outside a delivery, or
+/// did not change the delivery's outcome.
 pub(crate) fn failure(now: Timestamp, provider: &str, operation: Operation) {
     let fields = json!({"provider": provider, "operation": operation.name(), "Failures": 1});
     emit(now, FAILURES, fields.as_object().cloned().unwrap_or_default());
 }
 
-/// Writes metrics, whose values and dimensions are in `fields`.
+/// Writes a line with the metrics of a directive. `fields` has their values and dimensions.
 pub(crate) fn emit(now: Timestamp, directive: Directive, fields: Map<String, Value>) {
     write(&Line::new(now, vec![directive], fields));
 }
 
-/// A line that is nothing but metrics.
+/// A line that contains only metrics.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     #[serde(rename = "_aws")]
@@ -130,17 +131,17 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Metrics, whose values and dimensions are in `fields`.
+    /// A line with the metrics of the directives. `fields` has their values and dimensions.
     pub(crate) fn new(now: Timestamp, directives: Vec<Directive>, fields: Map<String, Value>) -> Self {
         Self { aws: Embedded::new(now, directives), fields }
     }
 }
 
-/// Writes one line, whatever the log level: a metric is never left out.
+/// Writes one line at every log level, so that no metric is left out.
 pub(crate) fn write(line: &impl Serialize) {
     let mut text = serde_json::to_vec(line).expect("names and numbers serialise");
     text.push(b'\n');
-    // Nobody is left to be told when standard output is gone.
+    // An error is ignored: when standard output is closed, it cannot be reported anywhere.
     let _ = std::io::stdout().lock().write_all(&text);
 }
 

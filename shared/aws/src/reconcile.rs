@@ -1,4 +1,4 @@
-//! The scheduled function: from its environment to its event loop.
+//! The scheduled function, the reconciler: from its environment to its event loop.
 
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
@@ -14,10 +14,10 @@ use crate::start::{sdk_config, serve};
 use crate::variables::Variable;
 use crate::{DynamoStore, Environment, SettingsError, SqsSink, budget, metrics};
 
-/// How long a run goes on where nobody sets a deadline (`cargo lambda watch` sets one in 1970).
+/// The length of a run without a usable deadline: `cargo lambda watch` sends a deadline in 1970.
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(45);
 
-/// What every run counts.
+/// The metrics of every run.
 const RUN: Directive = Directive::new(
     &[&[]],
     &[
@@ -29,17 +29,18 @@ const RUN: Directive = Directive::new(
     ],
 );
 
-/// What a run knows only where the index answers.
+/// The metric of a run that is known only when the index query succeeds: the age of the oldest pending
+/// record.
 const OLDEST_AGE: Directive = Directive::new(&[&[]], &[Metric::new("PendingOldestAge", Unit::Seconds)]);
 
-/// The same.
+/// The metric of how late the reconciler is, known only when the index query succeeds.
 const LAG: Directive = Directive::new(&[&[]], &[Metric::new("ReconcilerLag", Unit::Seconds)]);
 
-/// All of them.
+/// Every metric that a run can write.
 pub(crate) const OF_A_RUN: [Directive; 3] = [RUN, OLDEST_AGE, LAG];
 
-/// Runs the reconciler's function until Lambda ends it. `queues` has each provider's name, as the keys of its records
-/// begin, and the variable that has its queue's URL.
+/// Runs the reconciler's function until Lambda ends it. `queues` has, for each provider, the name with which
+/// its record keys begin, and the variable that holds the URL of its queue.
 pub async fn run_reconciler(queues: &[(&'static str, Variable)]) -> ExitCode {
     serve(
         async |environment| reconciler(environment, queues).await,
@@ -69,14 +70,14 @@ async fn reconciler(
     })
 }
 
-/// When to begin nothing new.
+/// The time after which the run begins no new page: [`TO_FINISH`] before the deadline.
 fn stop_at(deadline: SystemTime) -> Timestamp {
     let now = SystemTime::now();
     let deadline = if deadline > now { deadline } else { now + WITHOUT_DEADLINE + TO_FINISH };
     Timestamp::try_from(deadline - TO_FINISH).unwrap_or(Timestamp::MAX)
 }
 
-/// Logs a run and writes its metrics; also what the invocation returns.
+/// Logs a run, writes its metrics, and returns the result of the invocation.
 fn report(summary: &Summary) -> Value {
     let Summary { due, forwarded, taken, failed, keeps_failing, untried, unfinished, .. } = summary;
     let oldest_age = summary.oldest_age.map(|age| age.as_secs_f64());
@@ -109,7 +110,8 @@ fn report(summary: &Summary) -> Value {
     })
 }
 
-/// The metrics of a run. One whose value nobody knows is left out, so that an alarm on it has no data.
+/// The metrics of a run. A metric whose value is unknown is left out, so that its alarm gets no data instead
+/// of a wrong value.
 fn run_metrics(now: Timestamp, summary: &Summary) -> Line {
     let counts = json!({
         "PendingOverdue": summary.due,
@@ -140,7 +142,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_stops_before_its_deadline_and_after_it_began() {
+    fn a_run_stops_before_its_deadline_but_not_before_it_began() {
         let now = SystemTime::now();
         let stop = stop_at(now + Duration::from_secs(60));
         assert_eq!(stop, Timestamp::try_from(now + Duration::from_secs(45)).unwrap());
@@ -148,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_whose_value_nobody_knows_is_left_out() {
+    fn a_metric_with_an_unknown_value_is_left_out() {
         let line = |oldest_age: Option<u32>, lag: Option<u32>| {
             let summary = Summary {
                 due: 3,
@@ -179,7 +181,7 @@ mod tests {
         ] {
             let line = line(oldest_age, lag);
             assert_eq!(announced(&line), [always.to_vec(), known].concat());
-            // every metric has a value, and nothing else does
+            // every announced metric has a value, and there are no other values
             let values: BTreeSet<&str> =
                 line.as_object().unwrap().keys().map(String::as_str).filter(|name| *name != "_aws").collect();
             assert_eq!(values, announced(&line).iter().map(String::as_str).collect());

@@ -1,9 +1,10 @@
-//! The secrets of a provider: from the environment, or from Secrets Manager, where they can be rotated
-//! while functions run.
+//! The secrets of a provider: from the environment, or from Secrets Manager. Secrets in Secrets Manager can
+//! be rotated while functions run.
 //!
-//! A secret in Secrets Manager is a plain text, or JSON: `{"current": "...", "previous": "..."}`, both of
-//! which are valid. It is read at start-up and then every five minutes, and at once when a signature fits
-//! none of the secrets known. When it cannot be read, the ones known stay in use.
+//! The value of a secret in Secrets Manager is a plain text, or JSON:
+//! `{"current": "...", "previous": "..."}`, in which both secrets are valid. It is read at start-up, then every
+//! five minutes, and at once when a signature matches none of the known secrets. When it cannot be read, the
+//! secrets that are already known stay in use.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -23,30 +24,32 @@ use crate::time_refusal::TimeRefusal;
 use crate::variables::{Unset, Variable};
 use crate::{Environment, SettingsError, metrics};
 
-/// What the template puts in a secret's place. It is no secret: everybody can read it there.
+/// The value that the template gives to a new secret. It is public, so it is never used as a secret.
 pub const PLACEHOLDER: &str = "replace-me";
 
-/// How old the secrets may be before they are read again.
+/// The age after which the secrets are read again.
 const READ_EVERY: SignedDuration = SignedDuration::from_mins(5);
 
-/// How long before that a function that is awake anyway does it. One that was frozen for longer reads them
-/// before it verifies.
+/// How long before [`READ_EVERY`] a function reads the secrets again, after a reply, so that no delivery
+/// waits for it. A function that was frozen past [`READ_EVERY`] reads them before it verifies the next
+/// delivery.
 const RENEW_BEFORE: SignedDuration = SignedDuration::from_mins(1);
 
-/// How often they are read at the most, whatever arrives: forgeries are not to be calls to AWS.
+/// The shortest time between two reads, so that a flood of forged deliveries does not become a flood of calls
+/// to AWS.
 const REREAD_AT_MOST_EVERY: SignedDuration = SignedDuration::from_secs(2);
 
-/// The variables that say what a provider signs with: one of them is set.
+/// The two variables for a provider's secrets. Exactly one of them must be set.
 #[derive(Clone, Copy, Debug)]
 pub struct SecretVariables {
     /// The secrets themselves, comma-separated, newest first.
     pub list: Variable,
-    /// The ARN of their secret in Secrets Manager.
+    /// The ARN of the secret in Secrets Manager.
     pub arn: Variable,
 }
 
 impl SecretVariables {
-    /// Declares the two: `list` and `arn` are their names.
+    /// Declares both variables: `list` and `arn` are their names.
     #[must_use]
     pub const fn new(list: &'static str, arn: &'static str) -> Self {
         Self {
@@ -70,13 +73,13 @@ impl SecretVariables {
 /// Where a provider's secrets come from.
 #[derive(Debug)]
 pub enum ProviderSecrets {
-    /// The environment; they stay as they are.
+    /// The environment; these secrets do not change while the process runs.
     Listed(Arc<Keys>),
-    /// Secrets Manager.
+    /// Secrets Manager; these secrets are read again while the process runs.
     Managed(ManagedSecrets),
 }
 
-/// Secrets in Secrets Manager.
+/// The secrets of one provider in Secrets Manager.
 pub struct ManagedSecrets {
     provider: &'static str,
     arn: String,
@@ -84,15 +87,15 @@ pub struct ManagedSecrets {
     state: Mutex<State>,
 }
 
-/// What is known of the secrets.
+/// The last secrets that were read, and the times of reading.
 #[derive(Default)]
 struct State {
     secrets: Option<Arc<Keys>>,
-    /// When they were read.
+    /// When the secrets were last read successfully.
     read_at: Option<Timestamp>,
-    /// When it was last tried.
+    /// When reading was last attempted.
     tried_at: Option<Timestamp>,
-    /// Whether there was nothing but the placeholder then.
+    /// Whether the last attempt found only the placeholder.
     placeholder: bool,
 }
 
@@ -108,23 +111,24 @@ impl ProviderSecrets {
         match environment.optional(&arn) {
             None => Ok(Self::Listed(Arc::new(environment.secrets(&list)?.into()))),
             Some(_) if environment.optional(&list).is_some() => {
-                Err(arn.wrong(format!("unset where {} is set", list.name)))
+                Err(arn.wrong(format!("must not be set when {} is set", list.name)))
             }
             Some(arn) => Ok(Self::Managed(ManagedSecrets::new(config, provider, arn))),
         }
     }
 
-    /// Reads them for the first time. A failure is logged; the first delivery tries again.
+    /// Reads the secrets for the first time. A failure is logged; the first delivery tries again.
     pub(crate) async fn load(&self, now: Timestamp) {
         if let Self::Managed(managed) = self {
-            // What is wrong has been logged.
+            // `read` has logged the error.
             let _ = managed.current(now, SECRETS.total).await;
         }
     }
 }
 
 impl ProviderSecrets {
-    /// Reads them again if that will be due soon, so that no delivery has to wait for it.
+    /// Reads the secrets again if the next read is due soon ([`RENEW_BEFORE`]), so that no delivery waits for
+    /// it.
     pub(crate) async fn renew(&self, now: Timestamp) {
         if let Self::Managed(managed) = self {
             managed.renew(now).await;
@@ -159,7 +163,7 @@ impl ManagedSecrets {
         Self { provider, arn, client: Client::from_conf(config.build()), state: Mutex::default() }
     }
 
-    /// Reads them, whatever is known. What is known stays so when that fails.
+    /// Reads the secrets from Secrets Manager. When that fails, the known secrets are kept.
     async fn read(&self, now: Timestamp, within: Duration) -> Result<Arc<Keys>, NoSecrets> {
         self.state().tried_at = Some(now);
         let read = match budget::within(within, Operation::Secrets, self.get()).await {
@@ -191,7 +195,7 @@ impl ManagedSecrets {
         }
     }
 
-    /// Reads them again if that will be due soon.
+    /// Reads the secrets again if the next read is due soon ([`RENEW_BEFORE`]).
     async fn renew(&self, now: Timestamp) {
         let due = {
             let state = self.state();
@@ -199,12 +203,12 @@ impl ManagedSecrets {
             !tried && !recent(READ_EVERY - RENEW_BEFORE, state.read_at, now)
         };
         if due {
-            // What is wrong has been logged.
+            // `read` has logged the error.
             let _ = self.read(now, SECRETS.total).await;
         }
     }
 
-    /// What is in Secrets Manager; nothing while that is the placeholder.
+    /// Reads the value in Secrets Manager; `None` while it is the placeholder.
     async fn get(&self) -> Result<Option<Keys>, PortError> {
         let value = self.client.get_secret_value().secret_id(&self.arn).send().await;
         let value = value.map_err(|error| failure(Operation::Secrets, &error))?;
@@ -241,7 +245,7 @@ impl SecretSource for ManagedSecrets {
             (state.secrets.clone(), state.read_at, state.tried_at)
         };
         if read_at == Some(now) {
-            // Read for this very delivery.
+            // The secrets were already read for this delivery.
             return Reread::Same;
         }
         if recent(REREAD_AT_MOST_EVERY, tried_at, now) {
@@ -264,19 +268,22 @@ impl fmt::Debug for ManagedSecrets {
     }
 }
 
-/// Why they are not read now.
+/// The error to return while another read is too early ([`REREAD_AT_MOST_EVERY`]).
 fn a_moment_ago() -> PortError {
-    PortError::new(Operation::Secrets, "the last time was a moment ago")
+    PortError::new(
+        Operation::Secrets,
+        "not read again, because the last attempt was less than two seconds ago",
+    )
 }
 
-/// Whether a time lies less than `span` back.
+/// Whether `time` is less than `span` before `now`. False for a time after `now`.
 fn recent(span: SignedDuration, time: Option<Timestamp>, now: Timestamp) -> bool {
     time.is_some_and(|time| (SignedDuration::ZERO..span).contains(&now.duration_since(time)))
 }
 
-/// The value of a secret that is none. Says nothing of the value.
+/// The error for a value that contains no usable secret. It does not contain the value.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("the value is neither a text nor JSON with `current` and, if you like, `previous`")]
+#[error("the value is neither a text nor JSON with `current` and, optionally, `previous`")]
 struct Unusable;
 
 #[derive(Deserialize)]
@@ -286,7 +293,7 @@ struct Document {
     previous: Option<String>,
 }
 
-/// Reads a value; nothing when all there is is the placeholder.
+/// Parses the value of a secret; `None` when it contains only the placeholder.
 fn parse(value: &str) -> Result<Option<Secrets>, Unusable> {
     let value = value.trim_matches(is_invisible);
     let Document { current, previous } = if value.starts_with('{') {
@@ -295,7 +302,7 @@ fn parse(value: &str) -> Result<Option<Secrets>, Unusable> {
         Document { current: value.to_owned(), previous: None }
     };
     let current = Secret::new(&current).ok_or(Unusable)?;
-    // An empty one is what is left of a form: there is none.
+    // Treat an empty `previous` as absent: the console's form leaves it blank.
     let previous = previous.as_deref().and_then(Secret::new);
     let placeholder = Secret::new(PLACEHOLDER);
     let mut real =

@@ -1,5 +1,5 @@
-//! The environment of a function, read once at start-up. What is wrong in it stops the start, with
-//! the variable's name and what was expected.
+//! The environment variables of a function, read once at start-up. A missing or invalid variable stops the
+//! start; the error has the variable's name and the expected value.
 
 use std::fmt;
 
@@ -8,12 +8,13 @@ use verify::{FUTURE_SKEW, Secrets, Tolerance};
 
 use crate::variables::{KEEP_PAYLOAD, RETENTION_DAYS, Unset, Variable};
 
-/// The longest retention: ten years, far from the end of any clock's range.
+/// The longest retention: ten years. An expiry time that far ahead is still well within the range of
+/// [`jiff::Timestamp`].
 const MAX_RETENTION_DAYS: u32 = 3650;
 
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// The variables of a process.
+/// The environment variables of a process.
 pub struct Environment {
     lookup: Box<Lookup>,
 }
@@ -24,23 +25,24 @@ impl fmt::Debug for Environment {
     }
 }
 
-/// A variable that keeps the function from starting. Never shows a value.
+/// An error about a variable because of which the function does not start. It never contains the variable's
+/// value.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SettingsError {
-    /// It is not set, or empty.
+    /// The variable is not set, or empty.
     #[error("{name} is not set: {meaning}")]
     Missing {
         /// The variable.
         name: &'static str,
-        /// What it is for.
+        /// What the variable is for.
         meaning: &'static str,
     },
-    /// It is set to something that it cannot be.
+    /// The variable has an invalid value.
     #[error("{name} is wrong: {expected}")]
     Invalid {
         /// The variable.
         name: &'static str,
-        /// What it should be.
+        /// What the value must be, or what is wrong with it.
         expected: String,
     },
 }
@@ -52,7 +54,7 @@ impl Environment {
         Self::from_lookup(|name| std::env::var(name).ok())
     }
 
-    /// Variables from elsewhere, for tests.
+    /// Variables from a function, for tests.
     pub fn from_lookup(lookup: impl Fn(&str) -> Option<String> + Send + Sync + 'static) -> Self {
         Self { lookup: Box::new(lookup) }
     }
@@ -67,10 +69,10 @@ impl Environment {
         })
     }
 
-    /// A variable that has to be set.
+    /// The value of a variable that must be set or have a default.
     ///
     /// # Errors
-    /// [`SettingsError::Missing`].
+    /// [`SettingsError::Missing`] when it is not set, or empty, and has no default.
     pub fn required(&self, variable: &Variable) -> Result<String, SettingsError> {
         let Variable { name, meaning, .. } = *variable;
         self.optional(variable).ok_or(SettingsError::Missing { name, meaning })
@@ -79,13 +81,13 @@ impl Environment {
     /// Secrets from a comma-separated list, newest first.
     ///
     /// # Errors
-    /// [`SettingsError`] when there is none, or an empty one.
+    /// [`SettingsError`] when the variable is not set, or an entry of the list is empty.
     pub fn secrets(&self, variable: &Variable) -> Result<Secrets, SettingsError> {
         let list = self.required(variable)?;
         Secrets::parse_list(&list).map_err(|error| variable.wrong(error.to_string()))
     }
 
-    /// How long a settled record stays.
+    /// How long a settled record stays in the table.
     ///
     /// # Errors
     /// [`SettingsError::Invalid`] for anything but 1 to 3650 days.
@@ -94,24 +96,25 @@ impl Environment {
         Ok(SignedDuration::from_hours(i64::from(days) * 24))
     }
 
-    /// How old a delivery may be; off unless set. Records have to outlive it, and what a sender's
-    /// clock may run ahead, or a replay of an old delivery would find no record and count as new.
+    /// The greatest accepted age of a delivery; `None`, any age, when the variable is not set. Records must
+    /// be kept longer than this age plus the accepted clock skew of the sender ([`FUTURE_SKEW`]): otherwise a
+    /// replay of an old delivery would find no record and count as new.
     ///
     /// # Errors
-    /// [`SettingsError::Invalid`] for anything but a positive number of seconds that is shorter
-    /// than the retention by more than [`FUTURE_SKEW`].
+    /// [`SettingsError::Invalid`] for anything but a positive whole number of seconds that is shorter than
+    /// the retention by more than [`FUTURE_SKEW`].
     pub fn tolerance(&self, variable: &Variable) -> Result<Option<Tolerance>, SettingsError> {
         let Some(seconds) = self.number(variable, 1, u32::MAX)? else { return Ok(None) };
         let tolerance = SignedDuration::from_secs(i64::from(seconds));
         if tolerance + FUTURE_SKEW >= self.retention()? {
-            return Err(
-                variable.wrong("a time shorter than RETENTION_DAYS, or replays would outlive the records")
-            );
+            return Err(variable.wrong(
+                "must be shorter than RETENTION_DAYS by more than 5 minutes, or a replay could outlive its record",
+            ));
         }
         Ok(Some(Tolerance(tolerance)))
     }
 
-    /// Whether the body stays in a settled record.
+    /// Whether a settled record keeps the body.
     ///
     /// # Errors
     /// [`SettingsError::Invalid`] for anything but `true` and `false`.
@@ -127,7 +130,7 @@ impl Environment {
         match self.required(variable)?.as_str() {
             "true" => Ok(true),
             "false" => Ok(false),
-            _ => Err(variable.wrong("true or false")),
+            _ => Err(variable.wrong("must be true or false")),
         }
     }
 
@@ -135,13 +138,13 @@ impl Environment {
         let Some(text) = self.optional(variable) else { return Ok(None) };
         match text.trim().parse() {
             Ok(number) if (min..=max).contains(&number) => Ok(Some(number)),
-            _ => Err(variable.wrong(format!("a whole number from {min} to {max}"))),
+            _ => Err(variable.wrong(format!("must be a whole number from {min} to {max}"))),
         }
     }
 }
 
 impl Variable {
-    /// The error of a variable that is set to something else than what is `expected`.
+    /// The error for a variable with an invalid value. `expected` says what the value must be.
     #[must_use]
     pub fn wrong(&self, expected: impl Into<String>) -> SettingsError {
         SettingsError::Invalid { name: self.name, expected: expected.into() }
@@ -178,7 +181,7 @@ mod tests {
             assert!(error.contains("RETENTION_DAYS") && error.contains("1 to 3650"), "{error}");
         }
         let error = environment(&[("KEEP_PAYLOAD", "no")]).keep_payload().unwrap_err().to_string();
-        assert_eq!(error, "KEEP_PAYLOAD is wrong: true or false");
+        assert_eq!(error, "KEEP_PAYLOAD is wrong: must be true or false");
         let error = environment(&[("S", "hunter2,,")]).secrets(&S).unwrap_err().to_string();
         assert!(error.contains('S') && !error.contains("hunter2"), "{error}");
         assert!(matches!(environment(&[("S", " ")]).secrets(&S), Err(SettingsError::Missing { .. })));

@@ -1,4 +1,4 @@
-//! The sink in SQS.
+//! The sink that sends messages to SQS.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -18,10 +18,10 @@ use crate::connect;
 use crate::failure::failure;
 use crate::time_refusal::TimeRefusal;
 
-/// How many messages one call takes.
+/// How many messages one `SendMessageBatch` call can have.
 const MAX_BATCH: usize = 10;
 
-/// Messages into one SQS queue.
+/// Sends messages to one SQS queue.
 #[derive(Clone, Debug)]
 pub struct SqsSink {
     queue_url: String,
@@ -30,8 +30,8 @@ pub struct SqsSink {
 }
 
 impl SqsSink {
-    /// A sink in one queue; a name that ends in `.fifo` is a FIFO queue (SQS's own rule). Each call
-    /// may take as long as `budget` says.
+    /// A sink for one queue. A queue whose name ends in `.fifo` is a FIFO queue (a rule of SQS). `budget`
+    /// limits the time of each call.
     #[must_use]
     pub fn new(config: &SdkConfig, queue_url: String, budget: Budget) -> Self {
         let config = Builder::from(config)
@@ -43,7 +43,7 @@ impl SqsSink {
 }
 
 impl SqsSink {
-    /// Opens the connection that the first message would otherwise wait for.
+    /// Opens a connection, so that the first message does not wait for it.
     pub(crate) async fn connect(&self) {
         let once = aws_sdk_sqs::Config::builder().retry_config(RetryConfig::disabled());
         let ping = self.client.list_queues().customize().mutate_request(connect::ping);
@@ -75,7 +75,7 @@ impl BatchSink for SqsSink {
         for batch in batches(messages) {
             results.extend(self.send(batch, ends).await);
             if let Some(Err(Unsent::Queue(error))) = results.last() {
-                // A queue that does not answer is not asked again: the caller has other work and a deadline.
+                // No further call to a queue that does not answer: the caller has a deadline and other work.
                 let reason = error.source.to_string();
                 let unsent = || Err(Unsent::Queue(PortError::new(Operation::Forward, reason.clone())));
                 results.resize_with(messages.len(), unsent);
@@ -86,14 +86,14 @@ impl BatchSink for SqsSink {
     }
 }
 
-/// Why a whole call took nothing.
+/// Why a call sent none of its messages.
 #[derive(Debug)]
 enum CallError {
-    /// The queue refused what was asked of it.
+    /// The queue refused the request.
     Refused(PortError),
     /// The queue does not answer, fails, or throttles.
     Queue(PortError),
-    /// There was no time for it, or not enough.
+    /// The time was over before the call began, or before it had an answer.
     OutOfTime,
 }
 
@@ -104,18 +104,18 @@ impl From<CallError> for Unsent {
             CallError::Queue(error) => Self::Queue(error),
             CallError::OutOfTime => Self::Message(PortError::new(
                 Operation::Forward,
-                "the time for its page was over: it was not sent, or had no answer yet",
+                "the time for the page was over: the message was not sent, or had no answer yet",
             )),
         }
     }
 }
 
 impl SqsSink {
-    /// Sends what fits one call. The results are in the order of the messages; there are fewer when the last
-    /// one is [`Unsent::Queue`].
+    /// Sends a batch that fits one call. The results are in the order of the messages. When the queue does
+    /// not answer, the last result is [`Unsent::Queue`], and the messages after it have no result.
     ///
-    /// A call that is refused as a whole can be refused because of one message. Its messages are then sent
-    /// one by one, so that this one fails alone.
+    /// SQS can refuse a whole call because of one message. The messages of a refused call are sent one by
+    /// one, so that only that message fails.
     async fn send(&self, batch: &[Message], ends: Instant) -> Vec<Result<(), Unsent>> {
         let refused = match self.send_batch(batch, ends).await {
             Ok(results) => return results,
@@ -126,7 +126,11 @@ impl SqsSink {
             }
         };
         let error = refused.chain();
-        tracing::warn!(error, messages = batch.len(), "a batch was refused as a whole: sent one by one");
+        tracing::warn!(
+            error,
+            messages = batch.len(),
+            "the queue refused a whole batch; its messages are sent one by one"
+        );
         let mut results = Vec::with_capacity(batch.len());
         for message in batch {
             let result = self.send_one(message, ends).await.map_err(Unsent::from);
@@ -152,7 +156,7 @@ impl SqsSink {
         before(ends, call.send()).await.map(|_| ())
     }
 
-    /// Sends messages in one call; the results are in their order.
+    /// Sends messages in one call. The results are in the order of the messages.
     async fn send_batch(
         &self,
         messages: &[Message],
@@ -172,7 +176,7 @@ impl SqsSink {
             call = call.entries(entry);
         }
         let answer = before(ends, call.send()).await?;
-        // Only what the answer names as sent was sent.
+        // A message counts as sent only if the answer lists it as successful.
         let unsent = |reason: String| Err(Unsent::Message(PortError::new(Operation::Forward, reason)));
         let mut results: Vec<_> =
             messages.iter().map(|_| unsent("the queue did not confirm it".to_owned())).collect();
@@ -189,14 +193,15 @@ impl SqsSink {
         Ok(results)
     }
 
-    /// What a FIFO queue needs, and another queue refuses.
+    /// The message group id and the deduplication id: a FIFO queue requires them, a standard queue refuses
+    /// them.
     fn fifo_ids(&self, message: &Message) -> (Option<String>, Option<String>) {
         let ids = self.fifo.then(|| (message.group_id.clone(), message.deduplication_id.clone()));
         ids.unzip()
     }
 }
 
-/// A call to the queue that has to end before a time. It is not begun after it.
+/// Makes a call to the queue that must end before the time `ends`. After that time no call is made.
 async fn before<T, E>(
     ends: Instant,
     call: impl Future<Output = Result<T, SdkError<E>>>,
@@ -214,7 +219,7 @@ where
     })
 }
 
-/// Splits messages by what one call takes: ten, and together no more than one message may have.
+/// Splits messages into batches that fit one call: at most ten messages and [`MAX_MESSAGE_BYTES`] together.
 fn batches(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
     let mut rest = messages;
     std::iter::from_fn(move || {
@@ -223,7 +228,7 @@ fn batches(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
             bytes += message.size();
             bytes <= MAX_MESSAGE_BYTES
         });
-        // One that is too large by itself goes alone, and the queue says so.
+        // A message that alone is too large is a batch of its own; the queue then refuses only that message.
         let count = fits.count().max(1).min(rest.len());
         let (batch, left) = rest.split_at(count);
         rest = left;

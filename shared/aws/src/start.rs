@@ -1,4 +1,4 @@
-//! From the environment to the event loop.
+//! Starts a function: reads its environment, builds what it needs and runs the event loop.
 
 use std::pin::Pin;
 use std::process::ExitCode;
@@ -26,7 +26,7 @@ use crate::variables::{
 };
 use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, line, log, metrics};
 
-/// Runs one provider's function until Lambda ends it. A wrong environment is logged and ends the
+/// Runs one provider's function until Lambda ends it. A missing or invalid variable is logged and ends the
 /// process, which Lambda reports as a failed start.
 pub async fn run<P: Provider + 'static>(
     secrets: SecretVariables,
@@ -61,8 +61,8 @@ pub async fn run<P: Provider + 'static>(
     .await
 }
 
-/// Everything that a delivery needs, with its connections open and its secrets read: what takes time is
-/// done at once, and while Lambda does not count it.
+/// Builds everything that a delivery needs. Reading the secrets and opening the connections run concurrently,
+/// in Lambda's initialization phase, before the first delivery.
 async fn receiver<P: Provider>(
     environment: &Environment,
     secrets: SecretVariables,
@@ -83,7 +83,7 @@ async fn receiver<P: Provider>(
         };
         tokio::join!(secrets.load(Timestamp::now()), connections)
     };
-    // The provider's own part is computation: it goes on while the others wait for answers.
+    // Building the provider only computes, so it runs while the calls above wait for answers.
     let (_, provider) = tokio::join!(ready, async { provider(environment) });
     Ok(Receiver {
         provider: provider?,
@@ -96,38 +96,42 @@ async fn receiver<P: Provider>(
     })
 }
 
-/// The id of a trace, from the header that says more about it (`Root=1-...;Parent=...;Sampled=1`).
+/// The trace id in an X-Ray tracing header (`Root=1-...;Parent=...;Sampled=1`). `None` when it is missing or
+/// malformed.
 fn trace_root(header: &str) -> Option<String> {
     let root = header.split(';').find_map(|part| part.strip_prefix("Root="))?;
-    // `1-`, 8 digits, `-`, 24 digits (X-Ray, "Tracing header"); the header may have come from outside.
+    // `1-`, 8 digits, `-`, 24 digits (X-Ray documentation, "Tracing header"). Checked because the header can
+    // come from the sender of the request.
     let fits = root.len() == 35 && root.bytes().all(|byte| byte == b'-' || byte.is_ascii_hexdigit());
     fits.then(|| root.to_owned())
 }
 
-/// What became of an answer when it was posted.
+/// The result of posting a response to the Runtime API.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Posted {
-    /// Whether Lambda took it.
+    /// Whether Lambda accepted the response.
     taken: bool,
-    /// When that was known.
+    /// When posting ended.
     at: Timestamp,
 }
 
 impl Posted {
-    /// Whether the answer to a delivery has left in time for its provider, as far as we can know: Lambda took
-    /// it, and the gateway's time for the request was less than [`PROVIDER_DEADLINE`](budget::PROVIDER_DEADLINE)
-    /// ago. By a clock that differs from the gateway's that is not known.
+    /// Whether the response to a delivery was posted within the provider's deadline, as far as this process
+    /// can know: Lambda accepted it, at most [`PROVIDER_DEADLINE`](budget::PROVIDER_DEADLINE) after the
+    /// request reached the gateway. False when the gateway's time is later than ours by more than
+    /// [`CLOCKS_DIFFER`]: the clocks then cannot be compared.
     fn is_in_time(self, arrival: Arrival) -> bool {
         let under_way = arrival.reached_gateway_at.unwrap_or(arrival.received_at).duration_until(self.at);
         self.taken && under_way >= -CLOCKS_DIFFER && under_way.unsigned_abs() <= budget::PROVIDER_DEADLINE
     }
 }
 
-/// How far two clocks of one region may differ and still be right: both are kept to milliseconds.
+/// The clock skew within which the gateway's clock and ours are still trusted. Clocks in one region usually
+/// differ by milliseconds.
 const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(1);
 
-/// Reads the environment, builds what the function needs from it, and hands it every event. What
-/// `handle` returns is the answer, and what is to be done when the answer has left.
+/// Reads the environment, builds the function's state with `build`, and calls `handle` for every event.
+/// `handle` returns the response to the event, and the work to do after the response has been posted.
 pub(crate) async fn serve<T, Event, Answer, Handled, Rest, After>(
     build: impl AsyncFnOnce(&Environment) -> Result<T, SettingsError>,
     handle: impl Fn(Arc<T>, LambdaEvent<Event>) -> Handled,
@@ -156,7 +160,7 @@ where
     };
     let after = AfterAnswer::default();
     let handler = service_fn(|event| {
-        // Boxed, or the type of the whole path would nest deeper than the compiler follows.
+        // Boxed: otherwise the nested future type exceeds the compiler's recursion limit.
         let handled = Box::pin(handle(Arc::clone(&built), event));
         let after = after.clone();
         async move {
@@ -165,7 +169,7 @@ where
             Ok::<_, lambda_runtime::Error>(answer)
         }
     });
-    // Around the part of the runtime that handles an event and posts its answer.
+    // The layer wraps the service of the runtime that handles an event and posts its response.
     let layer = MapFutureLayer::new(|posted| after.clone().run_after(posted));
     match lambda_runtime::Runtime::new(handler).layer(layer).run().await {
         Ok(()) => ExitCode::SUCCESS,
@@ -176,12 +180,11 @@ where
     }
 }
 
-/// What is to be done when an answer has left, before the next event is asked for.
+/// The work to do after a response has been posted and before the runtime asks for the next event.
 ///
-/// Lambda passes an answer on when the runtime posts it, and freezes the function when the runtime asks
-/// for the next event (and not before). Between the two the function runs at nobody's expense but its own:
-/// the sender does not wait, and nothing is lost to a freeze. One event is handled at a time, so there is
-/// one thing to do at the most.
+/// Lambda passes a response on when the runtime posts it, and does not freeze the function before the runtime
+/// asks for the next event. Work between the two does not delay the sender, and no freeze interrupts it. One
+/// event is handled at a time, so there is at most one such piece of work.
 #[derive(Clone, Default)]
 struct AfterAnswer(Arc<Mutex<Option<ToDo>>>);
 
@@ -196,10 +199,11 @@ impl AfterAnswer {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(rest);
     }
 
-    /// Waits until the answer is posted, then does the rest.
+    /// Waits until the response is posted, then does the work.
     ///
     /// # Errors
-    /// Those of posting; and when our credentials have expired: then the process has to end.
+    /// The errors of posting. Also an error when the function's credentials have expired: it ends the
+    /// process, and Lambda gives new credentials to a new process.
     async fn run_after<T>(
         self,
         posting: impl Future<Output = Result<T, lambda_runtime::Error>>,
@@ -218,12 +222,12 @@ impl AfterAnswer {
     }
 }
 
-/// The SDK's settings, from the variables that Lambda gives every function. The SDK's own loader would
-/// also look for profiles, roles and instances, where a function has none: that is megabytes of code and a
-/// good part of the start.
+/// The SDK's settings, from the variables that Lambda gives every function. The SDK's own loader
+/// (`aws-config`) is not used: it also looks for profiles, roles and instance metadata, which a function does
+/// not have, and so adds megabytes of code and a good part of the start-up time.
 ///
-/// All clients made from them share one HTTP client and its connections: left to itself each would open,
-/// and at a cold start wait for, its own.
+/// All clients made from these settings share one HTTP client and its connections. Otherwise each client
+/// would open its own connection, and wait for it at a cold start.
 pub(crate) fn sdk_config(environment: &Environment) -> Result<SdkConfig, SettingsError> {
     let credentials = Credentials::new(
         environment.required(&AWS_ACCESS_KEY_ID)?,

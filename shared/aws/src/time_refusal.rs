@@ -1,13 +1,15 @@
-//! Calls that AWS refuses because of the time in their signature. A function that was frozen can have a clock
-//! that is minutes behind for a moment; each attempt is signed with the clock's time anew, so another one helps.
+//! Retries calls that AWS refuses because of the time in their signature. After a freeze, the clock of a
+//! function can be minutes behind for a moment. Each attempt is signed with the current time, so a retry
+//! succeeds.
 
 use aws_sdk_dynamodb::config::interceptors::InterceptorContext;
 use aws_sdk_dynamodb::config::retry::{ClassifyRetry, RetryAction};
 
-/// How services call it: DynamoDB, SQS, Secrets Manager (JSON protocols), and their front ends.
+/// The error codes for this refusal: of DynamoDB, SQS and Secrets Manager (JSON protocols) and of their front
+/// ends.
 const CODES: [&str; 3] = ["InvalidSignatureException", "RequestTimeTooSkewed", "RequestExpired"];
 
-/// Has such a call tried again, within its budget.
+/// Classifies such a refusal as transient, so that the SDK retries the call within its budget.
 #[derive(Debug)]
 pub(crate) struct TimeRefusal;
 

@@ -1,30 +1,30 @@
 //! The environment variables that functions read, each declared once: the code reads a variable through its
-//! declaration, `infra/configuration.md` is generated from the declarations, and a test compares the template with
-//! them. A provider's own variables are declared in its crate.
+//! declaration, `infra/configuration.md` is generated from the declarations, and a test compares the template
+//! with them. A provider's own variables are declared in its crate.
 
 /// An environment variable of a function.
 #[derive(Clone, Copy, Debug)]
 pub struct Variable {
-    /// Its name.
+    /// The variable's name.
     pub name: &'static str,
-    /// What holds where it is not set, or empty.
+    /// What applies when the variable is not set, or empty.
     pub unset: Unset,
-    /// What it says, in Markdown, with its unit and its limits.
+    /// What the variable means, in Markdown, with its unit and its limits.
     pub meaning: &'static str,
 }
 
-/// What holds where a variable is not set.
+/// What applies when a variable is not set, or empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unset {
     /// The function does not start.
     Required,
     /// The function does not start, unless this other variable is set.
     RequiredUnless(&'static str),
-    /// This value.
+    /// This default value is used.
     Default(&'static str),
-    /// What its meaning says.
+    /// [`Variable::meaning`] describes the effect.
     Optional,
-    /// That cannot be: Lambda sets it.
+    /// Does not occur in Lambda, because Lambda sets the variable.
     ByLambda,
 }
 
@@ -119,7 +119,7 @@ pub const fn queue_of_provider(name: &'static str) -> Variable {
     )
 }
 
-/// What every function reads, the reconciler too.
+/// The variables that every function reads, the reconciler included.
 pub const OF_EVERY_FUNCTION: &[Variable] = &[
     EVENTS_TABLE,
     RETENTION_DAYS,
@@ -136,5 +136,5 @@ pub const OF_EVERY_FUNCTION: &[Variable] = &[
     AWS_USE_DUALSTACK_ENDPOINT,
 ];
 
-/// What every function of a provider reads besides.
+/// The variables that every provider function reads in addition to [`OF_EVERY_FUNCTION`].
 pub const OF_EVERY_PROVIDER: &[Variable] = &[QUEUE_URL, CONNECT_AT_START, RECEIVER_DIRECTORY_TABLE];

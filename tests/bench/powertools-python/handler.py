@@ -1,4 +1,4 @@
-"""The same job with Powertools for AWS Lambda (Python): its idempotency, and boto3."""
+"""The same function, written with the idempotency of Powertools for AWS Lambda (Python) and with boto3."""
 
 import hashlib
 import hmac

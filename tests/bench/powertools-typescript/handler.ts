@@ -1,4 +1,4 @@
-// The same job with Powertools for AWS Lambda (TypeScript): its idempotency, and the AWS SDK v3.
+// The same function, written with the idempotency of Powertools for AWS Lambda (TypeScript) and with the AWS SDK v3.
 
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import { IdempotencyConfig, makeIdempotent } from '@aws-lambda-powertools/idempotency';

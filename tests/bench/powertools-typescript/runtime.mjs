@@ -1,6 +1,6 @@
-// A Lambda Runtime API client for `node runtime.mjs HANDLER_FILE`. AWS's own, aws-lambda-ric, compiles
-// libcurl with cmake and autotools when it is installed; this does less than that one, in the
-// handler's favour.
+// A Lambda Runtime API client: `node runtime.mjs HANDLER_FILE`. AWS's own client, aws-lambda-ric, is not used, because
+// it compiles libcurl with cmake and autotools when it is installed. This client does less, which makes the handler
+// look better.
 
 import http from 'node:http';
 import { createRequire } from 'node:module';

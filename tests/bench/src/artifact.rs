@@ -1,4 +1,4 @@
-//! What is deployed, and how large it is.
+//! The deployed files of a candidate, and their size.
 
 use std::fs::File;
 use std::io::{Read, Write};
@@ -10,27 +10,27 @@ use flate2::Compression;
 use flate2::write::DeflateEncoder;
 use tests::unique;
 
-/// What is deployed.
+/// The deployed files of a candidate.
 #[derive(Clone, Debug)]
 pub enum Artifact {
-    /// One binary; its symbols are not deployed.
+    /// One binary, which is deployed without its symbols.
     Binary(PathBuf),
-    /// Files.
+    /// Several files.
     Files(Vec<PathBuf>),
 }
 
-/// In bytes.
+/// A size in bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Size {
-    /// As it is.
+    /// Uncompressed.
     pub plain: usize,
-    /// As a zip file has it: every file deflated.
+    /// With every file deflated, as in a zip file.
     pub zipped: usize,
 }
 
 impl Artifact {
-    /// A Python function: its source and what it installed, without what Lambda has (its runtime's client
-    /// and what that needs, pip).
+    /// A Python function: its source and the installed packages, without the packages that Lambda provides
+    /// (the client of the Runtime API, its dependencies, and pip).
     pub fn python(environment: &Path, source: &Path) -> Result<Self> {
         const OF_LAMBDA: &[&str] =
             &["pip", "setuptools", "awslambdaric", "runtime_client", "simplejson", "snapshot_restore_py"];
@@ -47,7 +47,7 @@ impl Artifact {
         Ok(Self::Files(files))
     }
 
-    /// Measures it.
+    /// Measures the size of the files.
     pub fn size(&self) -> Result<Size> {
         match self {
             Self::Binary(path) => {

@@ -1,4 +1,5 @@
-//! What is compared: this project's functions, and other ways to write one.
+//! The candidates that are compared: this project's functions, and other implementations of the same
+//! function.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,32 +19,32 @@ use crate::artifact::Artifact;
 /// The function that all others are compared to.
 pub const OURS: &str = "umaaas";
 
-/// Stands for the endpoint's address in a candidate's environment.
+/// The placeholder for the endpoint's address in a candidate's environment.
 pub const ENDPOINT: &str = "{endpoint}";
 
-/// One way to write a function.
+/// One implementation of a function.
 #[derive(Clone, Debug)]
 pub struct Candidate {
-    /// Its name in tables.
+    /// The name in tables.
     pub name: String,
     /// The program and its arguments.
     pub command: Vec<OsString>,
-    /// Its environment, with [`ENDPOINT`] in place of an endpoint.
+    /// The environment variables, with [`ENDPOINT`] in place of the endpoint's address.
     pub environment: Vec<(String, String)>,
-    /// What is deployed.
+    /// The deployed files.
     pub artifact: Artifact,
     provider: &'static Provider,
     sample: &'static Sample,
 }
 
-/// Where the built binaries are.
+/// The folder with the built binaries.
 #[derive(Clone, Debug)]
 pub struct Binaries {
     directory: PathBuf,
 }
 
 impl Binaries {
-    /// Builds the functions and the Rust baselines in a profile of cargo's.
+    /// Builds the functions and the Rust baselines with a cargo profile.
     pub async fn build(profile: &str) -> Result<Self> {
         let ours = PROVIDERS.iter().flat_map(|provider| provider.binaries).copied();
         let binaries: Vec<&str> = ours.chain(["reconciler", "bench-floor", "bench-plain"]).collect();
@@ -53,7 +54,7 @@ impl Binaries {
         Ok(Self::in_directory(&target.join(if profile == "dev" { "debug" } else { profile })))
     }
 
-    /// Binaries that are built already.
+    /// The binaries in a folder, which are already built.
     pub fn in_directory(directory: &Path) -> Self {
         Self { directory: directory.to_owned() }
     }
@@ -64,7 +65,7 @@ impl Binaries {
         Ok(path.canonicalize()?)
     }
 
-    /// A binary as a candidate, which gets the webhooks of a sample.
+    /// A binary as a candidate. Its events are webhooks like a sample of the provider.
     fn candidate(&self, binary: &str, provider: &'static Provider, file: &str) -> Result<Candidate> {
         let path = self.path(binary)?;
         let sample = provider.samples.iter().find(|sample| sample.file.starts_with(file));
@@ -78,7 +79,7 @@ impl Binaries {
         })
     }
 
-    /// The reconciler, which gets no webhooks.
+    /// The reconciler, which handles no webhooks.
     pub fn reconciler(&self) -> Result<Candidate> {
         let mut candidate = self.candidate("reconciler", umaaas(), "test")?;
         let queue = ("UMAAAS_QUEUE_URL".to_owned(), queue_url(umaaas()));
@@ -110,7 +111,8 @@ impl Binaries {
         functions
     }
 
-    /// All candidates that `chosen` likes. One that cannot be had is left out, and the reason printed.
+    /// All candidates for whose name `chosen` returns true. A candidate that cannot be built or installed is
+    /// left out, and the reason is printed.
     pub async fn candidates(&self, chosen: impl Fn(&str) -> bool) -> Result<Vec<Candidate>> {
         let mut candidates = self.functions();
         candidates.push(self.candidate("bench-floor", umaaas(), "test"));
@@ -135,18 +137,18 @@ impl Binaries {
 }
 
 impl Candidate {
-    /// The same under a name that says what is different.
+    /// The same candidate with a name that describes the difference.
     pub fn named(mut self, difference: &str) -> Self {
         self.name = format!("{}, {difference}", self.name);
         self
     }
 
-    /// A signed webhook, new, as API Gateway passes it on.
+    /// A new signed webhook, as API Gateway passes it on.
     pub fn event(&self) -> Result<Bytes> {
         self.gateway_event(self.sample.path, self.provider.body(self.sample)?)
     }
 
-    /// The same with a list for a body, about that large.
+    /// A new signed webhook with a long list in its body, of about this many bytes.
     pub fn event_of(&self, bytes: usize) -> Result<Bytes> {
         let path = if self.provider.name == umaaas().name { "/umaaas" } else { self.sample.path };
         self.gateway_event(path, body_of(bytes))
@@ -155,7 +157,7 @@ impl Candidate {
     fn gateway_event(&self, path: &str, body: String) -> Result<Bytes> {
         let delivery = self.provider.delivery(path, body.clone(), &self.provider.signing_secret());
         let mut headers = delivery.headers;
-        // what else a gateway passes on
+        // other headers that a gateway passes on
         headers.insert("content-type", "application/json".parse()?);
         headers.insert("host", "abc123.execute-api.eu-central-1.amazonaws.com".parse()?);
         headers.insert("user-agent", "webhooks".parse()?);
@@ -165,7 +167,7 @@ impl Candidate {
     }
 }
 
-/// A body of UMAaaS's, about that large. Its rows are all different, and compress as such lists do.
+/// A body of UMAaaS of about this many bytes. All its rows are different, so it compresses like a real list.
 pub fn body_of(bytes: usize) -> String {
     let mut body = format!(
         r#"{{"webhookId":"Webhook:{}","type":"BULK_UPLOAD","timestamp":"2026-11-02T09:20:41Z","jobId":"job_7730912","status":"PARTIAL_SUCCESS","progress":{{"total":1200,"processed":1200,"successful":1199,"failed":1}},"errors":["#,
@@ -173,7 +175,7 @@ pub fn body_of(bytes: usize) -> String {
     );
     let mut row = 0_u64;
     while body.len() + 170 < bytes {
-        // the bits of a multiplication look random enough
+        // the high bits of this product are random enough
         let noise = row.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
         let comma = if row == 0 { "" } else { "," };
         body += &format!(
@@ -208,14 +210,14 @@ fn environment(provider: &Provider) -> Vec<(String, String)> {
     variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// Installs it into cargo's target folder.
+/// Installs the Python candidate into cargo's target folder.
 async fn powertools_python() -> Result<Candidate> {
     let source = here().join("powertools-python");
     let requirements = std::fs::read_to_string(source.join("requirements.txt"))?;
     let installed = Tools::install_into(&workshop("powertools-python"), &requirements).await?;
     let mut environment = environment(umaaas());
     environment.push(("PYTHONPATH".into(), source.to_string_lossy().into_owned()));
-    // Lambda's file system is read-only: nothing is compiled there but what was before.
+    // As on Lambda, whose file system is read-only: no bytecode is written at run time.
     environment.push(("PYTHONDONTWRITEBYTECODE".into(), "1".into()));
     Ok(Candidate {
         name: "powertools-python".into(),
@@ -232,7 +234,7 @@ async fn powertools_python() -> Result<Candidate> {
     })
 }
 
-/// Installs and bundles it in cargo's target folder.
+/// Installs and bundles the TypeScript candidate in cargo's target folder.
 async fn powertools_typescript() -> Result<Candidate> {
     let source = here().join("powertools-typescript");
     let workshop = workshop("powertools-typescript");
@@ -252,7 +254,7 @@ async fn powertools_typescript() -> Result<Candidate> {
         program.log(local::scratch().join("npm.log"))
     };
     if std::fs::read_to_string(&stamp).ok().as_ref() != Some(&lock) {
-        // esbuild's install script only saves a start of Node.js
+        // Without install scripts: the one of esbuild only avoids one start of Node.js.
         npm(&["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).run("npm ci").await?;
         std::fs::write(&stamp, lock)?;
     }
@@ -272,7 +274,7 @@ fn here() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// A folder that git ignores.
+/// A folder for a candidate's installation, which git ignores.
 fn workshop(name: &str) -> PathBuf {
     local::root().join("target/bench").join(name)
 }

@@ -1,5 +1,5 @@
-//! An AWS that answers at once, or after a set time: the few calls that the candidates make. What it
-//! is asked is counted, and believed: no condition ever fails.
+//! A canned AWS for the few calls that the candidates make. It answers at once or after a set delay, and
+//! counts the calls. Every condition holds.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,35 +22,36 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 
-/// A running one.
+/// A running canned AWS.
 #[derive(Clone, Debug)]
 pub struct Canned {
-    /// Its address, for `AWS_ENDPOINT_URL`.
+    /// The address, for `AWS_ENDPOINT_URL`.
     pub endpoint: String,
-    /// With TLS: a file of certificates, ours among them, that clients have to trust.
+    /// With TLS: a file with the certificates that clients must trust, the one of this server included.
     pub trust: Option<PathBuf>,
     state: Arc<State>,
 }
 
-/// What stands behind it.
+/// What answers the calls.
 #[derive(Clone, Debug)]
 pub enum Behind {
-    /// Nothing: the answers are always the same.
+    /// Fixed answers.
     Nothing,
-    /// A table in memory, with the index of pending records.
+    /// An in-memory table with the index of pending records.
     Table,
-    /// Another endpoint, of the form `http://host:port`; this one only counts.
+    /// Another endpoint, of the form `http://host:port`. The canned AWS only counts the calls and passes them
+    /// on.
     Endpoint(String),
 }
 
 /// One call.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// The operation, as in `PutItem`.
+    /// The operation, such as `PutItem`.
     pub operation: String,
-    /// When it arrived.
+    /// When the call arrived.
     pub at: Instant,
-    /// The size of its body.
+    /// The size of the call's body, in bytes.
     pub bytes: usize,
 }
 
@@ -63,12 +64,12 @@ struct State {
 }
 
 impl Canned {
-    /// Starts one on a free port of 127.0.0.1.
+    /// Starts a canned AWS on a free port of 127.0.0.1.
     pub async fn start(behind: Behind) -> Result<Self> {
         Self::serve(behind, None).await
     }
 
-    /// Starts one that speaks TLS, with a certificate made for it.
+    /// Starts a canned AWS with TLS and a new certificate.
     pub async fn start_tls() -> Result<Self> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned(), "localhost".to_owned()])?;
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
@@ -102,7 +103,8 @@ impl Canned {
                     match tls {
                         None => connection(state, stream).await,
                         Some(tls) => {
-                            // a new connection costs a round trip more, and one for the handshake
+                            // a new connection takes two more round trips: one for TCP, one for the TLS
+                            // handshake
                             state.wait(2).await;
                             if let Ok(stream) = tls.accept(stream).await {
                                 connection(state, stream).await;
@@ -121,19 +123,20 @@ impl Canned {
         self.state.delay_micros.store(micros, Ordering::Relaxed);
     }
 
-    /// The calls since the last time this was asked.
+    /// The calls since the last call of this method.
     pub fn take_calls(&self) -> Vec<Call> {
         std::mem::take(&mut lock(&self.state.calls))
     }
 
-    /// How many records the table has, and how many of them are pending.
+    /// The number of records in the table, and the number of pending ones.
     pub fn records(&self) -> (usize, usize) {
         let table = lock(&self.state.table);
         (table.items.len(), table.pending.len())
     }
 }
 
-/// The system's certificates and ours: a function on AWS reads about as many.
+/// Writes a file with our certificate and the system's certificates, because a function on AWS reads about as
+/// many.
 fn trusted(ours: &str) -> Result<PathBuf> {
     const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
     let system = std::fs::read_to_string(Path::new(SYSTEM)).unwrap_or_default();
@@ -164,7 +167,7 @@ async fn connection(state: Arc<State>, stream: impl AsyncRead + AsyncWrite + Unp
     let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }
 
-/// One call. An error closes the connection without an answer.
+/// Handles one call. An error closes the connection without an answer.
 async fn call(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Full<Bytes>>> {
     let at = Instant::now();
     let (parts, body) = request.into_parts();
@@ -199,7 +202,7 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
     Ok(response)
 }
 
-/// What every secret is.
+/// The value of every secret.
 pub const SECRET: &str = "local-umaaas-secret";
 
 fn sent(message: &Value) -> Value {
@@ -224,8 +227,8 @@ fn sent_batch(batch: &Value) -> Value {
     json!({"Successful": successful.collect::<Vec<_>>(), "Failed": []})
 }
 
-/// SQS's digest of string attributes: by name, the name, the type, a 1 for text, and the value, all
-/// three behind their lengths.
+/// SQS's MD5 digest of string attributes, ordered by name. Each attribute is its name, its type, a byte 1 for
+/// a string, and its value; name, type and value are preceded by their lengths.
 fn md5_of(attributes: &Map<String, Value>) -> String {
     let mut digest = Md5::new();
     let by_name: BTreeMap<_, _> = attributes.iter().collect();
@@ -242,7 +245,7 @@ fn md5_of(attributes: &Map<String, Value>) -> String {
     hex::encode(digest.finalize())
 }
 
-/// Records by key, and the keys of the pending ones by shard and time.
+/// Records by key, and the index of the pending records by shard, time and key.
 #[derive(Debug, Default)]
 struct Table {
     items: BTreeMap<String, Map<String, Value>>,
@@ -280,7 +283,7 @@ impl Table {
         self.items.insert(key, item);
     }
 
-    /// The one query there is: a shard's entries up to a time, from the oldest on.
+    /// The only query that the functions make: the entries of a shard up to a time, oldest first.
     fn query(&self, call: &Value) -> Result<Value> {
         let values = call["ExpressionAttributeValues"].as_object().context("no values")?;
         let value = |kind: &str| values.values().find_map(|value| value[kind].as_str());
@@ -318,7 +321,7 @@ fn keys((shard, due, key): &(String, u64, String)) -> Value {
     json!({"pk": {"S": key}, "pending_shard": {"S": shard}, "due_at": {"N": due.to_string()}})
 }
 
-/// Follows an update expression of the form `SET a = :x, b = :y REMOVE c, d ADD e :n`.
+/// Applies an update expression of the form `SET a = :x, b = :y REMOVE c, d ADD e :n`.
 fn update(item: &mut Map<String, Value>, call: &Value) -> Result<()> {
     let expression = call["UpdateExpression"].as_str().context("no update")?;
     let name = |name: &str| call["ExpressionAttributeNames"][name].as_str().unwrap_or(name).to_owned();

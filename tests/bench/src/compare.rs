@@ -1,4 +1,4 @@
-//! The table: every candidate, the same events, one AWS.
+//! The command `compare`: a table with every candidate, for the same events and the same canned AWS.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
@@ -14,50 +14,50 @@ use crate::table;
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Amount {
-    /// Starts of each candidate.
+    /// The number of starts of each candidate.
     pub starts: usize,
-    /// Rounds of warm events; in each round every candidate has its turn.
+    /// The number of rounds of warm events; in each round every candidate has one turn.
     pub rounds: usize,
-    /// Events in a turn, without delay and with.
+    /// The number of events in a turn without delay. A turn with delay has a fifth of them.
     pub events: usize,
 }
 
 impl Amount {
-    /// Enough for figures.
+    /// Enough for reliable figures.
     pub const FULL: Self = Self { starts: 11, rounds: 10, events: 100 };
-    /// Enough to see that it works.
+    /// Enough to check that the command works.
     pub const QUICK: Self = Self { starts: 3, rounds: 2, events: 30 };
 }
 
-/// What one candidate has shown.
+/// The measurements of one candidate.
 #[derive(Debug, Default)]
 struct Seen {
     init: Vec<Duration>,
     first_reply: Vec<Duration>,
     start_cpu: Vec<Duration>,
-    /// For each delay.
+    /// The measurements of warm events, for each delay.
     warm: Vec<Warm>,
     peak_kb: usize,
 }
 
-/// Warm events at one delay.
+/// Measurements of warm events with one delay.
 #[derive(Clone, Debug, Default)]
 pub struct Warm {
-    /// To the response, each event.
+    /// The time to the response, for each event.
     pub reply: Vec<Duration>,
-    /// To the next poll, each event.
+    /// The time to the next poll, for each event.
     pub cycle: Vec<Duration>,
-    /// On a processor, per event, each turn.
+    /// The processor time per event, for each turn.
     pub cpu: Vec<Duration>,
-    /// Calls to AWS before the response, each event.
+    /// The calls to AWS before the response, for each event.
     pub calls_before: Vec<usize>,
-    /// Calls to AWS in all, each event.
+    /// All calls to AWS, for each event.
     pub calls: Vec<usize>,
-    /// Bytes in those calls' bodies, each event.
+    /// The bytes in the bodies of the calls, for each event.
     pub bytes: Vec<usize>,
 }
 
-/// Measures and prints.
+/// Measures all candidates and prints the table.
 pub async fn run(candidates: &[Candidate], amount: Amount, delays: &[u64]) -> Result<()> {
     let aws = Canned::start(Behind::Nothing).await?;
     let mut seen: Vec<Seen> = candidates.iter().map(|_| Seen::default()).collect();
@@ -99,7 +99,8 @@ pub async fn run(candidates: &[Candidate], amount: Amount, delays: &[u64]) -> Re
     print(candidates, &seen, delays)
 }
 
-/// The candidates in another order each time: who comes after a large one starts with cold caches.
+/// A random order of the candidates, different each time, because a candidate that runs after a large one
+/// starts with cold caches.
 fn shuffled(count: usize) -> Vec<usize> {
     let mut order: Vec<usize> = (0..count).collect();
     order.sort_by_cached_key(|turn| RandomState::new().hash_one(turn));
@@ -150,7 +151,8 @@ impl Seen {
     }
 }
 
-/// A candidate's cells, and how many times those of the first one they are.
+/// The cells of a candidate: value, number of decimals, and whether the ratio to the cell of `umaaas` is
+/// printed.
 struct Line {
     cells: Vec<(f64, usize, bool)>,
     calls: String,

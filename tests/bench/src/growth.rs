@@ -1,4 +1,5 @@
-//! Whether an event costs more in a table that holds more: against ministack, a DynamoDB in memory.
+//! The command `growth`: measures whether an event costs more when the table has more records. It runs
+//! against ministack, an emulator that keeps the table in memory.
 
 use anyhow::{Context, Result};
 use aws_sdk_dynamodb::primitives::Blob;
@@ -14,11 +15,11 @@ use crate::instance::Instance;
 use crate::statistics::{median, ms, real};
 use crate::table;
 
-/// How many records the table holds, and how many of those are pending.
+/// The number of records in the table, and the number of pending ones, for each step.
 const STEPS: &[(usize, usize)] = &[(0, 0), (10_000, 0), (100_000, 0), (120_000, 20_000)];
 const QUICK_STEPS: &[(usize, usize)] = &[(0, 0), (1_000, 0), (2_000, 1_000)];
 
-/// Measures and prints.
+/// Measures the candidate at each step and prints the table.
 pub async fn run(candidate: &Candidate, quick: bool, events: usize) -> Result<()> {
     let aws = LocalAws::start().await;
     let counting = Canned::start(Behind::Endpoint(aws.stack.endpoint.clone())).await?;
@@ -62,7 +63,7 @@ pub async fn run(candidate: &Candidate, quick: bool, events: usize) -> Result<()
     Ok(())
 }
 
-/// Puts records into the table, 25 a call.
+/// Puts records into the table, 25 per call.
 async fn fill(aws: &LocalAws, count: usize, pending: bool) -> Result<()> {
     let batches = (0..count).step_by(25).map(|from| {
         let writes: Result<Vec<_>> = (from..count.min(from + 25)).map(|_| write(pending)).collect();
@@ -94,7 +95,7 @@ fn write(pending: bool) -> Result<WriteRequest> {
         .item("received_at", millis(now))
         .item("payload", AttributeValue::B(Blob::new(body)));
     if pending {
-        // not due before this is over
+        // not due during the measurement
         let due = now + SignedDuration::from_hours(24);
         put = put.item("pending_shard", text(&(key.len() % 8).to_string())).item("due_at", millis(due));
     }

@@ -1,4 +1,4 @@
-//! One running instance of a candidate, on a Runtime API of its own.
+//! One running instance of a candidate, with its own Runtime API.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -12,8 +12,9 @@ use tests::{Exchange, Host, unique, usage};
 use crate::candidates::{Candidate, ENDPOINT};
 use crate::canned::Canned;
 
-/// A running instance. Dropping it ends it. Started without a supervisor, whose own start would be part
-/// of what is measured: should this process be killed, the Runtime API is gone, and with it the function.
+/// A running instance. Dropping the value ends the instance. It is started without a supervisor, because the
+/// start of the supervisor would be measured too. When this process is killed, the Runtime API ends, and then
+/// the function ends.
 #[derive(Debug)]
 pub struct Instance {
     child: Child,
@@ -22,30 +23,30 @@ pub struct Instance {
     log: PathBuf,
 }
 
-/// How one event went.
+/// The times of one event.
 #[derive(Clone, Copy, Debug)]
 pub struct Times {
-    /// From the event's handing out to its response.
+    /// From when the instance gets the event to the response.
     pub reply: Duration,
-    /// From there to the next poll: when the instance is free again.
+    /// From the response to the next poll, when the instance is free again.
     pub cycle: Duration,
-    /// When the response was there.
+    /// When the response arrived.
     pub responded: Instant,
 }
 
-/// A start.
+/// The times of a start.
 #[derive(Clone, Copy, Debug)]
 pub struct Start {
     /// From the start of the process to its first poll.
     pub init: Duration,
     /// From the start of the process to its first response.
     pub first_reply: Duration,
-    /// What it has used of a processor by then.
+    /// The processor time of the process until the first response.
     pub cpu: Duration,
 }
 
 impl Instance {
-    /// Starts one. An event that is in the host's line is its first.
+    /// Starts an instance. It handles the events in the host's line.
     pub fn spawn(candidate: &Candidate, aws: &Canned, host: &Host) -> Result<Self> {
         let log = local::scratch().join(format!("figures-{}.log", unique()));
         std::fs::create_dir_all(local::scratch())?;
@@ -59,7 +60,7 @@ impl Instance {
         let filled = |value: &str| value.replace(ENDPOINT, &aws.endpoint);
         command.envs(candidate.environment.iter().map(|(name, value)| (name, filled(value))));
         if let Some(trust) = &aws.trust {
-            // Rust, Python, Node.js
+            // the variables of Rust, Python and Node.js
             for name in ["SSL_CERT_FILE", "AWS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS"] {
                 command.env(name, trust);
             }
@@ -75,7 +76,7 @@ impl Instance {
         Ok(Self { child, host: host.clone(), spawned, log })
     }
 
-    /// Starts one on its own host with an event that is waiting for it.
+    /// Starts an instance with its own host, on which an event is already waiting.
     pub async fn start(candidate: &Candidate, aws: &Canned) -> Result<(Self, Start)> {
         let host = Host::start().await;
         let event = candidate.event()?;
@@ -98,7 +99,7 @@ impl Instance {
         Ok((instance, start))
     }
 
-    /// Sends one event through it, and waits until it asks for the next.
+    /// Sends one event to the instance, and waits until the instance asks for the next one.
     pub async fn handle(&mut self, event: Bytes) -> Result<Times> {
         let host = self.host.clone();
         let polls = host.polls();
@@ -108,17 +109,17 @@ impl Instance {
         Ok(Times { reply: responded - handed_out, cycle: polled - handed_out, responded })
     }
 
-    /// What it has used of a processor so far.
+    /// The processor time of the instance so far.
     pub fn cpu(&self) -> Duration {
         usage::cpu(&self.pid())
     }
 
-    /// The most memory it has had so far, in KB.
+    /// The peak memory of the instance so far, in KB.
     pub fn peak_memory_kb(&self) -> usize {
         usage::peak_memory_kb(&self.pid())
     }
 
-    /// Waits for something that comes unless the process ends first.
+    /// Waits for `something`. Returns an error when the process ends first.
     pub async fn unless_ended<T>(&mut self, something: impl Future<Output = T>) -> Result<T> {
         let mut something = std::pin::pin!(something);
         loop {

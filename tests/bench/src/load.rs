@@ -1,4 +1,4 @@
-//! How much one instance takes, by the size of the body, and several instances together.
+//! The command `load`: events per second of one instance, by the size of the body, and of several instances.
 
 use std::time::Instant;
 
@@ -13,10 +13,10 @@ use crate::instance::Instance;
 use crate::statistics::{median, ms, real};
 use crate::table;
 
-/// Bodies, in bytes, and the share of the events that are sent with them.
+/// The sizes of the bodies in bytes, each with a divisor: the number of events is divided by it.
 const SIZES: &[(usize, usize)] = &[(500, 1), (10_000, 2), (100_000, 5), (1_000_000, 20)];
 
-/// Measures and prints.
+/// Measures the candidates and prints the tables.
 pub async fn run(candidates: &[Candidate], events: usize) -> Result<()> {
     let aws = Canned::start(Behind::Nothing).await?;
     println!("One instance, one event after the other:\n");
@@ -106,7 +106,7 @@ async fn several(
     ])
 }
 
-/// Sends events so that every instance has one and one more waits.
+/// Sends events such that every instance always has an event and one more event is waiting.
 async fn send(
     host: &Host,
     candidate: &Candidate,

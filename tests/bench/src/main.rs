@@ -1,12 +1,12 @@
-//! How fast the built functions are, beside other ways to write them: `cargo figures`.
+//! `cargo figures`: measures the built functions and compares them with other implementations.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `candidates`, `artifact` | what is compared, built and installed |
-//! | `instance` | a running one, behind the Runtime API of `tests` |
-//! | `canned` | the AWS that they call |
+//! | `candidates`, `artifact` | the candidates: builds and installs them, and measures their size |
+//! | `instance` | a running candidate, behind the Runtime API of `tests` |
+//! | `canned` | the AWS that the candidates call |
 //! | `compare`, `tls`, `load`, `growth`, `reconcile` | one command each |
-//! | `statistics`, `table` | medians, and how they are printed |
+//! | `statistics`, `table` | medians and percentiles; printing tables |
 
 mod artifact;
 mod candidates;
@@ -31,14 +31,14 @@ use tokio::runtime::Runtime;
 use crate::candidates::{Binaries, Candidate, OURS};
 use crate::compare::Amount;
 
-/// How fast the built functions are, beside other ways to write them.
+/// Measures the built functions and compares them with other implementations.
 #[derive(Debug, Parser)]
 #[command(name = "cargo figures")]
 struct Options {
     #[command(subcommand)]
     command: Option<What>,
 
-    /// Few starts and events: to see that it works, not for figures.
+    /// Few starts and events: checks that the command works; the figures are not reliable.
     #[arg(long, global = true)]
     quick: bool,
 
@@ -46,20 +46,20 @@ struct Options {
     #[arg(long, global = true, value_name = "NAME")]
     only: Vec<String>,
 
-    /// How long a call to AWS takes, in milliseconds; several are measured one after the other.
+    /// How long a call to AWS takes, in milliseconds; several values are measured one after the other.
     #[arg(long, global = true, value_name = "MS", value_delimiter = ',')]
     delay: Vec<u64>,
 
-    /// Cargo's profile of the functions and the Rust baselines.
+    /// The cargo profile for the functions and the Rust baselines.
     #[arg(long, global = true, default_value = "release")]
     profile: String,
 
-    /// Takes binaries from this folder instead of building them.
+    /// Uses the binaries in this folder instead of building them.
     #[arg(long, global = true, value_name = "FOLDER")]
     binaries: Option<PathBuf>,
 
-    /// Adds the chosen functions as they are built in this folder too, such as with another profile;
-    /// may be repeated.
+    /// Adds the chosen functions from the binaries in this folder, for example of another profile; may be
+    /// repeated.
     #[arg(long, global = true, value_name = "FOLDER")]
     beside: Vec<PathBuf>,
 
@@ -74,7 +74,7 @@ enum What {
     Compare,
     /// The start over HTTP and over TLS.
     Tls,
-    /// Events a second, by the size of the body and the number of instances.
+    /// Events per second, by the size of the body and the number of instances.
     Load,
     /// An event's cost in tables of several sizes, against ministack.
     Growth,
@@ -99,11 +99,11 @@ fn measure(options: &Options) -> Result<()> {
     };
     let command = options.command.unwrap_or(What::Compare);
     if !matches!(command, What::Load) {
-        // One after the other on one processor, the functions too: it is the system's whim otherwise which
-        // of them meets its caller on the same one, and that halves or doubles its time.
+        // Everything runs on one processor, the functions too. Otherwise the system chooses the processor of
+        // each process, and the times vary by a factor of two.
         let pinned = core_affinity::get_core_ids().and_then(|cores| cores.last().copied());
         if !pinned.is_some_and(core_affinity::set_for_current) {
-            eprintln!("not on one processor: the figures will scatter");
+            eprintln!("cannot limit the process to one processor: the figures will vary");
         }
     }
     runtime()?.block_on(run(command, options, &binaries))
@@ -142,7 +142,7 @@ async fn run(command: What, options: &Options, binaries: &Binaries) -> Result<()
 }
 
 impl Options {
-    /// The candidates that were asked for, or those of the command.
+    /// The candidates of the option `--only`, or the command's default ones.
     async fn candidates(&self, binaries: &Binaries, default: &[&str]) -> Result<Vec<Candidate>> {
         let chosen = |name: &str| {
             let named = |part: &str| if part == OURS { name == OURS } else { name.contains(part) };

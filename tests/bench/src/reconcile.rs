@@ -1,4 +1,4 @@
-//! How fast the reconciler works off a backlog, and what a record costs it.
+//! The command `reconcile`: how fast the reconciler clears a backlog, and the cost of each record.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::instance::Instance;
 use crate::statistics::{ms, real};
 use crate::table;
 
-/// Measures and prints.
+/// Measures the reconciler with each delay and prints the table.
 pub async fn run(reconciler: &Candidate, records: usize, delays: &[u64]) -> Result<()> {
     let mut lines = Vec::new();
     for &delay in delays {
@@ -74,7 +74,7 @@ pub async fn run(reconciler: &Candidate, records: usize, delays: &[u64]) -> Resu
     Ok(())
 }
 
-/// Records events as the function does, ten minutes ago, and leaves it at that.
+/// Records events as the function does, with a time ten minutes ago, and does not forward them.
 async fn leave_pending(aws: &Canned, count: usize) -> Result<()> {
     let provider = &PROVIDERS[0];
     let store = DynamoStore::new(

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-/// The middle one.
+/// The median.
 pub fn median(values: &[Duration]) -> Duration {
     percentile(values, 50)
 }
 
-/// The one below which so many in a hundred lie.
+/// The given percentile.
 pub fn percentile(values: &[Duration], percent: usize) -> Duration {
     let mut sorted = values.to_vec();
     sorted.sort();
@@ -15,19 +15,19 @@ pub fn percentile(values: &[Duration], percent: usize) -> Duration {
     sorted.get(last * percent / 100).copied().unwrap_or_default()
 }
 
-/// The middle number; 0 of none.
+/// The median; 0 for an empty list.
 pub fn median_of(values: &[usize]) -> usize {
     let mut sorted = values.to_vec();
     sorted.sort_unstable();
     sorted.get(sorted.len() / 2).copied().unwrap_or_default()
 }
 
-/// Milliseconds.
+/// A duration in milliseconds.
 pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1000.0
 }
 
-/// A whole number as one that can be divided.
+/// A whole number as a floating-point number.
 #[expect(clippy::cast_precision_loss, reason = "counts and sizes, far below 2^52")]
 pub fn real(number: usize) -> f64 {
     number as f64

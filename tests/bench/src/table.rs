@@ -1,6 +1,6 @@
-//! A table in Markdown, its columns aligned for a terminal.
+//! Prints a table in Markdown with columns that are aligned for a terminal.
 
-/// Prints a table. Each line has a cell for each heading.
+/// Prints a table. Each line must have one cell per heading.
 pub fn print(headings: &[&str], lines: &[Vec<String>]) {
     let cells = |column: usize| lines.iter().filter_map(move |line| line.get(column));
     let width = |column: usize| cells(column).map(|cell| cell.chars().count()).max().unwrap_or(0);

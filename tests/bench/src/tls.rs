@@ -1,4 +1,5 @@
-//! What TLS adds to a start: the same candidates with an AWS that is spoken to by HTTP and by HTTPS.
+//! The command `tls`: what TLS adds to a start. It measures the same candidates when they call AWS over HTTP
+//! and over HTTPS.
 
 use std::time::Duration;
 
@@ -11,8 +12,8 @@ use crate::instance::Instance;
 use crate::statistics::{median, ms};
 use crate::table;
 
-/// Measures and prints. A call takes `delay`, and so does each of the two round trips that a new
-/// connection costs, in TLS.
+/// Measures the candidates and prints the table. A call takes `delay`. With TLS, each of the two round trips
+/// of a new connection takes `delay` too.
 pub async fn run(candidates: &[Candidate], amount: Amount, delay: Duration) -> Result<()> {
     let aws = [("HTTP", Canned::start(Behind::Nothing).await?), ("HTTPS", Canned::start_tls().await?)];
     aws.iter().for_each(|(_, aws)| aws.delay(delay));

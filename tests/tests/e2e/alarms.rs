@@ -1,5 +1,5 @@
-//! The template's alarms and dashboard against the names that the functions count under, which are taken
-//! from the code: a name that is spelled differently is another metric, one without data.
+//! Compares the template's alarms and dashboard with the metrics that the functions write. The names of those
+//! metrics come from the code, because an alarm on a misspelled metric would never get data.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +8,12 @@ use local::deployment::transformed;
 use local::providers::PROVIDERS;
 use serde_json::{Map, Value, json};
 
-/// The namespace of a stack's metrics, as the template writes it.
+/// Whether a namespace is that of the stack's own metrics, as the template writes it.
 fn is_ours(namespace: &Value) -> bool {
     namespace["Fn::Sub"] == "PaymentWebhooks/${AWS::StackName}"
 }
 
-/// Every concern has an alarm of each provider, and no alarm knows another one.
+/// Every concern has one alarm for each provider, and every alarm watches a concern that exists.
 #[tokio::test]
 async fn every_concern_has_its_alarm() {
     let template = transformed(&[]).await.unwrap();
@@ -40,10 +40,10 @@ async fn every_concern_has_its_alarm() {
         let conflicts = match provider.name {
             "umaaas" => umaaas::Umaaas::CONFLICTS,
             "weavr" => weavr::Weavr::CONFLICTS,
-            other => panic!("{other}: what becomes of its conflicts?"),
+            other => panic!("{other}: this test does not know how the provider's conflicts are handled"),
         };
         for concern in Concern::ALL {
-            // Conflicts that are forwarded need nobody's attention.
+            // Conflicts that are forwarded need no attention, so they have no alarm.
             if concern != Concern::Conflict || conflicts == Conflicts::Hold {
                 let alarm = match concern {
                     Concern::Signature => "SignatureFailures".to_owned(),
@@ -57,9 +57,9 @@ async fn every_concern_has_its_alarm() {
     assert_eq!(found, expected);
 }
 
-/// A metric of another name, or under other dimensions, is another metric, one without data.
+/// A metric with a misspelled name or with other dimensions never gets data.
 #[tokio::test]
-async fn alarms_and_dashboard_know_no_other_metrics_than_those_that_are_written() {
+async fn alarms_and_dashboard_use_only_metrics_that_are_written() {
     let template = transformed(&[]).await.unwrap();
     let of_filters = of_type(&template, "AWS::Logs::MetricFilter").map(|(_, filter)| {
         let metric = &filter["MetricTransformations"][0];
@@ -89,7 +89,7 @@ async fn alarms_and_dashboard_know_no_other_metrics_than_those_that_are_written(
     for metric in on_dashboard.union(&in_alarms) {
         assert!(written.contains(metric), "nothing writes {metric:?}");
     }
-    // The outcomes' metric is shown by outcome; which kind it was, the log says.
+    // The dashboard shows deliveries by outcome, not by kind; the log has the kind.
     let by_kind = |(name, dimensions): &&(String, BTreeSet<String>)| {
         name == "Deliveries" && dimensions.contains("kind")
     };
@@ -98,7 +98,7 @@ async fn alarms_and_dashboard_know_no_other_metrics_than_those_that_are_written(
     }
 }
 
-/// Every function is given the namespace that alarms and dashboard read.
+/// Every function gets the namespace that the alarms and the dashboard read.
 #[tokio::test]
 async fn functions_write_where_alarms_read() {
     let template = transformed(&[]).await.unwrap();
@@ -114,8 +114,9 @@ async fn functions_write_where_alarms_read() {
     assert_eq!(ours + of_aws, watched(&template).len(), "an alarm reads another namespace");
 }
 
-/// What AWS itself counts: namespace, name, and the dimension with the type of the resource in it. Names and
-/// dimensions are those of the CloudWatch metrics' pages in the guides of Lambda, SQS and API Gateway (HTTP APIs).
+/// The metrics of AWS itself: namespace, name, dimension, and the type of the resource that the dimension
+/// names. Names and dimensions are from the pages on CloudWatch metrics in the guides of Lambda, SQS and API
+/// Gateway (HTTP APIs).
 const OF_AWS: [(&str, &str, &str, &str); 9] = [
     ("AWS/ApiGateway", "4xx", "ApiId", "AWS::ApiGatewayV2::Api"),
     ("AWS/ApiGateway", "5xx", "ApiId", "AWS::ApiGatewayV2::Api"),
@@ -129,13 +130,13 @@ const OF_AWS: [(&str, &str, &str, &str); 9] = [
 ];
 
 #[tokio::test]
-async fn metrics_of_aws_are_spelled_as_aws_does_and_are_of_the_right_resource() {
+async fn metrics_of_aws_have_documented_names_and_the_right_resource() {
     let template = transformed(&[]).await.unwrap();
     let on_dashboard = dashboard_lines(&template).into_iter().filter(|line| line[0].starts_with("AWS/"));
     let in_alarms = watched(&template).into_iter().filter_map(|(_, metric)| {
         let namespace = metric["Namespace"].as_str().filter(|namespace| namespace.starts_with("AWS/"))?;
         let [dimension] = metric["Dimensions"].as_array()?.as_slice() else { panic!("{metric}") };
-        // as the dashboard has it: `Umaaas`, `UmaaasQueue.QueueName`
+        // in the notation of the dashboard: `Umaaas`, `UmaaasQueue.QueueName`
         let value = &dimension["Value"];
         let attribute = value["Fn::GetAtt"].as_array().map(|parts| parts.iter().filter_map(Value::as_str));
         let value = attribute.map_or_else(
@@ -151,13 +152,13 @@ async fn metrics_of_aws_are_spelled_as_aws_does_and_are_of_the_right_resource() 
         let known =
             OF_AWS.iter().find(|(ours, name, by, _)| [*ours, *name, *by] == [namespace, metric, dimension]);
         let (_, metric, _, kind) = known.unwrap_or_else(|| panic!("AWS has no such metric: {line:?}"));
-        // A queue's `Ref` is its address, a function's and an API's is the name and the id.
+        // `Ref` of a queue returns its address; `Ref` of a function returns its name, and of an API its id.
         let (resource, attribute) = value.split_once('.').unwrap_or((value.as_str(), ""));
         assert_eq!(attribute, if *kind == "AWS::SQS::Queue" { "QueueName" } else { "" }, "{line:?}");
         assert_eq!(template["Resources"][resource]["Type"], *kind, "{line:?}");
         found.insert(*metric);
     }
-    // Those of functions are searched for, by the functions' names.
+    // The dashboard searches for the metrics of functions by the functions' names.
     let functions: Vec<&String> = of_type(&template, "AWS::Lambda::Function").map(|(name, _)| name).collect();
     for expression in expressions(&template) {
         let Some(rest) = expression.strip_prefix("SEARCH('{AWS/Lambda,FunctionName} MetricName=\"") else {
@@ -187,11 +188,11 @@ async fn the_dashboard_shows_every_provider_and_every_alarm() {
 }
 
 #[tokio::test]
-async fn every_alarm_says_what_to_do_first_and_fits_what_cloudwatch_takes() {
+async fn every_alarm_describes_a_first_action_and_fits_the_limits_of_cloudwatch() {
     let template = transformed(&[]).await.unwrap();
     let mut watched = 0;
     for (name, alarm) in alarms(&template) {
-        // A text with the name of a resource or parameter in it is a Fn::Sub.
+        // A text that contains the name of a resource or parameter is a Fn::Sub.
         let description = &alarm["AlarmDescription"];
         let description = description["Fn::Sub"].as_str().or(description.as_str()).unwrap();
         assert!(description.contains("First: "), "{name}: {description}");
@@ -210,7 +211,8 @@ async fn every_alarm_says_what_to_do_first_and_fits_what_cloudwatch_takes() {
     assert!(page.contains(&row), "infra/cost-and-scale.md does not say {row}");
 }
 
-/// Messages wait on a queue for a consumer that has stopped, and on its dead-letter queue for one that fails.
+/// When a consumer stops, messages wait on its queue; when a consumer fails, messages go to its dead-letter
+/// queue.
 #[tokio::test]
 async fn a_consumer_that_stops_or_fails_is_noticed_before_messages_expire() {
     let template = transformed(&[]).await.unwrap();
@@ -234,9 +236,9 @@ async fn a_consumer_that_stops_or_fails_is_noticed_before_messages_expire() {
     assert_eq!(watched, expected.collect());
 }
 
-/// Which alarms that weigh one metric against another go off, by what is counted in their period.
+/// Alarms that compare metrics with each other go off for the right data in their period.
 #[tokio::test]
-async fn alarms_that_weigh_metrics_against_each_other() {
+async fn alarms_that_compare_metrics() {
     let template = transformed(&[]).await.unwrap();
     let is_on = |name: &str, data: &[(&str, &str, f64)]| {
         let (_, alarm) = alarms(&template).find(|(known, _)| *known == name).unwrap();
@@ -258,7 +260,7 @@ async fn alarms_that_weigh_metrics_against_each_other() {
         assert!(!is_on(&mismatch, &[]), "no request at all");
         assert!(!is_on(&mismatch, &proven(2.0, 0.0)), "a stranger's two requests");
         assert!(is_on(&mismatch, &proven(3.0, 0.0)));
-        assert!(!is_on(&mismatch, &proven(500.0, 1.0)), "one signature fits");
+        assert!(!is_on(&mismatch, &proven(500.0, 1.0)), "one signature matches");
 
         let unknown = format!("{provider}UnknownPathsAlarm");
         let paths = |count| ("GatewayUnknownPaths", "Sum", count);
@@ -270,15 +272,15 @@ async fn alarms_that_weigh_metrics_against_each_other() {
     let errors = |gateway, functions| [("5xx", "Sum", gateway), ("Replies5xx", "Sum", functions)];
     assert!(!is_on("ApiErrorsAlarm", &[]));
     assert!(is_on("ApiErrorsAlarm", &[("5xx", "Sum", 1.0)]));
-    assert!(!is_on("ApiErrorsAlarm", &errors(4.0, 4.0)), "functions have answered them");
+    assert!(!is_on("ApiErrorsAlarm", &errors(4.0, 4.0)), "all 5xx replies are from functions");
     assert!(is_on("ApiErrorsAlarm", &errors(5.0, 4.0)));
-    // counted in the period before the gateway's
+    // the functions' replies were counted in an earlier period than the gateway's
     assert!(!is_on("ApiErrorsAlarm", &errors(0.0, 4.0)));
 }
 
-/// The filters that count what the gateway answers by itself, against lines of its access log.
+/// Checks the metric filters for the gateway's own replies with lines of its access log.
 #[tokio::test]
-async fn what_the_gateway_answers_by_itself_is_counted_once() {
+async fn replies_of_the_gateway_itself_are_counted_once() {
     let template = transformed(&[]).await.unwrap();
     let filters: Vec<(&str, Vec<&str>)> = of_type(&template, "AWS::Logs::MetricFilter")
         .map(|(_, filter)| {
@@ -305,7 +307,7 @@ async fn what_the_gateway_answers_by_itself_is_counted_once() {
         (413, "-", vec!["GatewayRefusals"]),
         (413, "413", vec!["GatewayRefusals"]),
         (431, "-", vec!["GatewayRefusals"]),
-        // replies of functions, and failures, which are counted elsewhere
+        // replies of functions, and failed invocations: other metrics count both
         (200, "200", vec![]),
         (401, "200", vec![]),
         (404, "200", vec![]),
@@ -317,11 +319,11 @@ async fn what_the_gateway_answers_by_itself_is_counted_once() {
     }
 }
 
-/// What an alarm's expression comes to, with a value for each of its metrics that has data.
+/// Evaluates an alarm's expression. `value` returns the value of a metric, or `None` when it has no data.
 fn weigh(alarm: &Value, value: impl Fn(&Value) -> Option<f64>) -> f64 {
     let queries = alarm["Metrics"].as_array().unwrap();
     let returned: Vec<&Value> = queries.iter().filter(|query| query["ReturnData"] != false).collect();
-    let [expression] = returned[..] else { panic!("one is watched: {returned:?}") };
+    let [expression] = returned[..] else { panic!("exactly one metric returns data: {returned:?}") };
     let metrics: Map<String, Value> = queries
         .iter()
         .filter(|query| query.get("MetricStat").is_some())
@@ -334,11 +336,11 @@ fn weigh(alarm: &Value, value: impl Fn(&Value) -> Option<f64>) -> f64 {
     result.evaluate().unwrap_or_else(|| panic!("not an expression that this test knows: {text}"))
 }
 
-/// As much of CloudWatch's metric math as the template has: `AND`, comparisons, `-`, `FILL`, `IF`, and `SUM` over all
-/// metrics. A metric without data has no value, and only `FILL` takes one.
+/// The part of CloudWatch's metric math that the template uses: `AND`, comparisons, `-`, `FILL`, `IF`, and
+/// `SUM` over all metrics. A metric without data has no value, and only `FILL` accepts such a metric.
 struct Expression<'a> {
     metrics: &'a Map<String, Value>,
-    /// What is still to be read, the next one last.
+    /// The tokens that are still to be read, in reverse order: the next token is the last element.
     rest: Vec<String>,
 }
 
@@ -384,7 +386,7 @@ impl Expression<'_> {
         }
         if self.take("(") {
             if token == "SUM" {
-                // The one form that the template has.
+                // The only form of SUM that the template uses.
                 let all = "FILL ( METRICS ( ) , 0 ) )".split(' ').all(|token| self.take(token));
                 return all.then(|| self.metrics.values().filter_map(Value::as_f64).sum());
             }
@@ -434,7 +436,7 @@ fn tokens(text: &str) -> Vec<String> {
     tokens
 }
 
-/// The alarms by their names in the template.
+/// The alarms, with their names in the template.
 fn alarms(template: &Value) -> impl Iterator<Item = (&String, &Value)> {
     of_type(template, "AWS::CloudWatch::Alarm")
 }
@@ -474,7 +476,8 @@ fn dashboard_lines(template: &Value) -> Vec<Vec<String>> {
         let mut previous: Vec<String> = Vec::new();
         for line in widget["properties"]["metrics"].as_array().into_iter().flatten() {
             let fields: Vec<&str> = line.as_array().unwrap().iter().filter_map(Value::as_str).collect();
-            // "." is the field above, "..." are all fields above that this line does not give.
+            // "." repeats the field of the previous line; "..." repeats all fields that this line does not
+            // have.
             previous = match fields.split_first() {
                 Some((&"...", given)) => {
                     previous.truncate(previous.len() - given.len());
@@ -505,7 +508,7 @@ fn expressions(template: &Value) -> Vec<String> {
     lines.filter_map(|line| Some(line[0]["expression"].as_str()?.to_owned())).collect()
 }
 
-/// The searches for metrics of ours, each as the names of a metric and of its dimensions.
+/// The dashboard's searches for the stack's own metrics, each as the names of a metric and of its dimensions.
 fn searches(template: &Value) -> Vec<(String, BTreeSet<String>)> {
     let ours = |expression: String| {
         let rest = expression.strip_prefix("SEARCH('{\"PaymentWebhooks/AWS::StackName\",")?;
@@ -516,7 +519,8 @@ fn searches(template: &Value) -> Vec<(String, BTreeSet<String>)> {
     expressions(template).into_iter().filter_map(ours).collect()
 }
 
-/// The dashboard, with the names of resources in place of their values. Alarms that can be turned off are on.
+/// The dashboard, with the names of resources in place of their values, and with all optional alarms turned
+/// on.
 fn dashboard(template: &Value) -> Value {
     let body = &template["Resources"]["Dashboard"]["Properties"]["DashboardBody"]["Fn::Sub"];
     let mut text = body[0].as_str().unwrap().to_owned();
@@ -536,7 +540,7 @@ fn plain_names(text: &str) -> String {
     plain
 }
 
-/// `Umaaas`: how the template's names of a provider's resources begin.
+/// The prefix of a provider's resource names in the template: `Umaaas`, for example.
 fn prefix(provider: &str) -> String {
     let (first, rest) = provider.split_at(1);
     format!("{}{rest}", first.to_uppercase())

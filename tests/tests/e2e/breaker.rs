@@ -1,5 +1,5 @@
-//! The work after a reply when SQS or the settling write does not answer: instances stay free, and nothing is
-//! lost.
+//! The work after a reply when SQS or the settling write does not answer: instances are soon free for the
+//! next event, and no event is lost.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -8,7 +8,8 @@ use futures_util::stream::{self, StreamExt};
 use serde_json::json;
 use tests::{Deployment, Fault, Host, Rule, umaaas_event, unique};
 
-/// From this delivery on an instance is free at once; before it each costs the whole time budget.
+/// From this delivery on, the breaker is open and an instance is free at once. Each delivery before it waits
+/// for the whole time budget.
 const OPEN_FROM: usize = 3;
 
 fn delivery() -> (String, serde_json::Value) {
@@ -57,7 +58,7 @@ async fn an_instance_is_free_while_a_call_does_not_answer() {
         let log = function.log();
         assert_eq!(log.matches(r#""forwarding":"left_to_reconciler""#).count(), 5, "{log}");
 
-        // the reconciler has what was left to it in its next run, the rest when it is due
+        // the reconciler's next run sends the records that were left to it; the others when they are due
         proxy.set([]);
         let summary = scheduled.invoke_raw(json!({})).await.unwrap();
         assert_eq!(summary["forwarded"], 5, "{operation} {fault:?}: {summary}");
@@ -92,7 +93,7 @@ async fn under_load_nothing_is_lost_while_sqs_is_away_and_back() {
         .await;
     host.idle(3).await;
     println!("{EVENTS} deliveries in {:.1} s, SQS silent", started.elapsed().as_secs_f64());
-    // without breakers each would be busy for the whole budget of the message
+    // without breakers, each delivery would keep an instance busy for the whole time budget of the message
     assert!(started.elapsed() < Duration::from_secs(60));
     deployment.proxy.set([]);
     while deployment.pending().await > 0 {

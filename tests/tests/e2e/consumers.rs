@@ -1,5 +1,5 @@
-//! The consumers that `events/README.md` shows, run: each handles every event once, with the provider's
-//! exact bytes, whatever form the message has and however often it comes.
+//! Runs the consumers that `events/README.md` shows. Each handles every event once, with the provider's exact
+//! bytes, in every form of the message and when a message is delivered several times.
 
 #[path = "../../consumers/consumer.rs"]
 mod consumer;
@@ -20,7 +20,7 @@ use tests::{LocalAws, unique, valid_envelope};
 /// The id of the event that both consumers fail to handle at first.
 const FAILS_ONCE: &str = "fails-once";
 
-/// What was handled: bodies by type and id.
+/// The handled events: their bodies, by type and id.
 type Handled = BTreeMap<(String, String), Vec<Vec<u8>>>;
 
 #[test]
@@ -67,7 +67,7 @@ async fn each_event_once_with_its_exact_bytes() {
     assert_eq!(remaining(stack, &queue).await, 0);
 }
 
-/// Type, id and body of the events. One id is there under two types, as UMAaaS has it.
+/// Type, id and body of the events. Two of them have the same id and different types, as UMAaaS sends them.
 fn events() -> [(&'static str, &'static str, String); 6] {
     let deep = format!("{{\"a\":{}{}}}", "[".repeat(10_000), "]".repeat(10_000));
     [
@@ -84,9 +84,9 @@ fn events() -> [(&'static str, &'static str, String); 6] {
     ]
 }
 
-/// A queue with the message of every event, and those of some again.
+/// A queue with the message of every event, and with some messages twice.
 async fn filled_queue(stack: &Stack) -> String {
-    // a standard queue: a FIFO queue would not take a duplicate so soon
+    // a standard queue, because a FIFO queue would drop duplicates
     let create = stack.sqs.create_queue().queue_name(unique());
     let queue = create.attributes(QueueAttributeName::VisibilityTimeout, "2").send().await.unwrap();
     let url = queue.queue_url.unwrap();
@@ -135,7 +135,7 @@ fn record(kind: &str, id: &str, body: String) -> Record {
     }
 }
 
-/// How many messages have not been deleted.
+/// The number of messages that have not been deleted.
 async fn remaining(stack: &Stack, queue: &str) -> u32 {
     let counts = [
         QueueAttributeName::ApproximateNumberOfMessages,

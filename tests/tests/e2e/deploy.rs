@@ -1,5 +1,5 @@
-//! The SAM template: without findings, with a route for every documented webhook, and deployed to an
-//! emulated AWS with the built functions as its Lambda functions.
+//! The SAM template: the linters have no findings, every documented webhook has a route, and the template is
+//! deployed to an emulated AWS with the built functions as its Lambda functions.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -39,8 +39,9 @@ async fn signed_webhooks_go_through_the_deployed_template() {
     };
     let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
 
-    // A forgery makes a function read its secret again, but not within two seconds of the last time: what is
-    // forged then is answered 503, as it might be genuine. So the functions are started before that.
+    // A forgery makes a function read its secret again, but not within two seconds of the last read. A
+    // forgery in that time gets 503, because it might be genuine. So start the functions two seconds before
+    // the samples.
     for provider in PROVIDERS {
         let url = format!("{}{}", deployment.url, provider.samples[0].path);
         let unsigned = Request::post(url).body(Bytes::new()).unwrap();
@@ -100,7 +101,7 @@ async fn commands_find_a_stack_by_its_name(endpoint: &str, deployment: &Deployme
     );
 }
 
-/// The gateway tells paths apart that are one path to the functions.
+/// Spellings of a path that the gateway treats as different paths, but the functions as the same path.
 async fn other_spellings_of_a_path_reach_a_function(url: &str) {
     for provider in PROVIDERS {
         let sample = &provider.samples[0];
@@ -113,7 +114,7 @@ async fn other_spellings_of_a_path_reach_a_function(url: &str) {
             *request.headers_mut() = delivery.headers;
             assert_eq!(client::send(request, WITHIN).await.unwrap().status(), 200, "{spelling}");
         }
-        // a stage or base path below the provider's name reaches a function, one before it has no route
+        // a path segment after the provider's name reaches a function; a segment before it has no route
         let unsigned = Request::post(format!("{url}/{again}")).body(Bytes::new()).unwrap();
         assert_eq!(client::send(unsigned, WITHIN).await.unwrap().status(), 401, "{again}");
         let nobodys = Request::post(format!("{url}/x/{first}")).body(Bytes::new()).unwrap();
@@ -121,8 +122,8 @@ async fn other_spellings_of_a_path_reach_a_function(url: &str) {
     }
 }
 
-/// A dimension's name that is spelled differently makes another metric, one without data. So the alarms are
-/// held against the metrics in the functions' logs.
+/// Compares the alarms with the metrics in the functions' logs: an alarm with a misspelled dimension would
+/// never get data.
 async fn alarms_watch_what_functions_write(endpoint: &str) {
     let mut written: BTreeMap<String, BTreeSet<BTreeSet<String>>> = BTreeMap::new();
     let log = functions_log(endpoint).await;
@@ -168,8 +169,8 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
     );
 }
 
-/// What an emulated service is called with. Nobody checks the signature; the scope says which region and service
-/// are asked.
+/// The `Authorization` header for a call to an emulated service. The emulator does not check the signature;
+/// it takes the region and the service from the scope.
 fn authorization(service: &str) -> String {
     let scope = format!("{}/20260101/{}/{service}/aws4_request", stack::ACCESS_KEY, stack::REGION);
     format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none")
@@ -273,9 +274,10 @@ async fn answers_at_its_domain_only(endpoint: &str, deployment: &Deployment) {
     }
 }
 
-/// While the providers move to a domain, both addresses answer; without one there is no other address.
+/// The default endpoint can be turned off only with a custom domain. While the providers move to the domain,
+/// both addresses answer.
 #[tokio::test]
-async fn only_a_domain_turns_the_other_address_off() {
+async fn only_a_domain_turns_the_default_endpoint_off() {
     let template = transformed(&[]).await.unwrap();
     let conditions = &template["Conditions"];
     let of = |name: &str, domain: bool, default_address: &str| {
@@ -317,14 +319,14 @@ fn holds(condition: &Value, all: &Value, parameter: &impl Fn(&str) -> String) ->
     }
 }
 
-/// A number that is not whole, or not in digits alone, would stop the functions or turn a condition over ("0" is
-/// off, "0.0" would not be). The limits are those in the parameter's own words.
+/// A number that is not whole, or has other characters than digits, would stop the functions or invert a
+/// condition ("0" means off, "0.0" would not). The limits are those in the parameter's own description.
 #[tokio::test]
 async fn whole_numbers_are_whole_and_within_their_limits() {
     let template = transformed(&[]).await.unwrap();
     let mut limits = BTreeMap::new();
     for (name, parameter) in template["Parameters"].as_object().unwrap() {
-        // CloudFormation takes decimals for a Number, and no pattern.
+        // CloudFormation accepts decimals for the type Number, and allows no pattern for it.
         assert_eq!(parameter["Type"], "String", "{name}");
         let Some(default) = parameter["Default"].as_str() else { continue };
         if default.is_empty() || !default.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -339,7 +341,7 @@ async fn whole_numbers_are_whole_and_within_their_limits() {
         let Some(says) = parameter["ConstraintDescription"].as_str() else { continue };
         let (from, to) = says.strip_prefix("is a whole number from ").unwrap().split_once(" to ").unwrap();
         let (from, to): (u64, u64) = (from.parse().unwrap(), to.parse().unwrap());
-        // every number with as many digits, or one in some
+        // every number with as many digits as the limit, or only some of them when there are many
         let beyond = 10_u64.pow(u32::try_from(to.to_string().len()).unwrap());
         let near = |edge: u64| edge.saturating_sub(3)..edge + 4;
         let some = (0..=beyond).step_by(if beyond > 100_000 { 97 } else { 1 });
@@ -354,10 +356,10 @@ async fn whole_numbers_are_whole_and_within_their_limits() {
     assert_eq!(limits.len(), 10, "{limits:?}");
 }
 
-/// Whether CloudFormation takes a value for a parameter of type String.
+/// Returns a check of whether CloudFormation accepts a value for a parameter of type String.
 fn constraint(parameter: &Value) -> impl Fn(&str) -> bool {
     let pattern = parameter["AllowedPattern"].as_str().unwrap_or("^.*$");
-    // It compares the whole value.
+    // CloudFormation matches the whole value.
     assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{pattern}");
     let mut schema = json!({ "pattern": pattern });
     for (ours, theirs) in [("MaxLength", "maxLength"), ("AllowedValues", "enum")] {
@@ -369,8 +371,9 @@ fn constraint(parameter: &Value) -> impl Fn(&str) -> bool {
     move |value| schema.is_valid(&value.into())
 }
 
-/// An alias stays at its version, and a version at the parameters that it was published with, unless its
-/// description changes.
+/// An alias points to a version, and a version keeps the parameters that it was published with. SAM publishes
+/// a new version only when the version's description changes, so the description must contain every
+/// parameter.
 #[tokio::test]
 async fn a_changed_parameter_publishes_a_version() {
     fn parameters<'a>(value: &'a Value, template: &Value, found: &mut BTreeSet<&'a str>) {
@@ -415,11 +418,11 @@ async fn a_changed_parameter_publishes_a_version() {
     assert_eq!(versions, 1);
 }
 
-/// A line of the access log costs as much as the gateway takes for some requests. So nothing is in it that a
-/// sender can make long, nor anything personal or secret.
+/// A line of the access log costs about as much as some requests to the gateway. So it contains nothing that
+/// a sender can make long, and nothing personal or secret.
 #[tokio::test]
 async fn the_access_log_has_nothing_that_a_sender_writes() {
-    // set by AWS, or one of a few values
+    // fields that AWS sets, or that have only a few possible values
     const ALLOWED: [&str; 10] = [
         "error.message",
         "integrationErrorMessage",
@@ -451,7 +454,8 @@ async fn the_access_log_has_nothing_that_a_sender_writes() {
     assert_eq!(stages, 1);
 }
 
-/// infra/cost-and-scale.md, "What strangers can make you pay": the figures follow from the table's.
+/// The figures in infra/cost-and-scale.md, "What strangers can make you pay", follow from the prices in its
+/// table.
 #[test]
 fn what_strangers_cost_follows_from_the_prices() {
     let page = std::fs::read_to_string(local::root().join("infra/cost-and-scale.md")).unwrap();
@@ -472,7 +476,7 @@ fn what_strangers_cost_follows_from_the_prices() {
     assert!(page.contains("8.64 million and 22.72"));
 }
 
-/// The events outlive the stack, and mistakes.
+/// The events table survives the deletion of the stack, and mistakes.
 #[tokio::test]
 async fn the_table_is_kept() {
     let template = transformed(&[]).await.unwrap();
@@ -482,7 +486,7 @@ async fn the_table_is_kept() {
     assert_eq!(table["Properties"]["PointInTimeRecoverySpecification"]["PointInTimeRecoveryEnabled"], true);
 }
 
-/// Every documented path, and the function that has it.
+/// Every documented path has a route to the right function.
 #[tokio::test]
 async fn every_documented_webhook_has_its_route() {
     let umaaas = umaaas::KINDS.iter().map(|kind| (kind.path, "umaaas"));
@@ -520,11 +524,11 @@ async fn every_documented_webhook_has_its_route() {
     }
 
     let default = &template["Parameters"]["DetailedApiMetrics"]["Default"];
-    assert_eq!(default, "false", "metrics by route are most of what a stack costs that nobody uses");
+    assert_eq!(default, "false", "metrics by route are most of the cost of an unused stack");
 }
 
-/// Every variable that the template gives a function is one that the function reads, and every required one is
-/// given.
+/// A function reads every variable that the template gives to it, and the template gives it every variable
+/// that it requires.
 #[tokio::test]
 async fn functions_are_given_the_variables_that_they_read() {
     let template = transformed(&[]).await.unwrap();
@@ -536,7 +540,7 @@ async fn functions_are_given_the_variables_that_they_read() {
         let read: Vec<Variable> = match provider.map(|provider| provider.name) {
             Some("umaaas") => [aws::variables::OF_EVERY_PROVIDER, &umaaas::VARIABLES].concat(),
             Some("weavr") => [aws::variables::OF_EVERY_PROVIDER, &weavr::VARIABLES].concat(),
-            Some(other) => panic!("{other}: what does it read?"),
+            Some(other) => panic!("{other}: this test does not know which variables it reads"),
             None => reconciler::QUEUES.map(|(_, variable)| variable).to_vec(),
         };
         let read = [aws::variables::OF_EVERY_FUNCTION, &read].concat();
@@ -559,7 +563,7 @@ async fn functions_are_given_the_variables_that_they_read() {
     assert_eq!(checked.len(), PROVIDERS.iter().map(|provider| provider.binaries.len()).sum::<usize>() + 1);
 }
 
-/// For the emulator the transformation changes what it says, and nothing else.
+/// `transform.py --for-emulator` makes only the changes that it documents.
 #[tokio::test]
 async fn the_emulator_gets_the_same_template() {
     let plain = transformed(&[]).await.unwrap();
@@ -592,7 +596,7 @@ async fn the_emulator_gets_the_same_template() {
     assert_eq!(changed, plain["Resources"].as_object().unwrap().keys().cloned().collect());
 }
 
-/// What `sam build` makes of a function: its archive is named after it.
+/// The binary that `sam build` builds for a function: the function's archive has the same name.
 fn binary(template: &Value, function: &str) -> String {
     let properties = &template["Resources"][function]["Properties"];
     if let Some(of_alias) = properties["FunctionName"]["Ref"].as_str() {

@@ -1,4 +1,4 @@
-//! `events/envelope.schema.json` fits the messages that there are, and no other.
+//! `events/envelope.schema.json` accepts every form of a message, and nothing else.
 
 use serde_json::{Value, json};
 use tests::valid_envelope;
@@ -17,7 +17,7 @@ fn message() -> Value {
     })
 }
 
-/// The message with fields changed; `null` removes one.
+/// The message with changed fields; `null` removes a field.
 fn with(changes: Value) -> String {
     let mut message = message();
     for (name, value) in changes.as_object().unwrap() {
@@ -32,7 +32,7 @@ fn with(changes: Value) -> String {
 }
 
 #[test]
-fn every_form_of_a_message_fits() {
+fn every_form_of_a_message_is_valid() {
     let information = json!({
         "decision": "request_information", "decisionreason": null, "requiredfields": "FULL_NAME,TAX_ID",
     });
@@ -49,7 +49,7 @@ fn every_form_of_a_message_fits() {
     ] {
         assert_eq!(valid_envelope(&with(changes.clone())), Ok(()), "{changes}");
     }
-    // what the body holds is the provider's affair
+    // the schema does not restrict the content of the provider's body
     for body in
         [format!("{{\"a\":{}{}}}", "[".repeat(9000), "]".repeat(9000)), r#"{"a":"\ud800","n":1e999}"#.into()]
     {
@@ -59,7 +59,7 @@ fn every_form_of_a_message_fits() {
 }
 
 #[test]
-fn no_other_does() {
+fn every_other_form_is_invalid() {
     for name in [
         "specversion",
         "id",

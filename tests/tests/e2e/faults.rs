@@ -1,5 +1,5 @@
-//! The built function when AWS is slow, silent, or unreachable: replies stay within the provider's
-//! deadline, nothing is acknowledged that is not recorded, and what is recorded is not lost.
+//! The built function when AWS is slow, does not answer, or is unreachable: replies stay within the
+//! provider's deadline, only recorded events are acknowledged, and no recorded event is lost.
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ fn rule(operation: &'static str, fault: Fault, times: Option<usize>) -> Rule {
     Rule { operation, fault, times }
 }
 
-/// A signed sample with an id of its own as an event of API Gateway, and its record's key.
+/// A signed sample with a new id, as an event of API Gateway, and the key of its record.
 fn event(file: &str) -> (Value, String) {
     let provider = &PROVIDERS[0];
     let sample = provider.samples.iter().find(|sample| sample.file == file).unwrap();
@@ -29,11 +29,11 @@ fn event(file: &str) -> (Value, String) {
     (post(sample.path, &delivery.headers, &body), key)
 }
 
-/// A webhook that informs, and a PENDING payment that the sample policy approves.
+/// A webhook that needs no decision, and a PENDING payment that the sample policy approves.
 const SAMPLES: [&str; 2] = ["test", "incoming_payment"];
 
 #[tokio::test]
-async fn replies_in_time_and_never_for_nothing() {
+async fn replies_are_in_time_and_only_recorded_events_are_acknowledged() {
     let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let proxy = FaultProxy::start(&aws.stack.endpoint).await;
@@ -86,7 +86,8 @@ async fn replies_in_time_and_never_for_nothing() {
         ("PutItem fails", vec![rule("PutItem", Fault::Fail, ALWAYS)], refused, "none", 0),
         ("PutItem is throttled", vec![rule("PutItem", Fault::Throttle, ALWAYS)], refused, "none", 0),
         ("PutItem fails once", vec![rule("PutItem", Fault::Fail, Some(1))], recorded, "forwarded", 2),
-        // the write is applied, its answer lost, and the SDK's second try finds its own record
+        // the write succeeds but its answer is lost, and the SDK's retry finds the record of the first
+        // attempt
         (
             "the answer is lost once",
             vec![rule("PutItem", Fault::LoseAnswer, Some(1))],
@@ -99,7 +100,7 @@ async fn replies_in_time_and_never_for_nothing() {
         ("UpdateItem hangs", vec![rule("UpdateItem", Fault::Hang, ALWAYS)], recorded, "pending", 2),
         ("UpdateItem is cut off", vec![rule("UpdateItem", Fault::Drop, ALWAYS)], recorded, "pending", 2),
     ] {
-        // without what an earlier fault has left in its breakers
+        // a new function, because earlier faults may have opened the breakers of the old one
         logs.push_str(&function.log());
         host = Host::start().await;
         function = Function::start(&host, "umaaas", &environment);
@@ -117,7 +118,7 @@ async fn replies_in_time_and_never_for_nothing() {
                 Some(state) => assert_eq!(state, expected_state, "{name}, {kind}"),
                 None => assert_eq!(expected_state, "none", "{name}, {kind}"),
             }
-            // the redelivery: a duplicate of what was recorded, a first delivery of what was not
+            // the redelivery is a duplicate if the event was recorded, and a first delivery if it was not
             proxy.set([]);
             let again = host.invoke(event).await.unwrap().status;
             host.idle(1).await;
@@ -132,7 +133,7 @@ async fn replies_in_time_and_never_for_nothing() {
         }
         assert!(
             queue.receive(1, Duration::from_millis(300)).await.unwrap().is_empty(),
-            "{name}: one too many"
+            "{name}: one message too many"
         );
     }
 
@@ -141,7 +142,7 @@ async fn replies_in_time_and_never_for_nothing() {
     }
 }
 
-/// The delay is long enough that the functions' own time, on a busy machine, does not count.
+/// The delay is so long that the function's own processing time does not matter, even on a busy machine.
 #[tokio::test]
 async fn a_reply_waits_for_one_call() {
     const DELAY: Duration = Duration::from_millis(300);
@@ -153,7 +154,7 @@ async fn a_reply_waits_for_one_call() {
     let host = Host::start().await;
     let _function = Function::start(&host, "umaaas", &environment);
     host.idle(1).await;
-    assert_eq!(proxy.pings(), 2, "before the first event both services have a connection");
+    assert_eq!(proxy.pings(), 2, "before the first event, there is a connection to each of the two services");
     proxy.set(["PutItem", "SendMessage", "UpdateItem"].map(|name| rule(name, Fault::Delay(DELAY), ALWAYS)));
     for kind in SAMPLES {
         let (event, _) = event(kind);
@@ -189,7 +190,7 @@ async fn a_cold_start_while_aws_is_away() {
         assert_eq!(answer.status, 503);
         assert_eq!(answer.headers["retry-after"], "30");
         assert!(answer.took < REPLY_WITHIN.unsigned_abs(), "{:?}", answer.took);
-        assert!(!answer.body.contains("127.0.0.1"), "the detail is for the log: {}", answer.body);
+        assert!(!answer.body.contains("127.0.0.1"), "the detail belongs only in the log: {}", answer.body);
     }
 }
 

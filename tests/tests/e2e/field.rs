@@ -1,5 +1,5 @@
-//! What reaches a function in the field, on the built functions: events of every gateway and of none, clocks and
-//! credentials that AWS refuses.
+//! The built functions with unusual input from real use: events of every gateway and events that no gateway
+//! sent, and calls that AWS refuses because of clock skew or expired credentials.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -25,7 +25,7 @@ fn refuse(operation: &'static str, error: &'static str, times: Option<usize>) ->
 }
 
 #[tokio::test]
-async fn a_signature_refused_for_its_time_is_made_again() {
+async fn a_call_refused_because_of_clock_skew_is_retried() {
     let deployment = Deployment::start_alone().await;
     let host = Host::start().await;
     let _function = deployment.function(&host, "umaaas");
@@ -42,12 +42,12 @@ async fn a_signature_refused_for_its_time_is_made_again() {
             assert_eq!(deployment.messages("umaaas", 1).await.len(), 1, "{operation} {error}");
         }
     }
-    // a refusal that stays is 503 within the budget
+    // when every retry is refused, the reply is 503 within the budget
     deployment.proxy.set([refuse("PutItem", "InvalidSignatureException", None)]);
     let answer = host.invoke(delivery()).await.unwrap();
     assert_eq!(answer.status, 503);
     assert!(answer.took < Duration::from_secs(2), "{:?}", answer.took);
-    // and any other refusal is not tried again
+    // a call that is refused for any other reason is not retried
     deployment.proxy.take_calls();
     deployment.proxy.set([refuse("PutItem", "AccessDeniedException", None)]);
     assert_eq!(host.invoke(delivery()).await.unwrap().status, 503);
@@ -70,14 +70,15 @@ async fn expired_credentials_end_the_process_after_the_reply() {
         let log = function.log();
         assert!(log.contains("the credentials have expired") && log.contains("\"outcome\":"), "{log}");
         deployment.proxy.set([]);
-        // the next one has new credentials
+        // a new process has new credentials
         let host = Host::start().await;
         let _function = deployment.function(&host, "umaaas");
         assert_eq!(host.invoke(delivery()).await.unwrap().status, 200, "{operation}");
     }
 }
 
-/// The events in `events/umaaas/gateway`: AWS's documented ones with a webhook in them. All hold the same body.
+/// The events in `events/umaaas/gateway`: the events that AWS documents, with a webhook in them. All contain
+/// the same body.
 const GATEWAYS: [(&str, &str); 6] = [
     ("HTTP API, 2.0", include_str!("../../../events/umaaas/gateway/test.format-2.0.json")),
     ("HTTP API, 1.0", include_str!("../../../events/umaaas/gateway/test.format-1.0.json")),
@@ -90,7 +91,7 @@ const GATEWAYS: [(&str, &str); 6] = [
     ),
 ];
 
-/// A gateway's event with a new webhook in it; also that webhook's body.
+/// A gateway's event with a new webhook in it, and the body of that webhook.
 fn new_event(gateway: &str) -> (Value, String) {
     let (_, event) = GATEWAYS.iter().find(|(name, _)| *name == gateway).unwrap();
     let mut event: Value = serde_json::from_str(event).unwrap();
@@ -114,7 +115,7 @@ fn names(value: &Value) -> BTreeSet<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// Whether a response has the form that its gateway reads, with these headers.
+/// Asserts that a response has the format that its gateway expects, with these headers.
 fn assert_form(gateway: &str, response: &Value, headers: &[(&str, &str)]) {
     let mut fields = vec!["body", "headers", "isBase64Encoded", "multiValueHeaders", "statusCode"];
     match gateway {
@@ -148,7 +149,7 @@ async fn every_gateway() {
     let function = deployment.function(&host, "umaaas");
     let json_body = [("content-type", "application/json")];
 
-    // the files as they are: one webhook, which comes six times
+    // the files unchanged: the same webhook, delivered six times
     let mut statuses = Vec::new();
     for (_, event) in GATEWAYS {
         statuses.push(host.invoke(serde_json::from_str(event).unwrap()).await.unwrap().status);
@@ -171,7 +172,7 @@ async fn every_gateway() {
         assert_eq!(again["statusCode"], 409, "{gateway}");
         assert_form(gateway, &again, &json_body);
 
-        // what is refused has the same form
+        // the reply to a refused delivery has the same format
         let mut forged = event.clone();
         forged["body"] = if event["isBase64Encoded"] == true { json!("e30=") } else { json!("{}") };
         let mut undecodable = event.clone();
@@ -184,7 +185,7 @@ async fn every_gateway() {
             let body: Value = serde_json::from_str(response["body"].as_str().unwrap()).unwrap();
             assert!(body["code"].is_string() && body["message"].is_string(), "{gateway}: {body}");
         }
-        // two values of a signature, where the gateway tells them apart
+        // two values of the signature header, for gateways that send them as separate values
         if let Some(lines) = event.get("multiValueHeaders").and_then(Value::as_object) {
             let name =
                 lines.keys().find(|name| name.eq_ignore_ascii_case("x-umaaas-signature")).unwrap().clone();
@@ -199,11 +200,11 @@ async fn every_gateway() {
     assert_quiet(&function);
 }
 
-/// What becomes of one field of an event.
+/// A change of one field of an event.
 #[derive(Debug)]
 enum Change {
     To(Value),
-    /// To the time so many seconds before the event is sent, in epoch milliseconds.
+    /// Sets the field to the time this many seconds before the event is sent, in epoch milliseconds.
     ToTime(i64),
     ToTimeAsText(i64),
     Removed,
@@ -230,14 +231,14 @@ impl Change {
     }
 }
 
-/// What gateways add and what other senders of events do to them: the webhook is accepted all the same.
+/// A genuine webhook is accepted although a gateway or another sender added or changed fields of the event.
 #[tokio::test]
-async fn genuine_webhooks_in_odd_events() {
+async fn genuine_webhooks_in_unusual_events_are_accepted() {
     let deployment = Deployment::start().await;
     let host = Host::start().await;
     let function = deployment.function(&host, "umaaas");
-    // The last field: whether the message says that the reply left in time, by the gateway's clock, or by ours
-    // where the gateway tells no time. The files' own time is long ago.
+    // The last field: whether the message says that the reply left in time. That is measured from the
+    // gateway's time, or from ours when the event has none. The time in the files is long ago.
     let mut cases: Vec<(&str, &str, Change, bool)> = Vec::new();
     for (gateway, _) in &GATEWAYS[..4] {
         let time = match *gateway {
@@ -267,7 +268,7 @@ async fn genuine_webhooks_in_odd_events() {
         ("HTTP API, 2.0", "/rawPath", json!("/hooks/v1//umaaas/")),
         ("HTTP API, 1.0", "/path", json!("/prod/umaaas/test-webhook")),
         ("REST API", "/path", json!("/umaaas/umaaas")),
-        // what the documented event has besides
+        // other fields of the documented event
         ("HTTP API, 2.0", "/cookies", json!(["cookie1", "cookie2"])),
         (
             "HTTP API, 2.0",
@@ -299,7 +300,7 @@ async fn genuine_webhooks_in_odd_events() {
                 "userArn": "arn:aws:iam::111122223333:user/example-user", "userId": "AIDA..."
             }}),
         ),
-        // what nobody documents
+        // changes that no documentation describes
         ("HTTP API, 2.0", "/headers/host", json!("a host with spaces")),
         ("HTTP API, 2.0", "/headers/bad name", json!("a")),
         ("HTTP API, 2.0", "/headers/x-bell", json!("\u{7}")),
@@ -325,21 +326,21 @@ async fn genuine_webhooks_in_odd_events() {
         assert!(message["path"].as_str().unwrap().starts_with("/umaaas"), "{what}: {}", message["path"]);
     }
 
-    // no context at all
+    // no request context
     let (mut event, _) = new_event("REST API");
     event.as_object_mut().unwrap().remove("requestContext");
     assert_eq!(host.invoke(event).await.unwrap().status, 200);
     assert_quiet(&function);
 }
 
-/// Nothing about these events is an error of the function.
+/// Asserts that the function has logged no error about the events.
 fn assert_quiet(function: &Function) {
     let log = function.log();
     assert!(!log.contains(r#""level":"ERROR""#) && !log.contains("panicked"), "{log}");
 }
 
 #[tokio::test]
-async fn what_no_gateway_sent_is_answered_with_null() {
+async fn an_event_that_is_not_http_is_answered_with_null() {
     let deployment = Deployment::start().await;
     let host = Host::start().await;
     let function = deployment.function(&host, "umaaas");
@@ -396,7 +397,7 @@ async fn what_no_gateway_sent_is_answered_with_null() {
 }
 
 #[tokio::test]
-async fn what_only_looks_like_http_is_400() {
+async fn an_incomplete_http_event_is_answered_with_400() {
     let deployment = Deployment::start().await;
     let host = Host::start().await;
     let function = deployment.function(&host, "umaaas");
@@ -427,14 +428,14 @@ async fn what_only_looks_like_http_is_400() {
             count += 1;
         }
     }
-    // no method, no context
+    // no method and no request context
     let response = host.invoke_raw(json!({"path": "/umaaas", "headers": {}, "body": "{}"})).await.unwrap();
     assert_eq!(response["statusCode"], 400, "{response}");
-    // an odd method is another method
+    // an invalid method counts as another method than POST
     let (mut event, _) = new_event("REST API");
     event["httpMethod"] = json!("PO ST");
     assert_eq!(host.invoke(event).await.unwrap().status, 405);
-    // nothing is served at no path
+    // no function serves an event without a path
     let (mut event, _) = new_event("REST API");
     event["path"] = json!(null);
     assert_eq!(host.invoke(event).await.unwrap().status, 404);
@@ -446,23 +447,25 @@ async fn what_only_looks_like_http_is_400() {
     assert_quiet(&function);
 }
 
-/// What arrives in the field besides odd events: one row for each thing that somebody does to a delivery or to a
-/// function's variables, and what must come of it.
+/// One unusual delivery and its expected result.
 struct Row {
     what: &'static str,
     provider: &'static str,
     /// The path of the request.
     path: &'static str,
-    /// Header lines that are not signed.
+    /// Headers that are not signed.
     headers: &'static [(&'static str, &'static str)],
-    /// `SENT` in it stands for the time when it is sent.
+    /// The body. [`SENT`] in it is replaced by the time of sending.
     body: String,
-    /// How far the sender's clock, and the gateway's, is ahead of the function's; a gateway may tell no time.
+    /// How far the sender's clock is ahead of the function's.
     sent: SignedDuration,
+    /// How far the gateway's clock is ahead of the function's; `None` when the event has no time.
     gateway: Option<SignedDuration>,
-    /// The reply; the message's type, and the field that its `drift` names. Nothing on the queue without a type.
+    /// The expected status of the reply.
     status: u16,
+    /// The type of the expected message; `None` when no message may be on the queue.
     kind: Option<&'static str>,
+    /// The field that the message's `drift` names; `None` without drift.
     drift: Option<&'static str>,
 }
 
@@ -509,7 +512,7 @@ impl Row {
         Self { body: body.into(), ..self }
     }
 
-    /// The event, as the gateway passes it on, and the body in it.
+    /// The event, as the gateway passes it on, and its body.
     fn event(&self) -> (Value, String) {
         let provider = named(self.provider);
         let now = Timestamp::now();
@@ -535,14 +538,14 @@ fn test_body(timestamp: &str) -> String {
     json!({"webhookId": unique(), "type": "TEST", "timestamp": timestamp}).to_string()
 }
 
-/// A body as Weavr sends it, an event of its own.
+/// A body as Weavr sends it, of a new event.
 fn settlement() -> String {
     let provider = named("weavr");
     let sample = provider.samples.iter().find(|sample| sample.file == "managed_cards.settlement").unwrap();
     provider.body(sample).unwrap()
 }
 
-/// A time of now, in one of the forms in which senders write it.
+/// The current time in one of the formats that senders use.
 fn written(form: &str) -> String {
     Timestamp::now().strftime(form).to_string()
 }
@@ -550,7 +553,7 @@ fn written(form: &str) -> String {
 fn rows() -> Vec<Row> {
     let ahead = SignedDuration::from_secs;
     let mut rows = Vec::new();
-    // Content-Encoding: a JSON object is taken whatever the header says
+    // Content-Encoding: a JSON object is accepted with any value of the header
     for headers in [
         &[(CONTENT_ENCODING, "UTF-8")] as &[_],
         &[(CONTENT_ENCODING, "")],
@@ -616,13 +619,13 @@ fn rows() -> Vec<Row> {
     }
     // clocks, under a tolerance of a week
     for (sent, gateway, status) in [
-        // our clock is behind the gateway's: the later one decides what is too new
+        // Our clock is behind the gateway's clock: the later time decides whether a delivery is too new.
         (ahead(310), Some(ahead(310)), 200),
         (ahead(600), Some(ahead(310)), 200),
         (ahead(4 * 3600), Some(ahead(4 * 3600)), 200),
         (ahead(650), Some(ahead(310)), 503),
         (ahead(310), None, 503),
-        // ahead of it, and the earlier one decides what is too old
+        // Our clock is ahead of the gateway's clock: the earlier time decides whether a delivery is too old.
         (ahead(-604_700), Some(ahead(-310)), 200),
         (ahead(-605_000), Some(ahead(-310)), 200),
         (ahead(-605_200), Some(ahead(-310)), 401),
@@ -630,7 +633,7 @@ fn rows() -> Vec<Row> {
     ] {
         let row = Row { sent, gateway, ..Row::weavr("clocks") };
         rows.push(if status == 200 { row } else { row.refused(status) });
-        // UMAaaS says in the body when it sent a webhook, and is not asked to come again
+        // UMAaaS has the time of sending in the body. A delivery that is too new gets 401 there, not 503.
         let status = if status == 503 { 401 } else { status };
         let sent = if sent.is_negative() { sent - ahead(691_200 - 604_800) } else { sent };
         let row = Row { sent, gateway, ..Row::umaaas("clocks") };
@@ -640,7 +643,7 @@ fn rows() -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn what_senders_and_gateways_do_to_a_delivery() {
+async fn unusual_deliveries_get_the_right_reply_and_message() {
     let deployment = Deployment::start().await;
     let (umaaas, weavr) = (Host::start().await, Host::start().await);
     let tolerances =
@@ -677,9 +680,10 @@ async fn what_senders_and_gateways_do_to_a_delivery() {
     functions.iter().for_each(assert_quiet);
 }
 
-/// What people and consoles do to a variable or a file: the function starts, and takes what is genuine.
+/// The function starts and accepts genuine deliveries although people or consoles wrote a variable or a file
+/// in an unusual way (white space, for example).
 #[tokio::test]
-async fn what_people_do_to_the_settings() {
+async fn unusual_spellings_of_settings_are_accepted() {
     let deployment = Deployment::start().await;
     let policy = local::scratch().join(format!("{}.cedar", unique()));
     let permit = "@id(\"all\")\npermit (principal, action, resource);\n";
@@ -718,10 +722,10 @@ async fn what_people_do_to_the_settings() {
     std::fs::remove_file(policy).unwrap();
 }
 
-/// Emulators and proxies give one request id to two invocations. The second body is another event: it is not
-/// taken for a repeated attempt of our own write.
+/// Emulators and proxies can use one request id for two invocations. When the second body is another event,
+/// its write must not be mistaken for a retry of the first write.
 #[tokio::test]
-async fn a_recycled_request_id_hides_no_event() {
+async fn a_reused_request_id_hides_no_event() {
     let deployment = Deployment::start().await;
     let host = Host::start().await;
     let _function = deployment.function(&host, "umaaas");
@@ -734,7 +738,7 @@ async fn a_recycled_request_id_hides_no_event() {
         statuses.push(exchange.response["statusCode"].as_u64().unwrap());
         host.idle(1).await;
     }
-    // The same body under the same request id is what a repeated attempt of our own looks like.
+    // The same body with the same request id looks like a retry of our own write, so it gets 200.
     assert_eq!(statuses, [200, 409, 409, 200, 409]);
     let arrived = deployment.arrived("umaaas", 3).await;
     assert_eq!(arrived.len(), 3, "{arrived:?}");

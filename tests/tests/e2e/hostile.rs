@@ -1,5 +1,5 @@
-//! Hostile bodies and headers through the built functions: each gets its documented reply, soon, and
-//! in little memory.
+//! Sends hostile bodies and headers to the built functions: each gets its documented reply, quickly and with
+//! little memory.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use local::watch;
 use serde_json::{Value, json};
 use tests::{Function, Host, LocalAws, post};
 
-/// The largest event that Lambda passes on is 6 MB.
+/// The size of a large body. It must fit Lambda's limit of 6 MB for an event.
 const LARGE: usize = 5 << 20;
 
 /// How long a reply may take, in a debug build on a busy machine.
 const WITHIN: Duration = Duration::from_secs(20);
 
-/// What a function of the smallest sensible size has.
+/// The peak memory may not exceed the memory of a function of the smallest sensible size.
 const MEMORY_KB: usize = 128 * 1024;
 
 #[tokio::test]
@@ -42,7 +42,7 @@ async fn hostile_deliveries() {
                 "{binary}, {name}: {}",
                 signed.body
             );
-            assert_eq!(forged.status, 401, "{binary}, {name}: the signature comes first");
+            assert_eq!(forged.status, 401, "{binary}, {name}: the signature is checked first");
             assert!(signed.took < WITHIN && forged.took < WITHIN, "{binary}, {name}: {:?}", signed.took);
         }
         // header values of 8 KB, and bytes that are not text
@@ -67,7 +67,7 @@ async fn hostile_deliveries() {
     }
 }
 
-/// Bodies, and whether they are events.
+/// Names and texts of bodies, and whether each body is an event.
 fn bodies() -> Vec<(&'static str, String, bool)> {
     let event = |id: &str, extra: &str| {
         format!(r#"{{"webhookId":"{id}","type":"TEST","timestamp":"2026-11-02T09:15:00Z"{extra}}}"#)
@@ -104,7 +104,7 @@ fn signed(provider: &Provider, path: &str, body: &str) -> Value {
     post(path, &delivery.headers, body)
 }
 
-/// The same without what proves its sender.
+/// The same delivery without its signature headers.
 fn unsigned(provider: &Provider, path: &str, body: &str) -> Value {
     let mut event = signed(provider, path, body);
     let headers = event["headers"].as_object_mut().unwrap();

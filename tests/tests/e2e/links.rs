@@ -1,13 +1,13 @@
-//! The links between the pages: every relative link of every Markdown file leads to a file of the repository,
-//! and every `#anchor` to a heading of the page it leads to.
+//! Checks the links between pages: every relative link in a Markdown file leads to a file in the repository,
+//! and every `#anchor` is a heading of its page.
 //!
-//! Links to other sites are not followed. Headings are those that begin with `#`, the only ones that the pages
-//! use.
+//! Links to other sites are not checked. Only headings that begin with `#` are recognised, because the pages
+//! use no other headings.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Component, Path, PathBuf};
 
-/// Folders that are not part of the repository: git's own, and those in `.gitignore`.
+/// Folders that are not part of the repository: `.git`, and the folders in `.gitignore`.
 const SKIPPED: [&str; 7] = [".git", "target", ".venv", ".venv-deploy", ".local", ".aws-sam", "node_modules"];
 
 #[test]
@@ -36,7 +36,7 @@ fn every_link_leads_somewhere() {
     println!("{checked} links in {} pages", pages.len());
 }
 
-/// Why a relative link leads nowhere.
+/// Checks one relative link. The error is the reason why the link is broken.
 fn check(root: &Path, pages: &BTreeMap<PathBuf, Page>, from: &Path, link: &str) -> Result<(), String> {
     let (path, anchor) = match link.split_once('#') {
         Some((path, anchor)) => (path, Some(anchor)),
@@ -91,14 +91,14 @@ fn markdown_files(folder: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// What a check needs of a Markdown file.
+/// The parts of a Markdown file that the check needs.
 struct Page {
     links: Vec<Link>,
     /// The anchors of its headings.
     anchors: Vec<String>,
 }
 
-/// A link as it is written.
+/// A link in a Markdown text.
 #[derive(Debug, PartialEq, Eq)]
 struct Link {
     line: usize,
@@ -112,7 +112,7 @@ impl Page {
     }
 }
 
-/// The text with every line of a fenced code block left empty, so that line numbers stay.
+/// The text with every line of a fenced code block made empty, so that line numbers do not change.
 fn without_code_blocks(text: &str) -> String {
     let mut fence: Option<&str> = None;
     let mut kept = String::new();
@@ -154,7 +154,7 @@ fn links(text: &str) -> Vec<Link> {
         match next {
             '\\' => step += rest.chars().nth(1).filter(char::is_ascii_punctuation).map_or(0, char::len_utf8),
             '`' => step = code_span(rest),
-            // A link does not go past the end of its paragraph.
+            // A link cannot extend past the end of its paragraph.
             '\n' if rest[1..].starts_with('\n') => open_brackets = 0,
             '[' => open_brackets += 1,
             ']' if open_brackets > 0 => {
@@ -175,7 +175,8 @@ fn links(text: &str) -> Vec<Link> {
     links
 }
 
-/// The length of the inline code that a text begins with, or of its backticks where nothing closes them.
+/// The length of the inline code that a text begins with. When the inline code is not closed, the length of
+/// its backticks.
 fn code_span(text: &str) -> usize {
     let ticks = text.len() - text.trim_start_matches('`').len();
     let paragraph = text.find("\n\n").map_or(text, |end| &text[..end]);
@@ -191,7 +192,7 @@ fn code_span(text: &str) -> usize {
     ticks
 }
 
-/// The target that stands at the beginning of what follows `](` or `]:`, without its title.
+/// The target of a link, without its title. `text` is the text after `](` or `]:`.
 fn target(text: &str) -> Option<&str> {
     let text = text.trim_start_matches([' ', '\t']);
     if let Some(inside) = text.strip_prefix('<') {
@@ -219,7 +220,8 @@ fn is_external(link: &str) -> bool {
         })
 }
 
-/// The anchors of a page's headings. The second heading of a name has `-1` after it, the third `-2`.
+/// The anchors of a page's headings. When headings have the same text, the second anchor ends with `-1`, the
+/// third with `-2`.
 fn anchors(text: &str) -> Vec<String> {
     let mut anchors = Vec::new();
     let mut seen: HashMap<String, usize> = HashMap::new();
@@ -237,7 +239,7 @@ fn anchors(text: &str) -> Vec<String> {
     anchors
 }
 
-/// What a heading says: one to six `#`, then its text.
+/// The text of a heading, which is a line with one to six `#` and a text.
 fn heading(line: &str) -> Option<&str> {
     let indented = line.len() - line.trim_start_matches(' ').len();
     let marks = line.trim_start().len() - line.trim_start().trim_start_matches('#').len();
@@ -249,8 +251,8 @@ fn heading(line: &str) -> Option<&str> {
     is_heading.then_some(text)
 }
 
-/// The anchor that GitHub gives a heading: lower case, `-` for a space, and of everything else only letters,
-/// digits, `-` and `_`. Of a link only its text counts.
+/// The anchor that GitHub gives to a heading: lower case, each space replaced by `-`, and only letters,
+/// digits, `-` and `_` kept. From a link, only its text is used.
 fn slug(heading: &str) -> String {
     let mut text = String::new();
     let mut rest = heading;
@@ -263,7 +265,7 @@ fn slug(heading: &str) -> String {
     kept.collect::<String>().to_lowercase().replace(' ', "-")
 }
 
-/// A text with its `%20` and the like undone.
+/// Decodes percent-escapes such as `%20`. `None` when an escape is invalid.
 fn percent_decoded(text: &str) -> Option<String> {
     let mut bytes = Vec::new();
     let mut rest = text.as_bytes();
@@ -309,7 +311,7 @@ fn links_are_found_with_their_line() {
 }
 
 #[test]
-fn code_is_no_link() {
+fn links_in_code_are_ignored() {
     for (text, expected) in [
         ("`[a](b.md)`", vec![]),
         ("``[a](b.md) ` [c](d.md)`` [e](f.md)", vec![(1, "f.md")]),
@@ -359,7 +361,7 @@ fn external_links_are_told_from_paths() {
 }
 
 #[test]
-fn what_is_wrong_with_a_link() {
+fn broken_links_are_reported_with_the_reason() {
     let root = local::root().canonicalize().unwrap();
     let (readme, from) = (root.join("README.md"), root.join("tests/README.md"));
     let pages =

@@ -1,5 +1,5 @@
-//! Many deliveries at once, with redeliveries among them, through several instances of a function:
-//! every acknowledged event is on the queue, once.
+//! Many concurrent deliveries, some of them redeliveries, to several instances of a function: every
+//! acknowledged event is on the queue exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -14,13 +14,13 @@ use tests::{Function, Host, LocalAws, post, unique, valid_envelope};
 use umaaas::SIGNATURE;
 use verify::Delivery;
 
-/// How many instances of the function there are.
+/// The number of instances of the function.
 const INSTANCES: usize = 4;
 
-/// How many deliveries are under way at a time.
+/// The number of concurrent deliveries.
 const AT_ONCE: usize = 16;
 
-/// Every so many deliveries, one is delivered again.
+/// After this many deliveries, one of them is delivered again.
 const REDELIVER_EVERY: usize = 5;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -68,7 +68,7 @@ async fn load(events: usize) {
         .await;
     let took = started.elapsed();
 
-    // reading is this test's own work, and slower than sending
+    // receiving the messages takes longer than sending them
     let read_within = Duration::from_secs(60) + took * 2;
     let mut arrived: BTreeMap<String, usize> = BTreeMap::new();
     for message in aws.stack.queue(provider()).receive(events, read_within).await.unwrap() {

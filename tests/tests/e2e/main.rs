@@ -1,7 +1,8 @@
-//! The end-to-end tests: the built functions against the protocols of DynamoDB, SQS and Secrets Manager, one module
-//! for each question. They are one binary, because each binary would be linked with the whole AWS SDK.
+//! The end-to-end tests: they run the built functions against the protocols of DynamoDB, SQS and Secrets
+//! Manager, with one module for each subject. They are one binary, because every test binary links the whole
+//! AWS SDK.
 //!
-//! A module's tests alone: `cargo test --workspace --test e2e -- nothing_lost::`.
+//! To run the tests of one module: `cargo test --workspace --test e2e -- nothing_lost::`.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

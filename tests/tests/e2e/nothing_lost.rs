@@ -1,7 +1,7 @@
-//! The promise: what has been acknowledged with 2xx, 403, 409 or 422 reaches the queue, whatever
-//! fails. Built functions are killed or starved at every step, deliveries are repeated as the
-//! provider would, the reconciler runs, and then the events acknowledged are compared with the
-//! events on the queue.
+//! The guarantee: an event that has been acknowledged with 2xx, 403, 409 or 422 reaches the queue, whatever
+//! fails. The tests kill the built functions at every step, or let their calls to AWS fail. They redeliver
+//! like the provider and run the reconciler. Then they compare the acknowledged events with the events on the
+//! queue.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -11,12 +11,12 @@ use ingest::DUE_AFTER;
 use serde_json::{Value, json};
 use tests::{Deployment, Fault, Host, Rule, umaaas_event, unique, wait_for};
 
-/// The provider whose functions these are.
+/// The provider whose functions are tested.
 const UMAAAS: &str = "umaaas";
 
 const WITHIN: Duration = Duration::from_secs(30);
 
-/// How many times an event is delivered while it is not acknowledged, as UMAaaS would.
+/// How many times an event is delivered until it is acknowledged, as UMAaaS does.
 const REDELIVERIES: usize = 3;
 
 /// A signed delivery of a new event, and the event's id.
@@ -36,7 +36,8 @@ fn rule(operation: &'static str, fault: Fault, times: Option<usize>) -> Rule {
     Rule { operation, fault, times }
 }
 
-/// Where the function is killed: the call that is held then, before or after it had its effect.
+/// When the function is killed: during this call, which gets no answer. With `Hang` the call has no effect,
+/// with `LoseAnswer` it has its effect.
 const POINTS: [(&str, &str, Fault); 6] = [
     ("before record", "PutItem", Fault::Hang),
     ("after record", "PutItem", Fault::LoseAnswer),
@@ -66,7 +67,7 @@ async fn killed_at_every_step() {
             wait_for("the call is held", WITHIN, async || proxy.held() > held).await;
             function.kill();
             proxy.set([]);
-            // A reply waits for the record: from then on there is one.
+            // The reply waits only for `PutItem`: when a later call hangs, the function has already replied.
             let replied = operation != "PutItem";
             let mut replies = Vec::new();
             if replied {
@@ -76,7 +77,7 @@ async fn killed_at_every_step() {
                 first.abort();
             }
 
-            // whoever has no answer delivers again, but never a payment to decide
+            // a sender without a reply delivers again, except a payment that needs a decision
             let function = deployment.function(&host, "umaaas");
             if kind == "TEST" {
                 replies.push(host.invoke(event).await.unwrap().status);
@@ -99,7 +100,7 @@ async fn killed_at_every_step() {
             assert_eq!(
                 copies,
                 usize::from(recorded || kind == "TEST"),
-                "{point}, {kind}: FIFO removes the second"
+                "{point}, {kind}: the FIFO queue drops a second message"
             );
             if kind == "TEST" {
                 let last = if recorded { 409 } else { 200 };
@@ -110,8 +111,8 @@ async fn killed_at_every_step() {
     drop(reconciler);
 }
 
-/// Where the function is killed around a conflict. Its first write finds the key taken; the second one is the
-/// conflict's: alone, or in a transaction with its decision.
+/// When the function is killed while it handles a conflict. The first write finds an existing record under
+/// the key. The second write records the conflict: alone, or in a transaction with its decision.
 const CONFLICT_POINTS: [(&str, &str, Fault); 8] = [
     ("before record", "PutItem", Fault::Hang),
     ("before conflict", "2nd PutItem", Fault::Hang),
@@ -123,8 +124,8 @@ const CONFLICT_POINTS: [(&str, &str, Fault); 8] = [
     ("after settle", "UpdateItem", Fault::LoseAnswer),
 ];
 
-/// A webhook and a conflict with it: the id they share, and both deliveries. A payment is asked about first, and
-/// then has what was asked for.
+/// A webhook and a second one that conflicts with it: their common id, and both deliveries. For a payment,
+/// the first reply asks for information, and the second delivery contains it.
 fn conflict(kind: &str) -> (String, Value, Value) {
     let id = unique();
     let body = |n: u8, about_sender: Value| {
@@ -143,7 +144,7 @@ fn conflict(kind: &str) -> (String, Value, Value) {
     (id.clone(), body(1, json!({})), body(2, known))
 }
 
-/// The rules that let a fault hit a conflict's own write.
+/// The rules with which the fault affects only the write that records the conflict.
 fn conflict_rules(operation: &'static str, fault: Fault, times: Option<usize>) -> Vec<Rule> {
     match operation {
         "2nd PutItem" => {
@@ -188,7 +189,8 @@ async fn killed_around_a_conflict() {
             } else {
                 delivered.abort();
             }
-            // whoever has no answer delivers again; here also a payment, to see that it is decided once
+            // a sender without a reply delivers again; here also a payment, to check that it is decided only
+            // once
             let function = deployment.function(&host, "umaaas");
             replies.push(host.invoke(second).await.unwrap().status);
             host.idle(1).await;
@@ -216,7 +218,7 @@ async fn killed_around_a_conflict() {
 }
 
 #[tokio::test]
-async fn a_conflicts_write_is_starved() {
+async fn the_write_of_a_conflict_fails() {
     let deployment = Deployment::start().await;
     let (proxy, host, scheduled) = (&deployment.proxy, Host::start().await, Host::start().await);
     let _function = deployment.function(&host, "umaaas");
@@ -285,7 +287,7 @@ async fn a_conflicts_write_is_starved() {
 }
 
 #[tokio::test]
-async fn a_first_attempt_that_goes_on_when_it_is_overdue_sends_nothing() {
+async fn an_overdue_first_attempt_that_resumes_sends_nothing() {
     let deployment = Deployment::start().await;
     let (proxy, host, scheduled) = (&deployment.proxy, Host::start().await, Host::start().await);
     let function = deployment.function(&host, "umaaas");
@@ -293,7 +295,7 @@ async fn a_first_attempt_that_goes_on_when_it_is_overdue_sends_nothing() {
     assert_eq!(host.invoke(delivery("TEST").1).await.unwrap().status, 200);
     assert_eq!(deployment.arrived(UMAAAS, 1).await.len(), 1);
 
-    // frozen while its record is being written
+    // the function is frozen while its record is being written
     let (id, event) = delivery("TEST");
     proxy.take_calls();
     proxy.set([rule("PutItem", Fault::Delay(Duration::from_millis(500)), None)]);
@@ -305,7 +307,7 @@ async fn a_first_attempt_that_goes_on_when_it_is_overdue_sends_nothing() {
     function.freeze();
     wait_for("the write is done", WITHIN, async || deployment.pending().await == 1).await;
 
-    // real time passes until the record is due, and the reconciler takes it
+    // wait in real time until the record is due and the reconciler forwards it
     let mut summary = json!({"forwarded": 0});
     let due = Duration::try_from(DUE_AFTER).unwrap() + WITHIN;
     wait_for("the record is due", due, async || {
@@ -331,7 +333,7 @@ async fn a_first_attempt_that_goes_on_when_it_is_overdue_sends_nothing() {
 }
 
 #[tokio::test]
-async fn starved_at_every_call() {
+async fn every_call_fails() {
     let deployment = Deployment::start().await;
     let (proxy, host, scheduled) = (&deployment.proxy, Host::start().await, Host::start().await);
     let _function = deployment.function(&host, "umaaas");
@@ -358,7 +360,8 @@ async fn starved_at_every_call() {
                     replies.push(host.invoke(event.clone()).await.unwrap().status);
                 }
                 if times == Some(1) && operation == "PutItem" {
-                    // a lost answer that the SDK repeats is still the first delivery
+                    // when one answer is lost, the SDK retries, and the retry still counts as the first
+                    // delivery
                     assert_eq!(replies, [200], "{operation} {name} once");
                 }
                 host.idle(1).await;
@@ -402,7 +405,7 @@ async fn a_backlog_survives_faults_of_the_reconciler() {
         ("a batch fails", "SendMessageBatch", Fault::Fail, false),
         ("the index is throttled", "Query", Fault::Throttle, false),
     ] {
-        // a backlog: recorded and acknowledged, but SQS is away
+        // make a backlog: events are recorded and acknowledged, but SQS is unavailable
         proxy.set([rule("SendMessage", Fault::Drop, None)]);
         let mut ids = BTreeSet::new();
         for _ in 0..BACKLOG / 6 {
@@ -431,7 +434,7 @@ async fn a_backlog_survives_faults_of_the_reconciler() {
         }
         proxy.set([]);
 
-        // two reconcilers at once, until nothing is left
+        // run two reconcilers at the same time until no record is pending
         let rivals =
             [deployment.function(&scheduled, "reconciler"), deployment.function(&scheduled, "reconciler")];
         while deployment.pending().await > 0 {

@@ -1,5 +1,6 @@
-//! Least privilege: what each function's role allows is what the function does, on the resources it does it
-//! to. The roles are the template's; what the functions do is seen at a proxy between them and AWS.
+//! Least privilege: the role of each function allows exactly the calls that the function makes, on exactly
+//! the resources that it uses. The roles are read from the template; a proxy between the functions and AWS
+//! records the calls.
 
 use std::collections::BTreeSet;
 
@@ -10,16 +11,16 @@ use local::{stack, watch};
 use serde_json::{Value, json};
 use tests::{Call, Fault, FaultProxy, Function, Host, LocalAws, Rule, post};
 
-/// An action, the resource it is allowed, or done, to (by its name in the template), and what the keys of its
-/// items begin with, as in `umaaas#`. Only the events' table has keys of several owners.
+/// A permission: an action, the resource (by its name in the template), and the prefix of the item keys, such
+/// as `umaaas#`. Only the events table has items of several owners, so only its permissions have a prefix.
 type Right = (String, String, Option<String>);
 
-/// The template's conditions that hold here. The stack has a receiver directory, and no key of the deployer's
-/// own: what is added for such keys is not checked.
+/// The template's conditions that are true in these tests. The stack has a receiver directory, but no
+/// encryption key of the deployer: the permissions for such keys are not checked.
 const HOLDS: [&str; 2] = ["HasReceiverDirectory", "UmaaasHasDirectory"];
 
 #[tokio::test]
-async fn a_function_may_do_what_it_does_and_nothing_else() {
+async fn a_role_allows_exactly_the_calls_of_its_function() {
     let template = transformed(&[]).await.unwrap();
     let aws = LocalAws::start().await;
     watch::build().await.unwrap();
@@ -63,9 +64,10 @@ async fn a_function_may_do_what_it_does_and_nothing_else() {
     assert_eq!(checked, functions.collect(), "the template has no other function");
 }
 
-/// Beside what a function calls, its role lets Lambda write its log and its traces.
+/// A role also allows Lambda to write the function's log and traces, and has no wildcard actions or
+/// resources.
 #[tokio::test]
-async fn what_lambda_does_for_a_function_is_allowed_and_nothing_is_wild() {
+async fn a_role_allows_logs_and_traces_and_has_no_wildcards() {
     let template = transformed(&[]).await.unwrap();
     for (name, _) in of_type(&template, "AWS::Lambda::Function") {
         let function = Deployed::named(&template, name);
@@ -76,7 +78,7 @@ async fn what_lambda_does_for_a_function_is_allowed_and_nothing_is_wild() {
                 let action = action.as_str().unwrap();
                 assert!(!action.contains('*'), "{name}: {action}");
                 for resource in each(&statement["Resource"]) {
-                    // X-Ray has no resources (Service Authorization Reference, "AWS X-Ray").
+                    // X-Ray has no resource types (Service Authorization Reference, "AWS X-Ray").
                     let any = resource == "*" || reference(resource).contains('*');
                     assert_eq!(any, action.starts_with("xray:"), "{name}: {action} on {resource}");
                     if action.starts_with("logs:") && reference(resource) == log {
@@ -113,17 +115,17 @@ impl<'a> Deployed<'a> {
         Self { name: name.to_owned(), properties: &template["Resources"][name]["Properties"], template }
     }
 
-    /// The statements of its role, under the conditions that [hold](HOLDS).
+    /// The policy statements of the function's role, with the conditions that [hold](HOLDS).
     fn statements(&self) -> Vec<&'a Value> {
         let role = &self.template["Resources"][reference(&self.properties["Role"])]["Properties"];
-        assert!(role.get("ManagedPolicyArns").is_none(), "{}: everything is spelled out", self.name);
+        assert!(role.get("ManagedPolicyArns").is_none(), "{}: a role has only inline policies", self.name);
         let policies = role["Policies"].as_array().unwrap().iter();
         let statements =
             policies.flat_map(|policy| policy["PolicyDocument"]["Statement"].as_array().unwrap());
         statements.filter_map(chosen).collect()
     }
 
-    /// What its role allows it to call.
+    /// The calls that the role allows.
     fn allowed(&self) -> BTreeSet<Right> {
         let mut rights = BTreeSet::new();
         for statement in self.statements() {
@@ -142,7 +144,8 @@ impl<'a> Deployed<'a> {
         rights
     }
 
-    /// What it has called, with the resources by the names that its environment has for them.
+    /// The permissions that the recorded calls needed. The function's environment variables are used to find
+    /// the resources' names in the template.
     fn done(&self, environment: &[(String, String)], calls: &[Call]) -> BTreeSet<Right> {
         let variables = &self.properties["Environment"]["Variables"];
         let named = |value: &str| {
@@ -160,7 +163,8 @@ impl<'a> Deployed<'a> {
             .collect()
     }
 
-    /// Everything that the template gives it, as far as the local AWS has it.
+    /// The environment variables that the template gives to the function, with the resources of the local
+    /// AWS.
     async fn environment(
         &self,
         aws: &LocalAws,
@@ -180,11 +184,11 @@ impl<'a> Deployed<'a> {
     }
 }
 
-/// A permission that a call needs, with what the call says of the resource.
+/// A permission that a call needs, with the resource as the call names it.
 #[derive(Debug, PartialEq)]
 struct Needed<'a> {
     action: String,
-    /// Its name or address.
+    /// The name or address of the resource.
     resource: &'a str,
     /// The index of a table.
     index: Option<&'a str>,
@@ -196,7 +200,7 @@ struct Needed<'a> {
 fn needed(call: &Call) -> Vec<Needed<'_>> {
     let parameter = |name: &str| call.parameters[name].as_str();
     let (service, resource) = match call.target.split(['_', '.']).next().unwrap() {
-        // A transaction needs the permission of each of its parts (DynamoDB Developer Guide, "Using IAM with
+        // A transaction needs the permission for each of its parts (DynamoDB Developer Guide, "Using IAM with
         // DynamoDB transactions").
         "DynamoDB" if call.operation() == "TransactWriteItems" => {
             let parts = call.parameters["TransactItems"].as_array().unwrap().iter();
@@ -215,24 +219,25 @@ fn needed(call: &Call) -> Vec<Needed<'_>> {
         "secretsmanager" => ("secretsmanager", parameter("SecretId")),
         other => panic!("{other}: {call:?}"),
     };
-    // One permission for both (Service Authorization Reference, "Amazon SQS").
+    // A batch call needs the permission of the single call (Service Authorization Reference, "Amazon SQS").
     let action = format!("{service}:{}", call.operation().trim_end_matches("Batch"));
     let (index, key) = (parameter("IndexName"), key(&call.parameters));
     vec![Needed { action, resource: resource.unwrap(), index, key }]
 }
 
-/// The key of the item that a call, or a part of a transaction, is about. A directory's items have another.
+/// The key of the record that a call, or a part of a transaction, reads or writes. `None` for the items of a
+/// receiver directory, which have another key attribute.
 fn key(parameters: &Value) -> Option<&str> {
     parameters["Key"]["pk"]["S"].as_str().or_else(|| parameters["Item"]["pk"]["S"].as_str())
 }
 
-/// What a key begins with: `umaaas#`.
+/// The prefix of a key that names its owner: `umaaas#`, for example.
 fn prefix_of(key: &str) -> &str {
     let end = key.find('#').unwrap_or_else(|| panic!("{key} names no owner"));
     &key[..=end]
 }
 
-/// What the keys of items have to begin with that a statement is about. `None` is any item.
+/// The key prefixes of the items to which a statement applies. `None` means every item.
 fn keys(statement: &Value) -> Vec<Option<String>> {
     let Some(conditions) = statement["Condition"].as_object() else { return vec![None] };
     assert_eq!(conditions.len(), 1, "{statement}");
@@ -269,7 +274,8 @@ fn a_transaction_needs_the_permissions_of_its_parts() {
     assert_eq!(needed(&call), expected);
 }
 
-/// A provider's functions write its records and no others, the reconciler those of all providers.
+/// A provider's functions write only the records of that provider; the reconciler writes the records of all
+/// providers.
 #[tokio::test]
 async fn a_role_may_write_the_records_of_its_own_provider_only() {
     let template = transformed(&[]).await.unwrap();
@@ -289,7 +295,7 @@ async fn a_role_may_write_the_records_of_its_own_provider_only() {
     assert_eq!(written("reconciler"), all);
 }
 
-/// Everything that a function can be made to do.
+/// Deliveries that make a function use all its calls.
 fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
     let sample: &Sample = provider
         .samples
@@ -303,13 +309,13 @@ fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
     let signed = |path: &str, body: &str, secret| provider.delivery(path, body.to_owned(), secret);
     let event = |path: &str, body: &str, secret| post(path, &signed(path, body, secret).headers, body);
     let (secret, guess) = (provider.signing_secret(), verify::Secret::new("a guess").unwrap());
-    // the first delivery, another body under the same identity, and a signature that does not fit
+    // the first delivery, another body with the same identity, and a signature that does not match
     let mut events = vec![
         event(sample.path, &body, &secret),
         event(sample.path, &format!("{body} "), &secret),
         event(sample.path, &body, &guess),
     ];
-    // one signed body on every path of a function of Weavr
+    // the same signed body on every path of a Weavr function
     let headers = signed(sample.path, &body, &secret).headers;
     let paths = weavr::KINDS.iter().filter(|kind| kind.family.binary() == binary).map(|kind| kind.path);
     events.extend(paths.map(|path| post(path, &headers, &body)));
@@ -319,7 +325,7 @@ fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
     events
 }
 
-/// Payments, as UMAaaS would send them, and what the function does about each beside recording it.
+/// Payments as UMAaaS sends them. The comments say what the function does in addition to recording each one.
 fn payments(provider: &Provider) -> Vec<(&'static str, String)> {
     let sample = provider.samples.iter().find(|sample| sample.decision.is_some()).unwrap();
     let pending: Value = serde_json::from_str(&provider.body(sample).unwrap()).unwrap();
@@ -329,15 +335,15 @@ fn payments(provider: &Provider) -> Vec<(&'static str, String)> {
         (sample.path, body.to_string())
     };
     vec![
-        // a report, not a decision, under the id that the following have too
+        // needs no decision; has the same id as the following payments
         payment(&|body| body["transaction"]["status"] = "COMPLETED".into()),
-        // asks for information: a transaction that checks that there is no final decision
+        // the decision asks for information: a transaction checks that there is no final decision yet
         payment(&|body| {
             body["transaction"].as_object_mut().unwrap().remove("counterpartyInformation");
         }),
         // approved: a transaction that writes the final decision
         payment(&|_| {}),
-        // another payment after the final decision
+        // another body after the final decision
         payment(&|body| body["transaction"]["receivedAmount"]["amount"] = 1.into()),
         // approved with a fact from the directory
         payment(&|body| {
@@ -347,7 +353,7 @@ fn payments(provider: &Provider) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A receiver directory that knows the receiver of every payment. Returns the table's name.
+/// Creates a receiver directory with the receiver of all payments. Returns the table's name.
 async fn create_directory(aws: &LocalAws) -> String {
     let name = format!("receivers-{}", tests::unique());
     stack::create_directory(&aws.stack.dynamodb, &name).await.unwrap();
@@ -359,7 +365,7 @@ async fn create_directory(aws: &LocalAws) -> String {
     name
 }
 
-/// Puts a record of each provider into the table that was due long ago.
+/// Puts one record of each provider into the table. The records were due long ago.
 async fn leave_behind(aws: &LocalAws) {
     use ingest::{Event, Record, Store};
     for provider in PROVIDERS {
@@ -394,12 +400,12 @@ fn of_type<'a>(template: &'a Value, kind: &'a str) -> impl Iterator<Item = (&'a 
     template["Resources"].as_object().unwrap().iter().filter(move |(_, resource)| resource["Type"] == kind)
 }
 
-/// One value, or a list of them.
+/// The values of an element that is one value or a list of values.
 fn each(value: &Value) -> impl Iterator<Item = &Value> {
     value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice).iter()
 }
 
-/// The value under the conditions that [hold](HOLDS), if there is one.
+/// The value with the conditions that [hold](HOLDS) applied; `None` when that removes the value.
 fn chosen(value: &Value) -> Option<&Value> {
     let Some([condition, yes, no]) = value["Fn::If"].as_array().map(Vec::as_slice) else {
         return Some(value);
@@ -408,8 +414,8 @@ fn chosen(value: &Value) -> Option<&Value> {
     (value["Ref"] != "AWS::NoValue").then_some(value)
 }
 
-/// What a value refers to, by its name in the template: `Events`, `Events/index/pending`. A table that is not
-/// the template's is named by the parameter in its ARN.
+/// The name in the template of the resource that a value refers to: `Events`, `Events/index/pending`. For a
+/// table that is not in the template, it is the name of the parameter in the ARN.
 fn reference(value: &Value) -> String {
     if let Some(name) = value["Ref"].as_str() {
         return name.to_owned();

@@ -1,5 +1,5 @@
-//! The properties that the fuzz targets look for exceptions to, on stable: with every fixture, with
-//! fixtures that one thing was done to, and with nonsense.
+//! Checks the properties that the fuzz targets check too, but on stable Rust: with every fixture, with
+//! fixtures in which one place was changed, and with random inputs.
 
 use std::fs;
 use std::path::Path;
@@ -17,7 +17,7 @@ fn fixtures(folder: &str) -> Vec<Vec<u8>> {
     files.into_iter().map(|file| fs::read(file).unwrap()).collect()
 }
 
-/// What a body may hold that nobody expects.
+/// Unexpected texts to put into a body.
 static ODD: LazyLock<Vec<String>> = LazyLock::new(|| {
     let mut odd: Vec<String> = [
         "null",
@@ -55,7 +55,7 @@ static ODD: LazyLock<Vec<String>> = LazyLock::new(|| {
     odd
 });
 
-/// Fixtures with something odd in the place of a piece, or of a whole value; and nonsense.
+/// Fixtures in which a few bytes or a whole value are replaced by an unexpected text, and random inputs.
 fn inputs(folder: &'static str) -> impl Strategy<Value = Vec<u8>> {
     let changed = (prop::sample::select(fixtures(folder)), any::<(prop::sample::Index, bool)>(), 0..9usize);
     let odd = prop_oneof![prop::sample::select(ODD.clone()), "\\PC{0,9}"].prop_map(String::into_bytes);
@@ -77,7 +77,7 @@ fn inputs(folder: &'static str) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Where a fixture's values are: what follows a colon, up to the comma, the brace or the line's end.
+/// The ranges of a fixture's values: each from after a colon to the next comma, closing brace or line end.
 fn values(body: &[u8]) -> Vec<std::ops::Range<usize>> {
     let starts = (0..body.len() - 1).filter(|at| &body[*at..at + 2] == b": ").map(|at| at + 2);
     starts
@@ -89,7 +89,7 @@ fn values(body: &[u8]) -> Vec<std::ops::Range<usize>> {
 }
 
 #[test]
-fn of_every_fixture() {
+fn the_properties_hold_for_every_fixture() {
     for folder in ["umaaas", "weavr", "umaaas/gateway"] {
         for fixture in fixtures(folder) {
             properties::umaaas(&fixture);

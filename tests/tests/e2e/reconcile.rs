@@ -1,6 +1,6 @@
-//! The built reconciler where something around it fails for long: what it sends all the same, and what its
-//! metrics say. (That nothing is lost is `nothing_lost`; the same rules on ports in memory are
-//! `shared/ingest/tests/reconcile.rs`.)
+//! The built reconciler during long failures of SQS, DynamoDB or single records: which messages it still
+//! sends, and which metrics it writes. (`nothing_lost` tests that no event is lost;
+//! `shared/ingest/tests/reconcile.rs` tests the same rules on in-memory ports.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -15,21 +15,21 @@ use tests::{Deployment, Fault, Function, Host, Rule, umaaas_event, unique};
 
 const UMAAAS: &str = "umaaas";
 
-/// What SQS refuses in these tests.
+/// A text with which SQS refuses a message in these tests.
 const UNACCEPTABLE: &str = "unacceptable text";
 
-/// A deployment whose functions run, and records that its first attempts have left behind.
+/// A deployment with running functions, and records that the first attempts have not forwarded.
 struct Backlog {
     deployment: Deployment,
     host: Host,
     scheduled: Host,
     reconciler: Function,
     _function: Function,
-    /// How much of the reconciler's log has been read.
+    /// How many bytes of the reconciler's log have been read.
     read: usize,
 }
 
-/// One run: what it returned, its metrics, and the failures that it counted.
+/// One run of the reconciler: its result, its metrics, and the failures that it counted.
 #[derive(Debug)]
 struct Run {
     summary: Value,
@@ -40,15 +40,19 @@ struct Run {
 
 impl Backlog {
     async fn start() -> Self {
-        let deployment = Deployment::start().await;
+        Self::on(Deployment::start().await).await
+    }
+
+    async fn on(deployment: Deployment) -> Self {
         let (host, scheduled) = (Host::start().await, Host::start().await);
         let function = deployment.function(&host, UMAAAS);
         let reconciler = deployment.function(&scheduled, "reconciler");
         Self { deployment, host, scheduled, reconciler, _function: function, read: 0 }
     }
 
-    /// Delivers events with these job ids, which are recorded and not forwarded. They were received so long
-    /// ago, and are in one shard of the index. Their ids.
+    /// Delivers one event for each job id; the events are recorded but not forwarded. The records look as if
+    /// they were received the time `received` ago, and all are in the same shard of the index. Returns the
+    /// ids of the events.
     async fn leave_behind(&self, jobs: &[&str], received: SignedDuration) -> Vec<String> {
         self.deployment.proxy.set([rule("SendMessage", Fault::Drop)]);
         let mut ids = Vec::new();
@@ -90,7 +94,7 @@ impl Backlog {
         update.send().await.unwrap();
     }
 
-    /// Runs the reconciler under some faults.
+    /// Runs the reconciler with some faults.
     async fn run(&mut self, rules: impl IntoIterator<Item = Rule>) -> Run {
         self.deployment.proxy.set(rules);
         self.deployment.proxy.take_calls();
@@ -104,7 +108,7 @@ impl Backlog {
         let [metrics] =
             &counted.iter().filter(|line| line.get("PendingOverdue").is_some()).collect::<Vec<_>>()[..]
         else {
-            panic!("one line is the run's: {counted:?}");
+            panic!("exactly one line has the metrics of the run: {counted:?}");
         };
         let failures: Vec<_> = counted
             .iter()
@@ -116,8 +120,12 @@ impl Backlog {
             })
             .collect();
         let distinct: BTreeSet<_> = failures.iter().cloned().collect();
-        assert_eq!(distinct.len(), failures.len(), "once for a provider and an operation: {failures:?}");
-        // what is announced as a metric has a value, and the other way round
+        assert_eq!(
+            distinct.len(),
+            failures.len(),
+            "a failure is counted once per provider and operation: {failures:?}"
+        );
+        // every announced metric has a value, and every value is announced
         let announced = metrics["_aws"]["CloudWatchMetrics"].as_array().unwrap().iter();
         let announced = announced.flat_map(|directive| directive["Metrics"].as_array().unwrap());
         let announced: BTreeSet<&str> = announced.map(|metric| metric["Name"].as_str().unwrap()).collect();
@@ -126,7 +134,7 @@ impl Backlog {
         Run { summary, metrics: (*metrics).clone(), failures: distinct, took }
     }
 
-    /// How often each operation was called since the last run began.
+    /// The number of calls of each operation since the last run began.
     fn calls(&self) -> BTreeMap<String, usize> {
         let mut calls = BTreeMap::new();
         for call in self.deployment.proxy.take_calls() {
@@ -135,7 +143,8 @@ impl Backlog {
         calls
     }
 
-    /// Runs the reconciler without faults; then all of these have arrived, and nothing is left.
+    /// Runs the reconciler without faults, and asserts that all these events have arrived and no record is
+    /// pending.
     async fn all_arrive(&mut self, ids: &[String], before: &BTreeMap<String, usize>) {
         self.deployment.pass_time().await;
         self.run([]).await;
@@ -152,7 +161,7 @@ impl Run {
         self.metrics[metric].as_u64().unwrap_or_else(|| panic!("no {metric} in {self:?}"))
     }
 
-    /// Seconds. `None` where the metric is not there.
+    /// The metric in seconds; `None` when the run did not write it.
     fn oldest_age(&self) -> Option<f64> {
         self.metrics.get("PendingOldestAge").map(|age| age.as_f64().unwrap())
     }
@@ -197,7 +206,7 @@ async fn a_message_that_sqs_refuses_fails_alone() {
         assert_eq!(neighbours.len(), 9);
         assert!(!neighbours.contains_key(&ids[4]));
 
-        // it is tried again alone, and arrives when it is taken
+        // the message is retried alone, and arrives when SQS accepts it
         backlog.deployment.pass_time().await;
         let run = backlog.run(refusing()).await;
         assert_eq!((run.count("PendingOverdue"), run.count("PendingFailed")), (1, 1), "{error}");
@@ -205,7 +214,7 @@ async fn a_message_that_sqs_refuses_fails_alone() {
         backlog.all_arrive(&ids, &neighbours).await;
     }
 
-    // a queue that takes no batches at all
+    // a queue that refuses every batch
     let ids = backlog.leave_behind(&["fine"; 10], MINUTES_2).await;
     let run = backlog.run([refuse("SendMessageBatch", "BatchRequestTooLong", "")]).await;
     assert_eq!((run.count("PendingForwarded"), run.count("PendingFailed")), (10, 0));
@@ -214,7 +223,7 @@ async fn a_message_that_sqs_refuses_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_queue_that_does_not_answer_is_asked_once_in_a_run() {
+async fn a_queue_that_does_not_answer_is_called_once_per_run() {
     let mut backlog = Backlog::start().await;
     for (name, fault) in [
         ("hangs", Fault::Hang),
@@ -226,14 +235,14 @@ async fn a_queue_that_does_not_answer_is_asked_once_in_a_run() {
         let run = backlog.run([rule("SendMessageBatch", fault)]).await;
         println!("SQS {name}: {} after {:?}", run.summary, run.took);
         let calls = backlog.calls();
-        assert!(calls["SendMessageBatch"] <= 4, "one call, and its retries: {calls:?}");
+        assert!(calls["SendMessageBatch"] <= 4, "one call and its retries: {calls:?}");
         assert!(!calls.contains_key("SendMessage"), "{name}");
         assert!(run.took < FORWARD_BATCH.total + SETTLE.total, "{name}: {:?}", run.took);
         assert_eq!((run.count("PendingFailed"), &run.summary["untried"]), (10, &json!(5)), "{name}");
         assert!(run.oldest_age().unwrap() >= 600.0, "{name}");
         run.failed([(UMAAAS, "forward")]);
 
-        // without a claim nobody has the rest: it arrives in the next run
+        // the other records were not claimed, so the next run can send them
         let run = backlog.run([]).await;
         assert_eq!(run.count("PendingForwarded"), 5, "{name}");
         let rest = backlog.deployment.arrived(UMAAAS, 5).await;
@@ -242,10 +251,10 @@ async fn a_queue_that_does_not_answer_is_asked_once_in_a_run() {
 }
 
 #[tokio::test]
-async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
+async fn the_oldest_age_is_reported_or_left_out_when_records_cannot_be_read() {
     let mut backlog = Backlog::start().await;
 
-    // claims denied
+    // AWS denies the claims
     for (received, too_old) in [(MINUTES_2, false), (MINUTES_10, true)] {
         let ids = backlog.leave_behind(&["fine"; 3], received).await;
         let run = backlog.run([refuse("UpdateItem", "AccessDeniedException", "")]).await;
@@ -258,7 +267,7 @@ async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
         backlog.all_arrive(&ids, &BTreeMap::new()).await;
     }
 
-    // the index, or a part of it, does not answer or is denied
+    // the index, or one shard of it, does not answer, or AWS denies reading it
     let unread = "read the index of pending records";
     for (name, rules) in [
         ("hangs", rule("Query", Fault::Hang)),
@@ -272,7 +281,7 @@ async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
         assert_eq!((run.oldest_age(), run.metrics.get("ReconcilerLag")), (None, None), "{name}");
         assert_eq!(run.count("ReconcilerUnfinished"), 1, "{name}");
         run.failed([(UMAAAS, unread), ("weavr", unread)]);
-        assert!(run.took < Duration::from_secs(5), "all shards are asked at once: {:?}", run.took);
+        assert!(run.took < Duration::from_secs(5), "all shards are queried concurrently: {:?}", run.took);
         let before = if name == "a shard is denied" {
             backlog.deployment.arrived(UMAAAS, 3).await
         } else {
@@ -280,14 +289,14 @@ async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
         };
         backlog.all_arrive(&ids, &before).await;
     }
-    // what is known to be too old is told, whatever the rest of the index may hold
+    // a record that is known to be too old is reported, even when a part of the index cannot be read
     let ids = backlog.leave_behind(&["fine"; 3], MINUTES_10).await;
     let run = backlog.run([refuse("Query", "AccessDeniedException", r#"{"S":"3"}"#)]).await;
     assert!(run.oldest_age().unwrap() >= 600.0);
     let before = backlog.deployment.arrived(UMAAAS, 3).await;
     backlog.all_arrive(&ids, &before).await;
 
-    // a record that cannot be read: its neighbours arrive
+    // one record cannot be read; the other records of the page arrive
     for (damage, oldest) in [("REMOVE payload", 600.0_f64), ("REMOVE received_at, payload", 0.0)] {
         let ids = backlog.leave_behind(&["fine"; 5], MINUTES_10).await;
         let key = &backlog.keys(&ids)[2];
@@ -298,10 +307,10 @@ async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
         assert_eq!((run.count("PendingForwarded"), run.count("PendingFailed")), (4, 1), "{damage}");
         assert_eq!(run.count("PendingKeepsFailing"), 1, "{damage}");
         run.failed([(UMAAAS, "read a record")]);
-        // without received_at it is the neighbours' age here
+        // without received_at, the oldest age is that of the other records
         assert!(run.oldest_age().unwrap() >= 600.0);
         let neighbours = backlog.deployment.arrived(UMAAAS, 4).await;
-        // alone, tried again and again
+        // the unreadable record is retried alone, several times
         for attempt in 3..9 {
             backlog.deployment.pass_time().await;
             let run = backlog.run([]).await;
@@ -309,14 +318,14 @@ async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
             let age = run.oldest_age().unwrap();
             assert!(age >= oldest.max(90.0 * f64::from(attempt - 2)), "{damage}, attempt {attempt}: {age}");
         }
-        // repaired by hand, it arrives
+        // after a repair by hand, the record's message arrives
         let repair = "SET received_at = :received, payload = :payload";
         let values = [(":received", item["received_at"].clone()), (":payload", item["payload"].clone())];
         backlog.update(key, repair, &values).await;
         backlog.all_arrive(&ids, &neighbours).await;
     }
 
-    // entries of the index that cannot be read, more than a page of them
+    // more unreadable entries in the index than fit one page
     let damaged = backlog.leave_behind(&["fine"; 12], MINUTES_2).await;
     for (n, key) in (0..).zip(backlog.keys(&damaged)) {
         let due = AttributeValue::N(format!("{n}.5"));
@@ -327,7 +336,7 @@ async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
     println!("entries that cannot be read: {}", run.metrics);
     assert_eq!((run.count("PendingOverdue"), run.count("PendingForwarded")), (15, 3));
     assert_eq!((run.count("PendingFailed"), run.count("PendingKeepsFailing")), (12, 12));
-    assert_eq!(run.oldest_age(), None, "nobody knows how old those are");
+    assert_eq!(run.oldest_age(), None, "the age of unreadable entries is unknown");
     run.failed([(UMAAAS, "read a record")]);
     let before = backlog.deployment.arrived(UMAAAS, 3).await;
     assert_eq!(before.keys().collect::<BTreeSet<_>>(), ids.iter().collect());
@@ -335,8 +344,8 @@ async fn what_is_due_and_unseen_has_an_age_or_none_is_told() {
 }
 
 #[tokio::test]
-async fn large_messages_and_a_slow_queue_keep_to_the_pages_time() {
-    let mut backlog = Backlog::start().await;
+async fn large_messages_and_a_slow_queue_stay_within_the_time_of_a_page() {
+    let mut backlog = Backlog::on(Deployment::start_alone().await).await;
     let large = "large ".repeat(150_000);
     let ids = backlog.leave_behind(&[large.as_str(); 10], MINUTES_2).await;
     let slow = Duration::from_millis(1_200);
@@ -347,25 +356,26 @@ async fn large_messages_and_a_slow_queue_keep_to_the_pages_time() {
     let fit = usize::try_from(FORWARD_PAGE.as_millis() / slow.as_millis()).unwrap();
     assert!((fit - 2..=fit).contains(&usize::try_from(run.count("PendingForwarded")).unwrap()), "{run:?}");
     assert_eq!(run.count("PendingForwarded") + run.count("PendingFailed"), 10);
-    assert!(calls <= fit + 1, "nothing is sent late: {calls} calls");
-    // What was under way when time was over may have arrived: the queue knows it again.
+    assert!(calls <= fit + 1, "no call begins after the page's time: {calls} calls");
+    // A message that was being sent when the time was over may have arrived; the FIFO queue drops its
+    // repetition.
     backlog.deployment.pass_time().await;
     let run = backlog.run([]).await;
     assert_eq!(run.count("PendingFailed"), 0);
     backlog.all_arrive(&ids, &BTreeMap::new()).await;
 }
 
-/// The template's side of what binds the code.
+/// The function's time-out and the alarm in the template fit the constants in the code.
 #[tokio::test]
-async fn the_template_fits() {
+async fn the_template_fits_the_constants() {
     let template = transformed(&[]).await.unwrap();
     let timeout = template["Resources"]["Reconciler"]["Properties"]["Timeout"].as_u64().unwrap();
     let timeout = Duration::from_secs(timeout);
-    assert!(timeout < DUE_AFTER.unsigned_abs(), "a run is over before its claims are");
-    assert!(timeout > 2 * TO_FINISH, "most of the time is for beginning something");
+    assert!(timeout < DUE_AFTER.unsigned_abs(), "a run ends before its claims expire");
+    assert!(timeout > 2 * TO_FINISH, "the reconciler may begin pages for most of its time");
     let alarm = &template["Resources"]["PendingTooOldAlarm"]["Properties"];
     assert_eq!(alarm["Threshold"].as_i64(), Some(PENDING_TOO_OLD.as_secs()));
     assert_eq!(alarm["ComparisonOperator"], "GreaterThanThreshold");
     assert_eq!((&alarm["MetricName"], &alarm["Statistic"]), (&json!("PendingOldestAge"), &json!("Maximum")));
-    assert_eq!(alarm["TreatMissingData"], "breaching", "where the age is not known there is no data");
+    assert_eq!(alarm["TreatMissingData"], "breaching", "when the age is unknown, the metric has no data");
 }

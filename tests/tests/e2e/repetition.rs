@@ -1,5 +1,5 @@
-//! What repeats and what conflicts, on the built functions: every signed event is on the queue, once, with what
-//! was answered to it.
+//! Redeliveries and conflicts on the built functions: every signed event is on the queue exactly once, with
+//! the reply that it got.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use tests::{Answer, Deployment, Fault, Host, Rule, provider_bytes, signed_event,
 
 const UMAAAS: &str = "umaaas";
 
-/// A body that waits for a decision, with more about the sender where it is given.
+/// The body of a payment that needs a decision. `about_sender` adds information about the sender.
 fn payment(id: &str, about_sender: &Value) -> Value {
     let currency = json!({"code": "USD", "decimals": 2});
     json!({
@@ -28,7 +28,7 @@ fn payment(id: &str, about_sender: &Value) -> Value {
     })
 }
 
-/// Delivers one after the other, and lets each be forwarded.
+/// Delivers the bodies one after the other, and waits after each until it is forwarded.
 async fn deliver(host: &Host, bodies: &[String]) -> Vec<Answer> {
     let mut answers = Vec::new();
     for body in bodies {
@@ -51,7 +51,7 @@ fn envelopes(messages: &[String]) -> Vec<Value> {
     messages.iter().map(|message| serde_json::from_str(message).unwrap()).collect()
 }
 
-/// One of the provider's own examples.
+/// One of the examples in the provider's documentation.
 #[derive(Deserialize)]
 struct Example {
     name: String,
@@ -86,8 +86,8 @@ async fn the_providers_examples_arrive_each_once_and_byte_for_byte() {
             .iter()
             .map(|envelope| format!("{} {} {}", envelope["source"], envelope["type"], envelope["id"]))
             .collect();
-        assert_eq!(ids.len(), examples.len(), "{version}: a consumer tells them apart");
-        // and all of it again is nothing new
+        assert_eq!(ids.len(), examples.len(), "{version}: every example has a different id");
+        // delivering all examples again adds no message
         for example in &examples {
             let again = host.invoke(umaaas_event(&example.path, &example.body)).await.unwrap();
             assert_eq!(again.status, 409, "{version} {}", example.name);
@@ -98,7 +98,7 @@ async fn the_providers_examples_arrive_each_once_and_byte_for_byte() {
 }
 
 #[tokio::test]
-async fn re_stamped_retries_are_one_event() {
+async fn retries_with_a_new_timestamp_are_one_event() {
     let deployment = Deployment::start().await;
     let host = Host::start().await;
     let function = deployment.function(&host, UMAAAS);
@@ -126,7 +126,7 @@ async fn re_stamped_retries_are_one_event() {
         "{log}"
     );
 
-    // A, B, and B with another time: two events
+    // contents A, B, and B with another timestamp: two events
     let id = unique();
     let body = |status: &str, second: u8| {
         format!(
@@ -144,7 +144,7 @@ async fn re_stamped_retries_are_one_event() {
     let records = deployment.records(&format!("umaaas#BULK_UPLOAD#{id}")).await;
     let replies: Vec<&str> =
         records.values().map(|record| record["reply"].as_n().unwrap().as_str()).collect();
-    assert_eq!(replies, ["200", "409"], "the table says what was answered");
+    assert_eq!(replies, ["200", "409"], "the records have the replies");
 }
 
 #[tokio::test]
@@ -164,7 +164,7 @@ async fn a_payment_is_decided_after_a_question_and_only_once() {
     assert_eq!(statuses(&answers), [422, 200, 409, 409, 409, 409]);
     let decisions: Vec<Option<String>> = answers[2..].iter().map(decision).collect();
     let approve = Some("approve".to_owned());
-    assert_eq!(decisions, [approve.clone(), None, approve.clone(), approve], "a COMPLETED asks nothing");
+    assert_eq!(decisions, [approve.clone(), None, approve.clone(), approve], "COMPLETED needs no decision");
 
     let messages = envelopes(&deployment.messages(UMAAAS, 4).await);
     let mut seen: Vec<String> = messages
@@ -202,7 +202,7 @@ async fn fifty_at_once() {
     let _functions: Vec<_> = (0..4).map(|_| deployment.function(&host, UMAAAS)).collect();
     host.idle(4).await;
 
-    // two bodies under one id
+    // two bodies with the same id
     let id = unique();
     let body = |status: &str| {
         format!(
@@ -222,7 +222,8 @@ async fn fifty_at_once() {
     assert_eq!(messages.len(), 2, "{messages:?}");
     assert_eq!(messages.iter().filter(|message| message.get("conflictof").is_some()).count(), 1);
 
-    // a question, and then two different completions, ten times each
+    // first the reply asks for information; then two different bodies with the information arrive, ten times
+    // each
     let id = unique();
     let ask = payment(&id, &json!({"FULL_NAME": "Ada"})).to_string();
     assert_eq!(host.invoke(umaaas_event("/umaaas", &ask)).await.unwrap().status, 422);
@@ -267,7 +268,7 @@ async fn weavrs_event_at_another_path_is_held_and_can_be_released() {
     assert!(message["publishedat"].is_string());
     let id = message["id"].as_str().unwrap();
     let log = others_function.log();
-    assert_eq!(log.matches(r#""outcome":"conflict""#).count(), 1, "what the alarm counts: {log}");
+    assert_eq!(log.matches(r#""outcome":"conflict""#).count(), 1, "the alarm counts one conflict: {log}");
     assert_eq!(log.matches(r#""outcome":"duplicate""#).count(), 1, "{log}");
 
     let mut records = deployment.records(&format!("weavr#{id}#")).await;
@@ -279,9 +280,12 @@ async fn weavrs_event_at_another_path_is_held_and_can_be_released() {
     }
     deployment.pass_time().await;
     scheduled.invoke_raw(json!({})).await.unwrap();
-    assert!(deployment.messages("weavr", 0).await.is_empty(), "nobody forwards it by himself");
+    assert!(
+        deployment.messages("weavr", 0).await.is_empty(),
+        "a held conflict is not forwarded automatically"
+    );
 
-    // as infra/operating.md says, a person releases it
+    // a person releases the record as infra/operating.md describes
     let stack = &deployment.aws.stack;
     let release = stack.dynamodb.update_item().table_name(&stack.table);
     let release = release.key("pk", AttributeValue::S(key.clone()));
@@ -300,7 +304,7 @@ async fn weavrs_event_at_another_path_is_held_and_can_be_released() {
     assert!(message["id"].as_str().unwrap().starts_with(&format!("{id}#")), "{message}");
     assert_eq!((&message["conflictof"], &message["path"]), (&json!(id), &json!(path)));
     assert_eq!((&message["type"], &message["replyconfirmed"]), (&json!("weavr.unknown"), &json!(false)));
-    // what was released is no conflict any more
+    // a redelivery of the released event is no conflict
     assert_eq!(others.invoke(elsewhere).await.unwrap().status, 200);
     assert!(deployment.messages("weavr", 0).await.is_empty());
 }
@@ -331,9 +335,9 @@ async fn a_message_says_whether_its_reply_is_known_to_have_left() {
     for (what, request_ago, expected) in [
         ("in time", 0, true),
         ("in time, after a cold start", 2_000, true),
-        // which is not known where the clocks differ
-        ("by a clock that is behind the gateway's", -310_000, false),
-        ("by a clock that is ahead of it", 310_000, false),
+        // with too much clock skew, whether the reply left in time is not known
+        ("our clock is behind the gateway's", -310_000, false),
+        ("our clock is ahead of the gateway's", 310_000, false),
     ] {
         assert_eq!(host.invoke(event(request_ago)).await.unwrap().status, 200, "{what}");
         host.idle(1).await;
@@ -344,10 +348,10 @@ async fn a_message_says_whether_its_reply_is_known_to_have_left() {
     assert_eq!(host.invoke(event(0)).await.unwrap().status, 200);
     host.idle(1).await;
     host.refuse_answers(false);
-    confirmed(false, "an answer that Lambda refused").await;
+    confirmed(false, "Lambda refused the response").await;
     assert_eq!(host.invoke(event(0)).await.unwrap().status, 200);
     host.idle(1).await;
-    confirmed(true, "the next one").await;
+    confirmed(true, "the next delivery").await;
 
     deployment.proxy.set([Rule { operation: "SendMessage", fault: Fault::Drop, times: None }]);
     assert_eq!(host.invoke(event(0)).await.unwrap().status, 200);
@@ -355,7 +359,7 @@ async fn a_message_says_whether_its_reply_is_known_to_have_left() {
     deployment.proxy.set([]);
     deployment.pass_time().await;
     scheduled.invoke_raw(json!({})).await.unwrap();
-    confirmed(false, "what the reconciler sends").await;
+    confirmed(false, "the reconciler sends the message").await;
 }
 
 #[tokio::test]
@@ -383,7 +387,7 @@ async fn facts_about_the_receiver_come_from_the_directory() {
     let unavailable = json!("receiver_info_unavailable");
     for (what, fields, user, fault, status, info) in [
         (
-            "all that is asked for",
+            "all required facts are known",
             json!([field("NATIONALITY", true), field("BIRTH_DATE", false)]),
             "user-1",
             None,
@@ -391,14 +395,14 @@ async fn facts_about_the_receiver_come_from_the_directory() {
             json!({"NATIONALITY": "DE", "BIRTH_DATE": "1990-01-02"}),
         ),
         (
-            "an optional one is missing",
+            "an optional fact is missing",
             json!([field("NATIONALITY", true), field("EMAIL", false)]),
             "user-1",
             None,
             200,
             json!({"NATIONALITY": "DE"}),
         ),
-        ("a mandatory one is missing", json!([field("EMAIL", true)]), "user-1", None, 403, Value::Null),
+        ("a mandatory fact is missing", json!([field("EMAIL", true)]), "user-1", None, 403, Value::Null),
         ("an unknown user", json!([field("NATIONALITY", true)]), "user-2", None, 403, Value::Null),
         (
             "an unknown user, nothing mandatory",
@@ -417,7 +421,7 @@ async fn facts_about_the_receiver_come_from_the_directory() {
             Value::Null,
         ),
         (
-            "the directory is silent",
+            "the directory does not answer",
             json!([field("NATIONALITY", true)]),
             "user-1",
             Some(Fault::Hang),
@@ -452,7 +456,7 @@ async fn facts_about_the_receiver_come_from_the_directory() {
     host.idle(1).await;
     let log = function.log();
     assert!(log.contains("the receiver directory did not answer") && !log.contains("1990-01-02"), "{log}");
-    // whoever is not approved is not looked up
+    // the directory is not read for a payment that is not approved
     deployment.proxy.take_calls();
     let mut body = payment(&unique(), &json!({}));
     body["requestedReceiverUserInfoFields"] = json!([field("NATIONALITY", true)]);

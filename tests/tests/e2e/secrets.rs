@@ -1,5 +1,5 @@
-//! Secrets in Secrets Manager, changed under running functions: a rotation needs no deployment and loses
-//! no webhook.
+//! Secrets in Secrets Manager that change while functions run: a rotation needs no deployment and loses no
+//! webhook.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ struct Deployment {
 }
 
 impl Deployment {
-    /// With this value in Secrets Manager.
+    /// Starts a deployment with this value in Secrets Manager.
     async fn new(provider: &'static Provider, value: &str) -> Self {
         let aws = LocalAws::start().await;
         watch::build().await.unwrap();
@@ -48,19 +48,19 @@ impl Deployment {
     /// The reply to a new event that is signed with `secret`.
     async fn reply(&self, secret: &str) -> u16 {
         let provider = self.provider;
-        // of the provider's first function
+        // a sample for the provider's first function
         let sample = provider.samples.iter().find(|sample| ["test", "corporates.kyb"].contains(&sample.file));
         let sample = sample.unwrap();
-        // Weavr's bodies of this kind are told apart by the millisecond they are sent in.
+        // Weavr events of this kind differ only in the millisecond of sending.
         tokio::time::sleep(Duration::from_millis(2)).await;
         let body = provider.body(sample).unwrap();
         let delivery = provider.delivery(sample.path, body.clone(), &Secret::new(secret).unwrap());
         let answer = self.host.invoke(post(sample.path, &delivery.headers, &body)).await.unwrap();
-        self.host.idle(1).await; // its log line is written
+        self.host.idle(1).await; // then the log line is written
         answer.status
     }
 
-    /// Every reply until this one.
+    /// Delivers until the reply is `last`, and returns all replies.
     async fn replies_until(&self, secret: &str, last: u16) -> Vec<u16> {
         let mut replies = Vec::new();
         wait_for(&format!("{last} for {secret}"), WITHIN, async || {
@@ -81,20 +81,24 @@ impl Deployment {
 #[tokio::test]
 async fn a_rotation_needs_no_deployment_and_loses_no_webhook() {
     for provider in PROVIDERS {
-        // What UMAaaS is answered with 401 it sends again; Weavr does not.
+        // UMAaaS retries after a 401. Weavr does not, so its functions answer 503.
         let not_yet = provider.forgery_status;
         let deployment = Deployment::new(provider, r#"{"current":"first-secret"}"#).await;
         let function = deployment.start();
         assert_eq!(deployment.reply("first-secret").await, 200, "{}", provider.name);
-        assert_eq!(deployment.proxy.take_calls()[0], "GetSecretValue", "read once, at the start");
+        assert_eq!(
+            deployment.proxy.take_calls()[0],
+            "GetSecretValue",
+            "the secret is read once, at the start"
+        );
 
-        // both are valid while it is under way
+        // during the rotation, both secrets are valid
         deployment.put(r#"{"current":"second-secret","previous":"first-secret"}"#).await;
         let meanwhile = deployment.replies_until("second-secret", 200).await;
         assert!(meanwhile.iter().all(|reply| *reply == not_yet), "{}: {meanwhile:?}", provider.name);
         assert_eq!(deployment.reply("first-secret").await, 200, "{}", provider.name);
 
-        // it is over: the first one is refused once the function has looked again
+        // after the rotation, the first secret is refused as soon as the function has read the new value
         deployment.put("second-secret").await;
         wait_for("the first secret is refused", WITHIN, async || {
             assert_eq!(deployment.reply("a-guess").await, not_yet, "{}", provider.name);
@@ -104,7 +108,8 @@ async fn a_rotation_needs_no_deployment_and_loses_no_webhook() {
         deployment.replies_until("first-secret", not_yet).await;
         assert_eq!(deployment.reply("second-secret").await, 200, "{}", provider.name);
 
-        // Secrets Manager is away: what is known stays in use, and a signature that does not fit may be right
+        // Secrets Manager is unavailable: the known secrets stay in use, and a signature that matches none of
+        // them may still be genuine
         deployment.fail(Some(Fault::Drop));
         assert_eq!(deployment.reply("second-secret").await, 200, "{}", provider.name);
         let unknown: Vec<u16> =
@@ -123,16 +128,16 @@ async fn a_rotation_needs_no_deployment_and_loses_no_webhook() {
 }
 
 #[tokio::test]
-async fn without_a_secret_nobody_is_refused() {
+async fn without_a_secret_every_delivery_is_asked_to_retry() {
     for provider in PROVIDERS {
-        // the template's placeholder is nobody's secret
+        // the template's placeholder is never used as a secret
         let deployment = Deployment::new(provider, r#"{"current":"replace-me"}"#).await;
         let function = deployment.start();
         for secret in ["replace-me", "real-secret"] {
             assert_eq!(deployment.reply(secret).await, 503, "{}, {secret}", provider.name);
         }
         assert!(function.log().contains(r#""outcome":"misconfigured""#), "{}", function.log());
-        // and however many there are, Secrets Manager is asked now and then
+        // with any number of deliveries, Secrets Manager is read only from time to time
         let reads = deployment.proxy.take_calls();
         assert!(reads.iter().all(|call| call == "GetSecretValue") && reads.len() <= 2, "{reads:?}");
         deployment.put("real-secret").await;
@@ -140,7 +145,7 @@ async fn without_a_secret_nobody_is_refused() {
         assert!(before.iter().all(|reply| *reply == 503), "{}: {before:?}", provider.name);
         function.kill();
 
-        // Secrets Manager is away when a function starts
+        // Secrets Manager is unavailable when a function starts
         for fault in [Fault::Drop, Fault::Hang, Fault::Fail] {
             deployment.fail(Some(fault));
             let function = deployment.start();
@@ -155,7 +160,7 @@ async fn without_a_secret_nobody_is_refused() {
             assert!(before.iter().all(|reply| *reply == 503), "{}, {fault:?}: {before:?}", provider.name);
         }
 
-        // a value that is no secret
+        // a value that contains no usable secret
         deployment.put(r#"{"curent":"real-secret"}"#).await;
         let function = deployment.start();
         assert_eq!(deployment.reply("real-secret").await, 503, "{}", provider.name);

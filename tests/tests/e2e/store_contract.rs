@@ -1,4 +1,4 @@
-//! The contract of a store, on the one in memory and on DynamoDB's.
+//! The contract of a store, checked for the in-memory store and the DynamoDB store.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -21,24 +21,24 @@ use verify::{Delivery, Secrets, Verifier};
 
 const RETENTION: SignedDuration = SignedDuration::from_hours(24);
 
-/// How long a call may take: many at once on a busy machine.
+/// How long a call may take. Long, because many calls run at the same time on a busy machine.
 const WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test]
-async fn in_memory() {
+async fn the_memory_store_keeps_the_contract() {
     contract(&MemoryStore::new(RETENTION)).await;
     backlog(&MemoryStore::new(RETENTION)).await;
 }
 
 #[tokio::test]
-async fn in_dynamodb() {
+async fn the_dynamodb_store_keeps_the_contract_on_ministack() {
     let aws = LocalAws::start().await;
     in_table(&aws.stack.endpoint, &aws.stack.dynamodb, &aws.stack.table).await;
 }
 
-/// On an emulator that shares no code with the other one.
+/// On a second emulator, which shares no code with ministack.
 #[tokio::test]
-async fn in_dynoxide() {
+async fn the_dynamodb_store_keeps_the_contract_on_dynoxide() {
     let dynamo = LocalDynamo::start().await;
     in_table(&dynamo.endpoint, &dynamo.dynamodb, &dynamo.table).await;
 }
@@ -46,14 +46,14 @@ async fn in_dynoxide() {
 async fn in_table(endpoint: &str, dynamodb: &Client, table: &str) {
     let config = local::stack::config(endpoint);
     let store = |keep_payload: bool| DynamoStore::new(&config, table.to_owned(), RETENTION, keep_payload);
-    // first, on an empty table: it reads the whole index
+    // `backlog` runs first because it reads the whole index and needs an empty table
     backlog(&store(true)).await;
     contract(&store(true)).await;
     items(dynamodb, table, &store).await;
     unreadable(&store(true), dynamodb, table).await;
 }
 
-/// What every store promises.
+/// The rules that every store must follow.
 async fn contract(store: &impl Store) {
     repetition(store).await;
     settling(store).await;
@@ -66,7 +66,7 @@ async fn repetition(store: &impl Store) {
     let now = Timestamp::now();
     let minute = SignedDuration::from_mins(1);
 
-    // one is first; the others find it, with its decision, before and after it is settled
+    // one delivery is first; the others find its record with its decision, before and after it is settled
     let first = record(&unique(), "{}", Some(reject("first")), "a", now);
     let again =
         Record { decision: Some(Decision::new(Verdict::Approve)), delivery_id: "b".into(), ..first.clone() };
@@ -78,24 +78,24 @@ async fn repetition(store: &impl Store) {
         store.settle(&first, true, now).await.unwrap();
     }
 
-    // a first write whose answer was lost is still the first, when the SDK sends it again
+    // when the answer to the first write was lost, the SDK's retry still counts as the first write
     let lost = record(&unique(), "{}", None, "a", now);
     assert_eq!(recorded(store, &lost).await, Recorded::Now);
     assert_eq!(lost.repeats(&earlier(recorded(store, &lost).await)), Repetition::Ours);
-    // and an id that is used again for another body does not make it so
+    // another body with the same delivery id does not count as a retry
     let recycled = record_with(&lost, r#"{"other":"body"}"#, "a");
     assert_eq!(recycled.repeats(&earlier(recorded(store, &recycled).await)), Repetition::Conflict);
     let restamped = Record { content_sha256: lost.content_sha256.clone(), ..recycled };
     let repetition = restamped.repeats(&earlier(recorded(store, &restamped).await));
     assert_eq!(repetition, Repetition::Redelivery { restamped: true });
 
-    // the key is free again once a settled record is over, and not before
+    // the key is free again after a settled record has expired, and not before
     let late =
         |after: SignedDuration| Record { received_at: now + after, delivery_id: "d".into(), ..first.clone() };
     assert_eq!(earlier(recorded(store, &late(RETENTION - minute)).await), seen(&first, None));
     assert_eq!(recorded(store, &late(RETENTION + minute)).await, Recorded::Now);
 
-    // a pending record is never over
+    // a pending record never expires
     let pending = record(&unique(), "{}", None, "a", now);
     assert_eq!(recorded(store, &pending).await, Recorded::Now);
     let much_later = Record { received_at: now + RETENTION * 9, delivery_id: "b".into(), ..pending.clone() };
@@ -107,10 +107,10 @@ async fn settling(store: &impl Store) {
     let pending = record(&unique(), "{}", None, "a", now);
     let much_later = Record { received_at: now + RETENTION * 9, delivery_id: "b".into(), ..pending.clone() };
     assert_eq!(recorded(store, &pending).await, Recorded::Now);
-    // only the delivery that wrote a record settles it: after a foreign attempt it is still pending
+    // only the delivery that wrote a record can settle it: an attempt by another delivery changes nothing
     store.settle(&much_later, true, now).await.unwrap();
     assert_eq!(earlier(recorded(store, &much_later).await), seen(&pending, None));
-    // settling twice, or what is not there, changes nothing
+    // settling a record twice, or settling a record that does not exist, changes nothing
     store.settle(&pending, true, now).await.unwrap();
     store.settle(&pending, true, now + RETENTION * 5).await.unwrap();
     store.settle(&record(&unique(), "{}", None, "a", now), true, now).await.unwrap();
@@ -122,7 +122,7 @@ async fn conflicts(store: &impl Store) {
     let first = record(&unique(), "{}", None, "a", now);
     assert_eq!(recorded(store, &first).await, Recorded::Now);
 
-    // another content under the key is a conflict; it is recorded beside it, once
+    // another content under the same key is a conflict; it gets its own record, once
     let other = record_with(&first, r#"{"other":"body"}"#, "b");
     let found = earlier(recorded(store, &other).await);
     assert_eq!((other.repeats(&found), &found), (Repetition::Conflict, &seen(&first, None)));
@@ -135,12 +135,12 @@ async fn conflicts(store: &impl Store) {
     let again = Record { delivery_id: "c".into(), ..conflict.clone() };
     let repetition = again.repeats(&earlier(recorded(store, &again).await));
     assert_eq!(repetition, Repetition::Redelivery { restamped: false });
-    // settled on its own
+    // the conflict is settled separately
     store.settle(&conflict, true, now).await.unwrap();
     let later = Record { received_at: now + RETENTION * 2, delivery_id: "d".into(), ..conflict };
     assert_eq!(recorded(store, &later).await, Recorded::Now);
 
-    // one that is held is never over, and nothing settles it
+    // a held conflict never expires and cannot be settled
     let held = Record { held: true, ..record_with(&first, r#"{"held":true}"#, "e").as_conflict() };
     assert_eq!(recorded(store, &held).await, Recorded::Now);
     store.settle(&held, true, now).await.unwrap();
@@ -166,13 +166,13 @@ async fn final_decisions(store: &impl Store) {
         let base = Base { key: &first.key, delivery_id: &first.delivery_id };
         let decide = async |conflict: &Record| store.record_decision(conflict, &base, WITHIN).await.unwrap();
 
-        // a question leaves the key undecided
+        // a request for information is no final decision
         let asked = conflict(1, ask());
         assert_eq!(decide(&asked).await, RecordedDecision::Now);
         assert_eq!(decide(&asked).await, not(Some(seen(&asked, None)), None));
         assert_eq!(earlier(recorded(store, &first).await), seen(&first, None));
 
-        // one final decision, which the first record then knows, settled or not
+        // one final decision is accepted and stored in the first record, settled or not
         let approved = conflict(2, approve());
         assert_eq!(decide(&approved).await, RecordedDecision::Now);
         assert_eq!(decide(&approved).await, not(Some(seen(&approved, None)), approve()));
@@ -181,14 +181,18 @@ async fn final_decisions(store: &impl Store) {
         assert_eq!(known, seen(&first, approve()));
         assert_eq!(known.final_decision(), approve().as_ref());
 
-        // and no other, neither final nor a question
+        // no later decision is accepted, neither a final one nor a request for information
         for late in [conflict(3, Some(reject("late"))), conflict(4, ask()), conflict(5, approve())] {
             assert_eq!(decide(&late).await, not(None, approve()));
-            assert_eq!(recorded(store, &late).await, Recorded::Now, "nothing was written of it");
+            assert_eq!(recorded(store, &late).await, Recorded::Now, "the late conflict was not written");
         }
-        assert_eq!(decide(&asked).await, not(Some(seen(&asked, None)), approve()), "both reasons are told");
+        assert_eq!(
+            decide(&asked).await,
+            not(Some(seen(&asked, None)), approve()),
+            "both reasons are returned"
+        );
 
-        // what was seen has to be there still
+        // the record that the conflict was compared with must still exist
         let undecided = record(&unique(), "{}", None, "a", now);
         assert_eq!(recorded(store, &undecided).await, Recorded::Now);
         let replaced = Base { key: &undecided.key, delivery_id: "another" };
@@ -199,21 +203,21 @@ async fn final_decisions(store: &impl Store) {
         assert_eq!(
             recorded(store, &conflict(6, approve())).await,
             Recorded::Now,
-            "nothing was written of it"
+            "the conflict was not written"
         );
     }
 }
 
 async fn many_at_once(store: &impl Store) {
     let now = Timestamp::now();
-    // of many deliveries exactly one is first
+    // of many concurrent deliveries, exactly one is first
     let key = unique();
     let rivals: Vec<Record> = (0..50).map(|n| record(&key, "{}", None, &n.to_string(), now)).collect();
     let results = join_all(rivals.iter().map(|rival| recorded(store, rival))).await;
     let firsts = results.iter().filter(|result| **result == Recorded::Now).count();
     assert_eq!((results.len(), firsts), (50, 1));
 
-    // of many final decisions exactly one counts, and all others hear which
+    // of many concurrent final decisions, exactly one is accepted, and all other calls return it
     let first = record(&unique(), "{}", None, "a", now);
     assert_eq!(recorded(store, &first).await, Recorded::Now);
     let base = Base { key: &first.key, delivery_id: &first.delivery_id };
@@ -238,7 +242,7 @@ async fn many_at_once(store: &impl Store) {
     assert_eq!(earlier(recorded(store, &first).await), seen(&first, decided));
 }
 
-/// What a store promises to a reconciler.
+/// The rules that a store must follow for the reconciler.
 async fn backlog(store: &(impl Store + Backlog)) {
     let now = Timestamp::now();
     let due_by = |time| async move {
@@ -266,7 +270,7 @@ async fn backlog(store: &(impl Store + Backlog)) {
         store.record(record, WITHIN).await.unwrap();
     }
 
-    // due is what is pending and old enough, oldest first in each shard, page by page
+    // records are due when they are pending and old enough; each shard returns them oldest first, in pages
     assert!(due_by(oldest).await.is_empty(), "90 seconds belong to the first attempt");
     assert_eq!(due_by(oldest + DUE_AFTER).await.len(), 1);
     let all = due_by(now).await;
@@ -286,7 +290,7 @@ async fn backlog(store: &(impl Store + Backlog)) {
     }
     assert_eq!(paged, of_shard);
 
-    // one of two claims wins, gets the whole record, and has it to itself until the claim runs out
+    // one of two claims succeeds, returns the whole record, and excludes other claims until it expires
     let due = &all[0];
     let until = now + DUE_AFTER;
     let claimed = claimed(store.claim(due, until).await.unwrap());
@@ -295,29 +299,30 @@ async fn backlog(store: &(impl Store + Backlog)) {
     assert_eq!((claimed.attempts, &claimed.payload), (2, &original.payload));
     assert!(matches!(store.claim(due, until).await.unwrap(), Claim::Taken));
     assert_eq!(due_by(now).await.len(), 29);
-    assert_eq!(due_by(until).await.len(), 30, "a claimer that never comes back loses it");
+    assert_eq!(due_by(until).await.len(), 30, "an expired claim is lost");
 
-    // postponed, but only while the claim holds
+    // a record can be postponed only while its claim has not expired
     let later = now + SignedDuration::from_hours(1);
     store.postpone(&claimed, until, later).await.unwrap();
     store.postpone(&claimed, until, now).await.unwrap();
     assert_eq!(due_by(until).await.len(), 29);
     assert_eq!(due_by(later).await.len(), 30);
 
-    // settled is settled: by a claimer, and by a late first attempt, which has the same delivery id
+    // a claimer can settle the record, and so can a late first attempt, because both have the same delivery
+    // id
     store.settle(&claimed, false, now).await.unwrap();
     store.settle(original, true, now).await.unwrap();
     assert_eq!(due_by(later).await.len(), 29);
     let postponed = Due { due_at: later, ..due.clone() };
     let again = store.claim(&postponed, until).await.unwrap();
-    assert!(matches!(again, Claim::Taken), "nothing to claim any more: {again:?}");
+    assert!(matches!(again, Claim::Taken), "a settled record cannot be claimed: {again:?}");
     for record in &records {
         store.settle(record, true, now).await.unwrap();
     }
     assert!(due_by(later).await.is_empty());
 }
 
-/// What the items are made of, in each state.
+/// The attributes of the items in each state.
 async fn items(dynamodb: &Client, table: &str, store: &impl Fn(bool) -> DynamoStore) {
     let now = Timestamp::from_millisecond(1_793_610_901_234).unwrap();
     let read = async |key: &str| -> HashMap<String, AttributeValue> {
@@ -370,7 +375,7 @@ async fn items(dynamodb: &Client, table: &str, store: &impl Fn(bool) -> DynamoSt
     assert_eq!(forwarded["attempts"], AttributeValue::N("1".into()));
     assert!(pending_now.send().await.unwrap().items().is_empty(), "gone from the index");
 
-    // a conflict that is held is in no index and has no expiry
+    // a held conflict is in no index and has no expiry
     let held = Record { held: true, ..record_with(&record, "{}", "b").as_conflict() };
     store.record(&held, WITHIN).await.unwrap();
     let conflict = read(&held.key).await;
@@ -380,7 +385,7 @@ async fn items(dynamodb: &Client, table: &str, store: &impl Fn(bool) -> DynamoSt
         assert!(!conflict.contains_key(absent), "{absent}");
     }
 
-    // what version 1 wrote is read: whole bodies are compared, and the message is the same
+    // an item of version 1 can be read: whole bodies are compared, and the message is the same
     let old = record_with(&record, r#"{"version":1}"#, "v1");
     let old = Record { key: unique(), received_at: now, ..old };
     store.record(&old, WITHIN).await.unwrap();
@@ -397,7 +402,7 @@ async fn items(dynamodb: &Client, table: &str, store: &impl Fn(bool) -> DynamoSt
     let claimed = claimed(store.claim(&due, now + DUE_AFTER).await.unwrap());
     assert_eq!(Message::new(&claimed, false), Message::new(&old, false));
 
-    // a large body is stored compressed; without KEEP_PAYLOAD it goes when it is settled
+    // a large body is stored compressed; without KEEP_PAYLOAD, settling removes the body
     let store = dropping;
     let large = record_with(&record, &format!(r#"{{"a":"{}"}}"#, "large ".repeat(500_000)), "a");
     let large = Record { key: unique(), ..large };
@@ -411,7 +416,7 @@ async fn items(dynamodb: &Client, table: &str, store: &impl Fn(bool) -> DynamoSt
     assert_eq!(settled["payload_sha256"], AttributeValue::S(large.stored.sha256));
 }
 
-/// What somebody has damaged in the table is named, and holds up nothing.
+/// A damaged item is reported with the name of the attribute, and does not block other records.
 async fn unreadable(store: &DynamoStore, dynamodb: &Client, table: &str) {
     let now = Timestamp::now();
     let update = async |key: &str, expression: &str, values: &[(&str, AttributeValue)]| {
@@ -422,7 +427,7 @@ async fn unreadable(store: &DynamoStore, dynamodb: &Client, table: &str) {
         call.send().await.unwrap();
     };
 
-    // more entries that cannot be read than fit a page, and one behind them that can
+    // more unreadable entries than fit a page, and a readable entry after them
     let mut damaged = Vec::new();
     for n in 0..12 {
         let broken = record(&unique(), "{}", None, "a", now);
@@ -457,7 +462,7 @@ async fn unreadable(store: &DynamoStore, dynamodb: &Client, table: &str) {
     }
     let mut due = entries.into_iter().find(|due| due.key == behind.key).unwrap();
 
-    // a record that cannot be read: claimed, and its age is known as long as its time can be read
+    // a record that cannot be read is claimed, and its age is known if `received_at` can be read
     let damages = [("payload", "REMOVE payload", true), ("received_at", "REMOVE received_at", false)];
     for (attempts, (what, damage, dated)) in (2..).zip(damages) {
         update(&behind.key, damage, &[]).await;
@@ -487,7 +492,7 @@ fn earlier(recorded: Recorded) -> Earlier {
     *earlier
 }
 
-/// What a store has to say about a record that is there.
+/// What a store must return about an existing record.
 fn seen(record: &Record, decided_later: Option<Decision>) -> Earlier {
     Earlier {
         delivery_id: record.delivery_id.clone(),
@@ -527,7 +532,7 @@ fn record(key: &str, body: &str, decision: Option<Decision>, delivery_id: &str, 
     record.traced(Some("1-5759e988-bd862e3fe1be46a994272793".into()))
 }
 
-/// The same event with another body, by another delivery.
+/// The same event with another body, from another delivery.
 fn record_with(first: &Record, body: &str, delivery_id: &str) -> Record {
     record(&first.key, body, first.decision.clone(), delivery_id, first.received_at)
 }

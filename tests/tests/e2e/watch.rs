@@ -1,5 +1,5 @@
-//! All functions under the real `cargo lambda watch`: signed requests over HTTP, messages read back from
-//! SQS.
+//! All functions with the real `cargo lambda watch`: the tests send signed requests over HTTP and read the
+//! messages from SQS.
 
 use std::time::Duration;
 
@@ -50,7 +50,7 @@ async fn signed_webhooks_arrive_on_the_queue() {
     let watch = Watch::start(&Tools::install().await.unwrap(), &options).await.unwrap();
     let (url, queue) = (watch.url(), aws.stack.queue(umaaas()));
 
-    // every kind, a duplicate and a forgery: status, type, decision and the provider's exact bytes
+    // every kind, a duplicate and a forgery: checks status, type, decision and the provider's exact bytes
     let mut delivered = 0;
     for provider in PROVIDERS {
         let rows = samples::run(provider, &url, aws.stack.queue(provider)).await.unwrap();
@@ -62,7 +62,7 @@ async fn signed_webhooks_arrive_on_the_queue() {
         delivered += rows.len();
     }
 
-    // fifty deliveries of one event at once: one is accepted, one message arrives
+    // fifty concurrent deliveries of one event: one is accepted, and one message arrives
     let body = format!(r#"{{"webhookId":"{}","type":"TEST","timestamp":"2026-11-02T09:15:00Z"}}"#, unique());
     let signed = signature(&body);
     let headers = [("X-UMAaas-Signature", signed.as_str())];
@@ -76,7 +76,7 @@ async fn signed_webhooks_arrive_on_the_queue() {
     assert_eq!(attribute("type"), "umaaas.test");
     assert_eq!(attribute("source"), "/umaaas/test-webhook");
 
-    // a PENDING payment that comes twenty times at once gets one decision, which all others repeat
+    // twenty concurrent deliveries of a PENDING payment: one makes the decision, and all others repeat it
     let pending = umaaas().samples.iter().find(|sample| sample.file == "incoming_payment").unwrap();
     let body = umaaas().body(pending).unwrap();
     let signed = signature(&body);
@@ -89,14 +89,15 @@ async fn signed_webhooks_arrive_on_the_queue() {
     }
     assert_eq!(queue.receive(2, Duration::from_secs(2)).await.unwrap().len(), 1);
 
-    // what the gateway's event turns into: another header spelling, text that is not ASCII, and a
-    // body that comes in base64 because its type is not text
+    // variants in a gateway's event: another spelling of the header name, text that is not ASCII, and a body
+    // in base64 because its content type is not text
     let odd = format!(
         "{{\"b\" : 1.0,\"€\":\"\\u20ac é\",\"webhookId\":\"{}\",\"type\":\"TEST\",\"timestamp\":\"t\"}}\n",
         unique()
     );
     let signed = signature(&odd);
-    // API Gateway joins header lines; `cargo lambda watch` would drop the first of two
+    // API Gateway joins repeated headers; `cargo lambda watch` would drop the first one, so they are joined
+    // here
     let joined = format!("{signed}, {signed}");
     let twice = post(&url, "/umaaas", &odd, &[("x-umaaas-signature", &joined)]).await;
     assert_eq!((twice.status().as_u16(), code(&twice).as_str()), (401, "invalid_signature"));

@@ -1,4 +1,4 @@
-//! `cargo deploy-check`: everything about the deployment that can be checked without AWS.
+//! `cargo deploy-check`: checks everything about the deployment that can be checked without AWS.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -46,7 +46,7 @@ async fn check() -> Result<()> {
         .args(["test", "--quiet", "--workspace", "--test", "e2e", "--", "deploy::", "--nocapture"])
         .run("the deployment")
         .await?;
-    step("all as it should be");
+    step("all checks passed");
     Ok(())
 }
 
@@ -67,7 +67,7 @@ fn functions(built: &Path) -> Result<Vec<(String, usize)>> {
     Ok(functions)
 }
 
-/// Whether it is a 64-bit little-endian ELF for AArch64 (System V ABI, "ELF Header").
+/// Whether a file is a 64-bit little-endian ELF program for AArch64 (System V ABI, "ELF Header").
 fn is_for_arm64(binary: &[u8]) -> bool {
     const EM_AARCH64: [u8; 2] = 183_u16.to_le_bytes();
     binary.starts_with(b"\x7fELF\x02\x01") && binary.get(18..20) == Some(&EM_AARCH64)
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_machine_is_told_from_lambda() {
+    fn programs_for_arm64_are_recognised() {
         let ours = std::fs::read(std::env::current_exe().unwrap()).unwrap();
         assert_eq!(is_for_arm64(&ours), cfg!(all(target_os = "linux", target_arch = "aarch64")));
         assert!(!is_for_arm64(b"#!/bin/sh\nexec true, and something more"));

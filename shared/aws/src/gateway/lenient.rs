@@ -1,8 +1,8 @@
-//! Events that the types of `lambda_http` refuse, read field by field.
+//! Reads events field by field when the types of `lambda_http` refuse them.
 //!
-//! Test tools, proxies and hand-written events hold what gateways never send: a header that is null or a number,
-//! a time that is text, no request context. A delivery is taken where everything it needs can be read; its
-//! signature decides about the rest.
+//! Events from test tools and proxies and hand-written events can contain what gateways never send: a header
+//! that is null or a number, a time that is text, no request context. Such an event is accepted as a request
+//! when its method, path, headers and body can be read. Its signature is then checked like any other.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -12,14 +12,15 @@ use serde_json::value::RawValue;
 
 use super::{Format, GatewayRequest};
 
-/// An HTTP event has at least one of these fields,
+/// An HTTP event has at least one of these fields, or one of [`OF_HTTP_CONTEXT`] in its request context.
 const OF_HTTP: [&str; 5] = ["rawPath", "path", "httpMethod", "headers", "multiValueHeaders"];
-/// or its request context one of these. (The context alone says nothing: a Lambda destination's event has one.)
+/// Fields of the request context of HTTP events. A context without them proves nothing: the event of a Lambda
+/// destination has a request context too.
 const OF_HTTP_CONTEXT: [&str; 3] = ["http", "httpMethod", "elb"];
 
-/// Reads an event; `None` when it is not HTTP. A request without a path or a method, with headers that are no
-/// object or with a body that is no text, has no body: it is answered with 400, or with 404 where nothing is
-/// served at its path.
+/// Reads an event; `None` when it is not HTTP. When the path or the method is missing, the headers are not an
+/// object, or the body is not a text, the returned request has no body. It is then answered with 400, or with
+/// 404 when no function serves its path.
 pub(super) fn read(event: &str) -> Option<GatewayRequest> {
     let event = Object::parse(event.as_bytes())?;
     let context = event.object("requestContext");
@@ -55,7 +56,7 @@ pub(super) fn read(event: &str) -> Option<GatewayRequest> {
     })
 }
 
-/// The header lines, of which there may be none; `None` when a field of headers is no object.
+/// All headers, possibly none; `None` when `headers` or `multiValueHeaders` is present but not an object.
 fn headers(event: &Object<'_>) -> Option<HeaderMap> {
     let [multi_value, single] = ["multiValueHeaders", "headers"].map(|name| match event.get(name) {
         Some(_) => event.object(name).map(|headers| lines(&headers)),
@@ -64,7 +65,7 @@ fn headers(event: &Object<'_>) -> Option<HeaderMap> {
     Some(super::all_lines(multi_value?, single?))
 }
 
-/// The header lines that HTTP allows; no other can be a signature.
+/// The headers that are valid in HTTP. Invalid ones are left out: they cannot be signature headers.
 fn lines(headers: &Object<'_>) -> HeaderMap {
     let mut lines = HeaderMap::new();
     for (name, value) in headers.fields() {
@@ -77,7 +78,8 @@ fn lines(headers: &Object<'_>) -> HeaderMap {
     lines
 }
 
-/// The value of a header line: a text, or a number as it is written.
+/// The value of a header: a text, or a number exactly as the JSON contains it. `None` for any other type and
+/// for a value that is invalid in HTTP.
 fn line(value: &RawValue) -> Option<HeaderValue> {
     let raw = value.get();
     let is_number = raw.starts_with(|first: char| first == '-' || first.is_ascii_digit());
@@ -98,7 +100,7 @@ fn body(event: &Object<'_>) -> Option<Bytes> {
     super::body(text, is_base64)
 }
 
-/// The request's time in epoch milliseconds, as a number or as text.
+/// Reads the time at which the gateway received the request: epoch milliseconds, as a number or a text.
 fn reached_gateway_at(context: &Object<'_>) -> Option<Timestamp> {
     let time = ["timeEpoch", "requestTimeEpoch"].into_iter().find_map(|name| context.text_or_digits(name))?;
     super::time(time.trim().parse().ok()?)

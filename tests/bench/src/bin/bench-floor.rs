@@ -1,4 +1,4 @@
-//! The least that a webhook's function can do: check the HMAC and answer. No record, no queue, no SDK.
+//! The minimum that a webhook function can do: check the HMAC and answer. No record, no queue, no SDK.
 
 #![expect(clippy::expect_used, reason = "a function without its settings cannot start")]
 

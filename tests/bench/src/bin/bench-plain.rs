@@ -1,7 +1,7 @@
-//! The same job as it would be written without further thought: check the HMAC, one conditional write,
-//! one message, then answer. The SDK's defaults throughout.
+//! The simplest implementation of the same function: checks the HMAC, makes one conditional write, sends one
+//! message, then answers. It uses the SDK's defaults.
 //!
-//! What it lacks beside this project: a message that cannot be sent after the write is lost.
+//! Unlike this project, it loses a message that cannot be sent after the write.
 
 #![expect(clippy::expect_used, reason = "a function without its settings cannot start")]
 
