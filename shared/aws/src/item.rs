@@ -12,8 +12,8 @@ use jiff::Timestamp;
 /// An item, by the names of its attributes.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// A new record as an item. Everything that its message is made of is in it. A held one is not in the index of
-/// pending records and never expires.
+/// A new record as an item, with everything that is needed to build its message. A held record is not in the
+/// `pending` index and never expires.
 pub(crate) fn item(record: &Record) -> Item {
     let state = if record.held { State::Conflict } else { State::Pending };
     let mut item = Item::from([
@@ -64,7 +64,7 @@ pub(crate) fn item(record: &Record) -> Item {
     item
 }
 
-/// What the item that stood in the way says about itself.
+/// Reads the existing item, because of which the condition [`FREE`] failed.
 pub(crate) fn earlier(item: Item) -> Result<Earlier, PortError> {
     let mut fields = Fields(item);
     Ok(Earlier {
@@ -77,7 +77,7 @@ pub(crate) fn earlier(item: Item) -> Result<Earlier, PortError> {
     })
 }
 
-/// What a claimed item holds: a record, or as much as can be read of one.
+/// The claimed record, or the fields that can be read when the whole record cannot.
 pub(crate) fn claim_of(item: Item) -> Claim {
     let of_claim = ["received_at", "attempts"].map(|name| item.get_key_value(name));
     let known = of_claim.into_iter().flatten().map(|(name, value)| (name.clone(), value.clone()));
@@ -144,7 +144,7 @@ pub(crate) fn due(item: Item) -> Result<Due, PortError> {
     Ok(Due { key: fields.text("pk")?, due_at: fields.time("due_at")?, shard: fields.text("pending_shard")? })
 }
 
-/// An item that is taken apart.
+/// The attributes of an item. Reading an attribute removes it.
 pub(crate) struct Fields(pub Item);
 
 impl Fields {
@@ -181,7 +181,8 @@ impl Fields {
         self.optional_text("occurred_at").and_then(|time| time.parse().ok())
     }
 
-    /// A decision. One that a newer version wrote cannot be repeated; the event goes on without.
+    /// A decision. `None` when it cannot be read, because a newer version of this code wrote it, for example:
+    /// the decision is then not repeated, and the event is processed without it.
     pub(crate) fn decision(&mut self, name: &'static str) -> Option<Decision> {
         let text = self.optional_text(name)?;
         let decision = serde_json::from_str(&text).ok();
@@ -192,7 +193,8 @@ impl Fields {
     }
 }
 
-/// An item that no version of this code has written.
+/// The error for an item that has a missing or unreadable attribute. No version of this code writes such an
+/// item.
 fn unreadable(attribute: &'static str) -> PortError {
     PortError::new(Operation::ReadRecord, format!("its {attribute} is missing or not readable"))
 }
@@ -206,7 +208,7 @@ pub(crate) fn millis(time: Timestamp) -> AttributeValue {
     AttributeValue::N(time.as_millisecond().to_string())
 }
 
-/// A decision as it stands in the table.
+/// A decision as the table stores it: JSON.
 pub(crate) fn written(decision: &Decision) -> String {
     serde_json::to_string(decision).unwrap_or_default()
 }
