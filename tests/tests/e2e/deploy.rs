@@ -109,10 +109,17 @@ async fn commands_find_a_stack_by_its_name(endpoint: &str, deployment: &Deployme
 async fn other_spellings_of_a_path_reach_a_function(url: &str) {
     for provider in PROVIDERS {
         let sample = &provider.samples[0];
-        // a provider with one path has nothing after its name
-        let (first, rest) = sample.path[1..].split_once('/').unwrap_or((&sample.path[1..], ""));
-        let (path, again) = (&sample.path, format!("{first}/{first}/{rest}"));
-        for spelling in [format!("{path}/"), format!("/{first}//{rest}"), format!("/{first}//{rest}//")] {
+        let path = sample.path;
+        let (first, again, spellings) = match path[1..].split_once('/') {
+            Some((first, rest)) => {
+                let spellings =
+                    vec![format!("{path}/"), format!("/{first}//{rest}"), format!("/{first}//{rest}//")];
+                (first, format!("{first}/{first}/{rest}"), spellings)
+            }
+            // the one path of a provider; the gateway's other route for it needs a segment below
+            None => (&path[1..], format!("{0}/{0}", &path[1..]), vec![format!("{path}{path}")]),
+        };
+        for spelling in spellings {
             let delivery =
                 provider.delivery(&spelling, provider.body(sample).unwrap(), &provider.signing_key());
             let mut request = Request::post(format!("{url}{spelling}")).body(delivery.body).unwrap();
