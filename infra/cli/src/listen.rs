@@ -17,7 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
-use local::providers::PROVIDERS;
+use local::providers::{PROVIDERS, Provider};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -123,6 +123,11 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
             }
         }
     }
+    // Requests that were answered in the moment in which the command was told to end.
+    while let Ok(verifies) = results.try_recv() {
+        count += 1;
+        all_verify &= verifies;
+    }
     eprintln!("{count} requests");
     Ok(all_verify)
 }
@@ -133,11 +138,16 @@ fn secrets(options: &SecretOptions) -> Result<HashMap<&'static str, SecretTexts>
     }
     if options.is_local() {
         let local = |provider| options.read(provider, Otherwise::Local);
-        return PROVIDERS.iter().map(|provider| Ok((provider.name, local(provider)?))).collect();
+        return with_secrets().map(|provider| Ok((provider.name, local(provider)?))).collect();
     }
     // It is read once, and tried for the provider whose headers a request has.
     let secrets = options.read(&PROVIDERS[0], Otherwise::Stdin)?;
-    Ok(PROVIDERS.iter().map(|provider| (provider.name, secrets.clone())).collect())
+    Ok(with_secrets().map(|provider| (provider.name, secrets.clone())).collect())
+}
+
+/// The providers whose requests can be verified with a secret.
+fn with_secrets() -> impl Iterator<Item = &'static Provider> {
+    PROVIDERS.iter().filter(|provider| provider.has_shared_secret())
 }
 
 async fn answer(
