@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
+use local::providers::PROVIDERS;
 use records::{Condition, Entry, Listed, Order, Position, Query, Records, Step, Stored};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -208,7 +209,9 @@ pub(crate) async fn scanned(
 /// What the keys of event ids begin with. A type that is not known is a part of its id.
 pub(crate) fn key_prefixes() -> Vec<String> {
     let umaaas = umaaas::KINDS.iter().map(|kind| format!("umaaas#{}#", kind.wire));
-    umaaas.chain(["umaaas#".to_owned(), "weavr#".to_owned()]).collect()
+    let grid = grid::KINDS.iter().map(|kind| format!("grid#{}#", kind.wire));
+    let whole = PROVIDERS.iter().map(|provider| format!("{}#", provider.name));
+    umaaas.chain(grid).chain(whole).collect()
 }
 
 /// A listing as a table.
