@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
-use local::providers::{PROVIDERS, Provider};
-use local::watch;
+use local_stack::senders::{SENDERS, Sender};
+use local_stack::watch;
 use serde_json::Value;
 
 use crate::{FaultProxy, Function, Host, LocalAws, post, valid_envelope};
@@ -45,7 +45,7 @@ impl Deployment {
     /// Starts one instance of a function with additional environment variables.
     pub fn function_with(&self, host: &Host, binary: &str, variables: &[(&str, &str)]) -> Function {
         let stack = &self.aws.stack;
-        let owner = PROVIDERS.iter().find(|provider| provider.binaries.contains(&binary));
+        let owner = SENDERS.iter().find(|provider| provider.binaries.contains(&binary));
         let mut environment =
             owner.map_or_else(|| stack.shared_environment(), |provider| stack.environment(provider));
         let variables = variables.iter().copied().chain([("AWS_ENDPOINT_URL", self.proxy.endpoint.as_str())]);
@@ -109,8 +109,8 @@ impl Deployment {
 }
 
 /// The provider with this name.
-pub fn named(provider: &str) -> &'static Provider {
-    PROVIDERS.iter().find(|known| known.name == provider).unwrap()
+pub fn named(provider: &str) -> &'static Sender {
+    SENDERS.iter().find(|known| known.name == provider).unwrap()
 }
 
 /// A signed delivery to UMAaaS's function, as an event of API Gateway.

@@ -13,8 +13,8 @@ use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_dynamodb::Client;
 use bytes::Bytes;
 use http::Request;
-use local::process::{Process, Program};
-use local::{client, port, progress, stack, watch};
+use local_stack::process::{Process, Program};
+use local_stack::{client, port, progress, stack, watch};
 
 /// The version that is installed. The `Cargo.lock` of dynoxide pins its dependencies.
 const VERSION: &str = "3.2.0";
@@ -55,7 +55,7 @@ impl LocalDynamo {
 
     async fn start_on(program: &Path, port: u16) -> Result<Self> {
         let endpoint = format!("http://127.0.0.1:{port}");
-        let log = local::scratch().join(format!("dynoxide-{port}.log"));
+        let log = local_stack::scratch().join(format!("dynoxide-{port}.log"));
         let process = Program::new(program)
             .without_env(|name| name.starts_with("DYNOXIDE_"))
             .args(["serve", "--host", "127.0.0.1", "--port", &port.to_string()])
@@ -107,7 +107,7 @@ impl Drop for LocalDynamo {
 /// Builds dynoxide, unless it is built, and returns the program's path. Tests that build it at the same time
 /// wait for each other.
 async fn install() -> Result<PathBuf> {
-    let root = local::scratch().join(format!("dynoxide-{VERSION}"));
+    let root = local_stack::scratch().join(format!("dynoxide-{VERSION}"));
     let program = root.join("bin").join("dynoxide");
     std::fs::create_dir_all(&root)?;
     let lock = File::create(root.join("install.lock"))?;

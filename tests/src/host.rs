@@ -12,7 +12,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use local::process::{Process, Program};
+use local_stack::process::{Process, Program};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Notify, oneshot, watch};
@@ -200,7 +200,7 @@ pub struct Function {
 impl Function {
     /// Starts an instance of a built binary.
     pub fn start(host: &Host, binary: &str, environment: &[(String, String)]) -> Self {
-        let log = local::scratch().join(format!("{binary}-{}.log", unique()));
+        let log = local_stack::scratch().join(format!("{binary}-{}.log", unique()));
         let process = Program::new(binaries().join(binary))
             .without_env(|name| name.starts_with("AWS_"))
             .envs(environment.iter().map(|(name, value)| (name, value)))

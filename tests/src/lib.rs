@@ -2,7 +2,7 @@
 //! Runtime API. A [`FaultProxy`] stands between the functions and AWS and injects faults. [`Deployment`]
 //! combines them with a local AWS. [`LocalDynamo`] has the table on a second emulator of DynamoDB.
 //!
-//! The local AWS itself, `cargo lambda watch` and the signed samples come from the crate `local`.
+//! The local AWS itself, `cargo lambda watch` and the signed samples come from the crate `local_stack`.
 //! [`valid_envelope`] checks a message against `events/envelope.schema.json`; [`properties`] checks the rules
 //! that hold for every input.
 
@@ -30,9 +30,9 @@ mod adding_a_provider {}
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use local::ministack::Ministack;
-use local::stack::Stack;
-use local::tools::Tools;
+use local_stack::ministack::Ministack;
+use local_stack::stack::Stack;
+use local_stack::tools::Tools;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 /// A lock for this machine: either many tests share it, or one test that measures time has it alone.

@@ -16,8 +16,8 @@ use ingest::{
     Report, Request, StoredPayload, Verdict, bounded_id, epoch_time, queue_accepts,
 };
 use jiff::{SignedDuration, Timestamp};
-use local::keys::SigningKey;
-use local::providers::PROVIDERS;
+use local_stack::keys::SigningKey;
+use local_stack::senders::SENDERS;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use umaaas::{Policy, SIGNATURE, Umaaas};
@@ -322,7 +322,7 @@ fn now() -> Timestamp {
 
 /// The key that the fixtures in `events/` are signed with.
 fn signing_key(provider: &str) -> SigningKey {
-    PROVIDERS.iter().find(|known| known.name == provider).unwrap().signing_key()
+    SENDERS.iter().find(|known| known.name == provider).unwrap().signing_key()
 }
 
 fn deployment<P: Provider>(provider: P) -> Deployment<P> {

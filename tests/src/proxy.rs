@@ -194,7 +194,7 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
 }
 
 async fn forward(target: &str, request: Request<Bytes>) -> anyhow::Result<Response<Full<Bytes>>> {
-    Ok(local::client::forward(target, request).await?.map(Full::new))
+    Ok(local_stack::client::forward(target, request).await?.map(Full::new))
 }
 
 fn contention() -> anyhow::Result<Response<Full<Bytes>>> {

@@ -4,7 +4,7 @@ use anyhow::anyhow;
 use grid::Grid;
 use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts};
 use jiff::Timestamp;
-use local::keys::SigningKey;
+use local_stack::keys::SigningKey;
 use umaaas::{Policy, Umaaas};
 use verify::{Delivery, Scheme};
 

@@ -10,7 +10,7 @@ use ingest::{epoch_time, written_time};
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
-use local::providers::Provider;
+use local_stack::senders::Sender;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
@@ -81,7 +81,7 @@ read.")]
 pub(crate) struct Options {
     /// Whose transactions: umaaas, weavr
     #[arg(value_parser = kinds::provider)]
-    provider: &'static Provider,
+    provider: &'static Sender,
     /// The provider's list
     #[arg(long, value_name = "FILE")]
     transactions: PathBuf,
@@ -232,7 +232,7 @@ fn show(comparison: &Comparison) {
 }
 
 /// Every event of a provider that is about a transaction. This is the one place here that reads records.
-async fn events(connection: &Connection, table: &str, provider: &Provider) -> Result<Vec<OurEvent>> {
+async fn events(connection: &Connection, table: &str, provider: &Sender) -> Result<Vec<OurEvent>> {
     let mut events = Vec::new();
     let mut pages = connection
         .dynamodb

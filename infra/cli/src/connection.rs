@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
 use aws_types::SdkConfig;
 use clap::Args;
-use local::stack;
+use local_stack::stack;
 
 use crate::local_env::{LocalEnv, LocalOptions};
 

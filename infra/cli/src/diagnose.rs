@@ -12,7 +12,7 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use ingest::{Object, epoch_time, written_time};
 use jiff::{SignedDuration, Timestamp};
-use local::providers::{PROVIDERS, Provider};
+use local_stack::senders::{SENDERS, Sender};
 use serde::Serialize;
 use serde_json::Value;
 use sha2::Sha256;
@@ -43,7 +43,7 @@ pub(crate) enum Demand {
 
 /// A request as it was captured, and what it is checked with.
 pub(crate) struct Capture<'a> {
-    pub provider: &'a Provider,
+    pub provider: &'a Sender,
     pub demand: Demand,
     pub headers: HeaderMap,
     pub body: Bytes,
@@ -210,7 +210,7 @@ impl Capture<'_> {
             let advice = "Weavr signs this header's text: capture all headers";
             return reason("timestamp_missing", format!("the header `{header}` is missing"), advice);
         }
-        if let Some(other) = PROVIDERS.iter().find(|other| {
+        if let Some(other) = SENDERS.iter().find(|other| {
             other.name != self.provider.name
                 && signature_headers(other).iter().any(|name| self.headers.contains_key(*name))
         }) {
@@ -407,7 +407,7 @@ impl Capture<'_> {
 }
 
 /// The headers of a provider that carry a signature.
-fn signature_headers(provider: &Provider) -> &'static [&'static str] {
+fn signature_headers(provider: &Sender) -> &'static [&'static str] {
     match provider.name {
         "weavr" => &[weavr::SIGNATURE_V2.header, TIMESTAMP],
         "grid" => &[grid::SIGNATURE.header],
@@ -416,10 +416,8 @@ fn signature_headers(provider: &Provider) -> &'static [&'static str] {
 }
 
 /// The provider whose signature a request carries.
-pub(crate) fn provider_of(headers: &HeaderMap) -> Option<&'static Provider> {
-    PROVIDERS
-        .iter()
-        .find(|provider| signature_headers(provider).iter().any(|name| headers.contains_key(*name)))
+pub(crate) fn provider_of(headers: &HeaderMap) -> Option<&'static Sender> {
+    SENDERS.iter().find(|provider| signature_headers(provider).iter().any(|name| headers.contains_key(*name)))
 }
 
 /// One way to make a key, a body or a signed content. The first of each has no reason: it is the right one.
@@ -482,7 +480,7 @@ fn keys(secrets: &SecretTexts) -> Vec<Variation<Vec<u8>>> {
     let placeholder = aws::secrets::PLACEHOLDER;
     add(Some("the key was the placeholder of the template"), placeholder.as_bytes().to_vec());
     add(Some("the key was empty"), vec![]);
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let found = format!("the key was the local secret of {} (`cargo dev`)", provider.name);
         add(Some(&found), provider.secret().into_bytes());
     }
@@ -664,14 +662,14 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use http::{HeaderName, HeaderValue};
-    use local::providers::Sample;
+    use local_stack::senders::Sample;
     use proptest::prelude::*;
 
-    use local::keys::SigningKey;
+    use local_stack::keys::SigningKey;
 
     use super::*;
 
-    fn capture(provider: &'static Provider, sample: &Sample) -> Capture<'static> {
+    fn capture(provider: &'static Sender, sample: &Sample) -> Capture<'static> {
         let delivery =
             provider.delivery(sample.path, provider.body(sample).unwrap(), &provider.signing_key());
         Capture { provider, demand: Demand::V2, headers: delivery.headers, body: delivery.body }
@@ -683,7 +681,7 @@ mod tests {
 
     #[test]
     fn every_sample_of_every_provider_verifies() {
-        for provider in PROVIDERS.iter().filter(|provider| provider.has_shared_secret()) {
+        for provider in SENDERS.iter().filter(|provider| provider.has_shared_secret()) {
             let secrets = SecretTexts::parse(provider.secret()).unwrap();
             for sample in provider.samples {
                 let capture = capture(provider, sample);
@@ -712,7 +710,7 @@ mod tests {
             body in text(),
             headers in prop::collection::vec((0..6_usize, text()), 0..5),
             provider in prop::sample::select(
-                PROVIDERS.iter().filter(|provider| provider.has_shared_secret()).collect::<Vec<_>>()
+                SENDERS.iter().filter(|provider| provider.has_shared_secret()).collect::<Vec<_>>()
             ),
             demand in prop_oneof![Just(Demand::V1), Just(Demand::V2)],
         ) {
@@ -733,7 +731,7 @@ mod tests {
 
     #[test]
     fn a_large_body_does_not_take_long() {
-        let provider = &PROVIDERS[0];
+        let provider = &SENDERS[0];
         let secrets = SecretTexts::parse("not the one that signed".to_owned()).unwrap();
         for length in [LARGE - 100, 380 * 1024] {
             let text = "x".repeat(length);

@@ -12,8 +12,8 @@ use http::header::{CONTENT_TYPE, DATE};
 use http::{HeaderMap, Request};
 use ingest::PENDING_TOO_OLD;
 use jiff::{SignedDuration, Timestamp};
-use local::providers::{PROVIDERS, Provider};
-use local::stack::MESSAGE_RETENTION_SECONDS;
+use local_stack::senders::{SENDERS, Sender};
+use local_stack::stack::MESSAGE_RETENTION_SECONDS;
 use serde::Serialize;
 use serde_json::Value;
 use verify::FUTURE_SKEW;
@@ -80,7 +80,7 @@ pub(crate) struct Options {
     url: Option<String>,
     /// Only this provider; once for each. All of them unless given
     #[arg(long, value_name = "NAME", value_parser = kinds::provider)]
-    provider: Vec<&'static Provider>,
+    provider: Vec<&'static Sender>,
     /// A provider's secret in Secrets Manager; once for each
     #[arg(long, value_name = "ARN", requires = "table")]
     secret_arn: Vec<String>,
@@ -135,9 +135,8 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
         (None, Some(local)) => base(local.url()?)?,
         (None, None) => anyhow::bail!("name the address with --url"),
     };
-    let all = || PROVIDERS.iter().collect();
-    let providers: Vec<&Provider> =
-        if options.provider.is_empty() { all() } else { options.provider.clone() };
+    let all = || SENDERS.iter().collect();
+    let providers: Vec<&Sender> = if options.provider.is_empty() { all() } else { options.provider.clone() };
     let mut list = Checklist { checks: vec![], json: options.json };
     routes(&mut list, &providers, &url, connection.local.is_some()).await?;
     clock_of_aws(&mut list, &connection.address).await?;
@@ -198,7 +197,7 @@ fn unreadable(name: &str, error: &anyhow::Error) -> Check {
 }
 
 /// Whether every function answers, and refuses what has no signature.
-async fn routes(list: &mut Checklist, providers: &[&Provider], url: &str, local: bool) -> Result<()> {
+async fn routes(list: &mut Checklist, providers: &[&Sender], url: &str, local: bool) -> Result<()> {
     if !local && url.starts_with("http://") && !is_local(url) {
         let advice = "give the providers an https:// address";
         list.add(check("address", Status::Warning, format!("{url} is not encrypted"), advice));
@@ -240,7 +239,7 @@ async fn routes(list: &mut Checklist, providers: &[&Provider], url: &str, local:
 }
 
 /// A path that a function serves.
-fn path_of(provider: &Provider, binary: &str) -> Option<&'static str> {
+fn path_of(provider: &Sender, binary: &str) -> Option<&'static str> {
     if provider.name != "weavr" {
         return Some(provider.samples[0].path);
     }
@@ -307,7 +306,7 @@ async fn clock_of_aws(list: &mut Checklist, address: &str) -> Result<()> {
 /// Whether there are secrets, and whether the local functions have the same.
 async fn secrets(
     list: &mut Checklist,
-    providers: &[&Provider],
+    providers: &[&Sender],
     connection: &Connection,
     arns: &[String],
     url: &str,
@@ -462,9 +461,9 @@ fn names(keys: &[KeySchemaElement]) -> Vec<&str> {
 }
 
 /// The addresses of the queues.
-fn queues(providers: &[&Provider], connection: &Connection, named: &[String]) -> Vec<String> {
+fn queues(providers: &[&Sender], connection: &Connection, named: &[String]) -> Vec<String> {
     let Some(local) = &connection.local else { return named.to_vec() };
-    let variable = |provider: &Provider| format!("{}_QUEUE_URL", provider.name.to_uppercase());
+    let variable = |provider: &Sender| format!("{}_QUEUE_URL", provider.name.to_uppercase());
     providers.iter().filter_map(|provider| local.get(&variable(provider)).map(str::to_owned)).collect()
 }
 
@@ -665,7 +664,7 @@ fn retention(connection: &Connection, options: &Options) -> Check {
         },
         Some(local) => {
             let number = |name: &str| local.get(name).and_then(|value| value.parse::<u64>().ok());
-            let tolerances = PROVIDERS.iter().filter_map(|provider| {
+            let tolerances = SENDERS.iter().filter_map(|provider| {
                 number(&format!("{}_TIMESTAMP_TOLERANCE_SECONDS", provider.name.to_uppercase()))
             });
             (number("RETENTION_DAYS").unwrap_or(RETENTION_DAYS), tolerances.max().unwrap_or_default())
@@ -723,7 +722,7 @@ mod tests {
 
     #[test]
     fn every_function_has_a_path() {
-        for provider in PROVIDERS {
+        for provider in SENDERS {
             for binary in provider.binaries {
                 assert!(path_of(provider, binary).is_some(), "{binary}");
             }

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aws::{Unset, Variable};
 use ingest::{Arrival, Provider as _};
 use jiff::Timestamp;
-use local::providers::{PROVIDERS, Provider, Sample};
+use local_stack::senders::{SENDERS, Sample, Sender};
 use serde_json::Value;
 use verify::Verified;
 use weavr::{Demand, Family, Weavr};
@@ -23,7 +23,7 @@ struct Region {
 
 /// Rewrites every region, or with `check` says which one is not as the declarations have it.
 pub fn run(check: bool) -> Result<()> {
-    let root = local::root();
+    let root = local_stack::root();
     let mut files: BTreeMap<&str, String> = BTreeMap::new();
     let mut stale = Vec::new();
     for Region { file, name, text } in regions()? {
@@ -179,7 +179,7 @@ fn logical_id(name: &str) -> String {
 }
 
 fn functions_on_dashboard() -> String {
-    let binaries = PROVIDERS.iter().flat_map(|provider| provider.binaries).copied().chain(["reconciler"]);
+    let binaries = SENDERS.iter().flat_map(|provider| provider.binaries).copied().chain(["reconciler"]);
     let names: Vec<String> = binaries.map(|binary| format!("\\\"${{{}}}\\\"", logical_id(binary))).collect();
     format!("          Functions: !Sub '{}'\n", names.join(" OR "))
 }
@@ -187,7 +187,7 @@ fn functions_on_dashboard() -> String {
 /// The table of Weavr's events. Identity and subject are those that the code finds in the samples.
 fn events_of_weavr() -> Result<String> {
     let provider =
-        PROVIDERS.iter().find(|provider| provider.name == Weavr::NAME).context("Weavr is a provider")?;
+        SENDERS.iter().find(|provider| provider.name == Weavr::NAME).context("Weavr is a provider")?;
     let mut text = "\n| event type | path below `/weavr` | function | identity from | subject |\n|---|---|---|---|---|\n".to_owned();
     for kind in &weavr::KINDS {
         let sample = provider.samples.iter().find(|sample| sample.kind == kind.name).context(kind.name)?;
@@ -208,8 +208,8 @@ fn events_of_weavr() -> Result<String> {
 }
 
 /// The key of a sample that was published at this time, and where its subject comes from.
-fn identified(provider: &Provider, sample: &Sample, published: &str) -> Result<(String, String)> {
-    let body = read(&local::root().join(provider.file(sample)))?;
+fn identified(provider: &Sender, sample: &Sample, published: &str) -> Result<(String, String)> {
+    let body = read(&local_stack::root().join(provider.file(sample)))?;
     let mut delivery = verify::Delivery::new(sample.path, body.clone());
     delivery.headers.insert("published-timestamp", published.parse()?);
     (provider.sign)(&mut delivery, &provider.signing_key());

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use local::providers::PROVIDERS;
+use local_stack::senders::SENDERS;
 use records::{Condition, Entry, Listed, Order, Position, Query, Records, Step, Stored};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -210,7 +210,7 @@ pub(crate) async fn scanned(
 pub(crate) fn key_prefixes() -> Vec<String> {
     let umaaas = umaaas::KINDS.iter().map(|kind| format!("umaaas#{}#", kind.wire));
     let grid = grid::KINDS.iter().map(|kind| format!("grid#{}#", kind.wire));
-    let whole = PROVIDERS.iter().map(|provider| format!("{}#", provider.name));
+    let whole = SENDERS.iter().map(|provider| format!("{}#", provider.name));
     umaaas.chain(grid).chain(whole).collect()
 }
 

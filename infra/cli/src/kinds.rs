@@ -2,19 +2,19 @@
 //! `weavr.managed_cards.settlement`.
 
 use anyhow::{Result, bail};
-use local::providers::{PROVIDERS, Provider, Sample};
+use local_stack::senders::{SENDERS, Sample, Sender};
 
 /// A provider's sample.
 #[derive(Clone, Copy)]
 pub(crate) struct Named {
-    pub provider: &'static Provider,
+    pub provider: &'static Sender,
     pub sample: &'static Sample,
 }
 
 impl Named {
     /// All samples.
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        PROVIDERS
+        SENDERS
             .iter()
             .flat_map(|provider| provider.samples.iter().map(move |sample| Self { provider, sample }))
     }
@@ -48,15 +48,15 @@ impl Named {
 }
 
 /// The provider of this name, for clap.
-pub(crate) fn provider(name: &str) -> Result<&'static Provider, String> {
-    PROVIDERS.iter().find(|provider| provider.name == name).ok_or_else(|| {
-        let names: Vec<&str> = PROVIDERS.iter().map(|provider| provider.name).collect();
+pub(crate) fn provider(name: &str) -> Result<&'static Sender, String> {
+    SENDERS.iter().find(|provider| provider.name == name).ok_or_else(|| {
+        let names: Vec<&str> = SENDERS.iter().map(|provider| provider.name).collect();
         format!("the providers are {}", names.join(", "))
     })
 }
 
 /// The same, of those who sign with a shared secret.
-pub(crate) fn provider_with_secret(name: &str) -> Result<&'static Provider, String> {
+pub(crate) fn provider_with_secret(name: &str) -> Result<&'static Sender, String> {
     let provider = provider(name)?;
     if provider.has_shared_secret() {
         return Ok(provider);

@@ -17,7 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
-use local::providers::{PROVIDERS, Provider};
+use local_stack::senders::{SENDERS, Sender};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -141,13 +141,13 @@ fn secrets(options: &SecretOptions) -> Result<HashMap<&'static str, SecretTexts>
         return with_secrets().map(|provider| Ok((provider.name, local(provider)?))).collect();
     }
     // It is read once, and tried for the provider whose headers a request has.
-    let secrets = options.read(&PROVIDERS[0], Otherwise::Stdin)?;
+    let secrets = options.read(&SENDERS[0], Otherwise::Stdin)?;
     Ok(with_secrets().map(|provider| (provider.name, secrets.clone())).collect())
 }
 
 /// The providers whose requests can be verified with a secret.
-fn with_secrets() -> impl Iterator<Item = &'static Provider> {
-    PROVIDERS.iter().filter(|provider| provider.has_shared_secret())
+fn with_secrets() -> impl Iterator<Item = &'static Sender> {
+    SENDERS.iter().filter(|provider| provider.has_shared_secret())
 }
 
 async fn answer(

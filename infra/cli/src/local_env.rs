@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
-use local::env_file;
+use local_stack::env_file;
 
 /// Where the local stack is described.
 #[derive(Args, Clone, Debug, Default)]

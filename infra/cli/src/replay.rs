@@ -19,8 +19,8 @@ use http::HeaderMap;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use ingest::{BatchSink as _, Message, State, sha256_hex};
 use jiff::{SignedDuration, Timestamp};
-use local::keys::SigningKey;
-use local::providers::PROVIDERS;
+use local_stack::keys::SigningKey;
+use local_stack::senders::SENDERS;
 use records::{Entry, Filter, Order, Position, Records, Stored};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -516,7 +516,7 @@ async fn send_to_queues(
 impl Url {
     /// Posts the webhook as the provider would, signed now.
     async fn post(&self, provider: &str, stored: &Stored) -> Result<u16> {
-        let known = PROVIDERS.iter().find(|known| known.name == provider);
+        let known = SENDERS.iter().find(|known| known.name == provider);
         let provider = known.with_context(|| format!("nobody signs for {provider}"))?;
         let record = &stored.record;
         let secret = match &self.secret {

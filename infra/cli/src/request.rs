@@ -9,7 +9,7 @@ use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
-use local::client;
+use local_stack::client;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
@@ -81,7 +81,7 @@ pub(crate) fn base(text: &str) -> Result<String> {
     ensure!(uri.query().is_none(), "{text}: an address without a query is needed");
     ensure!(!authority.as_str().contains('@'), "an address without a password is needed");
     let path = uri.path().trim_end_matches('/');
-    let path = local::providers::PROVIDERS
+    let path = local_stack::senders::SENDERS
         .iter()
         .find_map(|provider| path.strip_suffix(provider.name)?.strip_suffix('/'))
         .unwrap_or(path);

@@ -5,8 +5,8 @@ use std::io::{IsTerminal, Read};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
-use local::keys::SigningKey;
-use local::providers::Provider;
+use local_stack::keys::SigningKey;
+use local_stack::senders::Sender;
 use serde::Deserialize;
 use verify::{Secret, Secrets};
 
@@ -60,7 +60,7 @@ impl SecretOptions {
     ///
     /// # Errors
     /// There is none, or it cannot be read.
-    pub(crate) fn read(&self, provider: &Provider, otherwise: Otherwise) -> Result<SecretTexts> {
+    pub(crate) fn read(&self, provider: &Sender, otherwise: Otherwise) -> Result<SecretTexts> {
         let local = self.secret_local || (!self.is_given() && matches!(otherwise, Otherwise::Local));
         let given = match &self.secret_env {
             _ if local => provider.secret(),
@@ -127,7 +127,7 @@ impl SecretTexts {
     }
 
     /// What signs as the provider: the newest secret, or the private key of `cargo dev`, whose public key this is.
-    pub(crate) fn signing_key(&self, provider: &Provider) -> SigningKey {
+    pub(crate) fn signing_key(&self, provider: &Sender) -> SigningKey {
         if provider.has_shared_secret() {
             SigningKey::secret(&self.secrets[0])
         } else {

@@ -12,7 +12,7 @@ use clap::Args;
 use http::Request;
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
-use local::keys::SigningKey;
+use local_stack::keys::SigningKey;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use verify::Delivery;
@@ -415,7 +415,7 @@ fn edited(body: &str, edits: &[Edit]) -> Result<String> {
 }
 
 fn body(named: Named, file: Option<&PathBuf>) -> Result<String> {
-    let sample = || local::root().join(named.provider.file(named.sample));
+    let sample = || local_stack::root().join(named.provider.file(named.sample));
     let path = file.cloned().unwrap_or_else(sample);
     let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
     ensure!(!bytes.is_empty(), "{}: the file is empty", path.display());
@@ -482,7 +482,7 @@ mod tests {
 
     #[test]
     fn the_default_address_is_that_of_cargo_dev() {
-        assert_eq!(DEFAULT_URL, format!("http://127.0.0.1:{}", local::watch::DEFAULT_PORT));
+        assert_eq!(DEFAULT_URL, format!("http://127.0.0.1:{}", local_stack::watch::DEFAULT_PORT));
     }
 
     #[test]

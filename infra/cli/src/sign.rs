@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 use http::HeaderMap;
-use local::providers::Provider;
+use local_stack::senders::Sender;
 use serde_json::{Map, Value, json};
 use verify::Delivery;
 
@@ -29,7 +29,7 @@ Exit status: 0; 2, wrong usage or an input that cannot be read.")]
 pub(crate) struct Options {
     /// As whom: umaaas, weavr
     #[arg(value_parser = kinds::provider_with_secret)]
-    provider: &'static Provider,
+    provider: &'static Sender,
     /// The body; it is signed byte for byte
     #[arg(long, value_name = "FILE")]
     body: PathBuf,

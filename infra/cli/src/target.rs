@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 use aws_config::{BehaviorVersion, Region};
 use aws_types::SdkConfig;
 use clap::Args;
-use local::providers::PROVIDERS;
+use local_stack::senders::SENDERS;
 use records::Records;
 
 use crate::stack_outputs;
@@ -77,7 +77,7 @@ impl TargetOptions {
             let Self { queue, url, profile, region, .. } = self;
             let is_elsewhere = !queue.is_empty() || url.is_some() || profile.is_some() || region.is_some();
             ensure!(!is_elsewhere, "which deployment? Give --stack or --table");
-            return local_target(&local::scratch().join("env"));
+            return local_target(&local_stack::scratch().join("env"));
         }
         let config = loaded(self.profile.as_deref(), self.region.clone()).await;
         let outputs = match &self.stack {
@@ -93,7 +93,7 @@ impl TargetOptions {
             queues: BTreeMap::new(),
             every_queue: None,
         };
-        for provider in PROVIDERS {
+        for provider in SENDERS {
             if let Some(url) = outputs.get(&stack_outputs::name(provider.name, "QueueUrl")?) {
                 target.queues.insert(provider.name.to_owned(), url.clone());
             }
@@ -101,7 +101,7 @@ impl TargetOptions {
         for queue in &self.queue {
             match queue.split_once('=').filter(|(provider, _)| !provider.contains(['/', ':'])) {
                 Some((provider, url)) => {
-                    ensure!(PROVIDERS.iter().any(|known| known.name == provider), "no provider {provider}");
+                    ensure!(SENDERS.iter().any(|known| known.name == provider), "no provider {provider}");
                     target.queues.insert(provider.to_owned(), url.to_owned());
                 }
                 None => target.every_queue = Some(queue.clone()),
@@ -123,16 +123,16 @@ fn local_target(file: &Path) -> Result<Target> {
     };
     let endpoint = variable("AWS_ENDPOINT_URL")?;
     let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
-    ensure!(port.is_some_and(local::port::answers), "nothing answers at {endpoint}: {HOW}");
+    ensure!(port.is_some_and(local_stack::port::answers), "nothing answers at {endpoint}: {HOW}");
     let mut queues = BTreeMap::new();
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let queue = variable(&format!("{}_QUEUE_URL", provider.name.to_uppercase()))?;
         queues.insert(provider.name.to_owned(), queue.to_owned());
     }
     Ok(Target {
-        config: local::stack::config(endpoint),
+        config: local_stack::stack::config(endpoint),
         table: variable("EVENTS_TABLE")?.to_owned(),
-        url: variables.get(local::env_file::URL).map(|url| (*url).to_owned()),
+        url: variables.get(local_stack::env_file::URL).map(|url| (*url).to_owned()),
         is_local: true,
         queues,
         every_queue: None,
@@ -168,15 +168,15 @@ mod tests {
     fn what_cargo_dev_has_written() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let file = local::scratch().join(format!("env-{port}"));
+        let file = local_stack::scratch().join(format!("env-{port}"));
         assert!(local_target(&file).unwrap_err().to_string().contains("--stack or --table"));
         let mut text = format!("AWS_ENDPOINT_URL=http://127.0.0.1:{port}\nEVENTS_TABLE=webhook-events\n");
-        text += &format!("{}=http://127.0.0.1:9000\n", local::env_file::URL);
-        for provider in PROVIDERS {
+        text += &format!("{}=http://127.0.0.1:9000\n", local_stack::env_file::URL);
+        for provider in SENDERS {
             text +=
                 &format!("{}_QUEUE_URL=http://sqs/{}.fifo\n", provider.name.to_uppercase(), provider.name);
         }
-        std::fs::create_dir_all(local::scratch()).unwrap();
+        std::fs::create_dir_all(local_stack::scratch()).unwrap();
         std::fs::write(&file, &text).unwrap();
         let target = local_target(&file).unwrap();
         assert_eq!(

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clap::Args;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use jiff::{SignedDuration, Timestamp};
-use local::providers::Provider;
+use local_stack::senders::Sender;
 use serde_json::Value;
 
 use crate::diagnose::{Capture, Demand, Diagnosis, Freshness, diagnose};
@@ -32,7 +32,7 @@ Exit status: 0, it verifies; 1, it does not; 2, wrong usage or an input that can
 pub(crate) struct Options {
     /// Who sent it: umaaas, weavr
     #[arg(value_parser = kinds::provider_with_secret)]
-    provider: &'static Provider,
+    provider: &'static Sender,
     /// The headers: lines `Name: value` (also as `curl -v` prints them), or a JSON object
     #[arg(long, value_name = "FILE")]
     headers: Option<PathBuf>,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use local::keys::SigningKey;
-use local::providers::{PROVIDERS, Provider};
+use local_stack::keys::SigningKey;
+use local_stack::senders::{SENDERS, Sender};
 use serde_json::Value;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -69,16 +69,16 @@ fn write(file: &Path, text: impl AsRef<[u8]>) -> String {
 }
 
 /// The providers that sign with a secret.
-fn with_secrets() -> impl Iterator<Item = &'static Provider> {
-    PROVIDERS.iter().filter(|provider| provider.has_shared_secret())
+fn with_secrets() -> impl Iterator<Item = &'static Sender> {
+    SENDERS.iter().filter(|provider| provider.has_shared_secret())
 }
 
-fn provider(name: &str) -> &'static Provider {
-    PROVIDERS.iter().find(|provider| provider.name == name).unwrap()
+fn provider(name: &str) -> &'static Sender {
+    SENDERS.iter().find(|provider| provider.name == name).unwrap()
 }
 
 fn sample(path: &str) -> Vec<u8> {
-    std::fs::read(local::root().join("events").join(path)).unwrap()
+    std::fs::read(local_stack::root().join("events").join(path)).unwrap()
 }
 
 #[test]
@@ -95,11 +95,11 @@ fn the_list_has_every_sample() {
     let (text, json) = (run(&["send", "--list"]), run(&["send", "--list", "--json"]));
     assert_eq!((text.code, json.code), (0, 0));
     let kinds: Vec<Value> = serde_json::from_str(&json.out).unwrap();
-    let samples = PROVIDERS.iter().map(|provider| provider.samples.len()).sum::<usize>();
+    let samples = SENDERS.iter().map(|provider| provider.samples.len()).sum::<usize>();
     assert_eq!((kinds.len(), text.out.lines().count()), (samples, samples + 1));
     for kind in &kinds {
         assert!(text.out.contains(kind["kind"].as_str().unwrap()), "{kind}");
-        assert!(local::root().join(kind["file"].as_str().unwrap()).is_file(), "{kind}");
+        assert!(local_stack::root().join(kind["file"].as_str().unwrap()).is_file(), "{kind}");
     }
 }
 
@@ -182,7 +182,7 @@ fn what_is_signed_verifies_wherever_the_secret_comes_from() {
     let folder = folder("sign");
     for provider in with_secrets() {
         let file = provider.file(&provider.samples[0]);
-        let body = local::root().join(&file).to_str().unwrap().to_owned();
+        let body = local_stack::root().join(&file).to_str().unwrap().to_owned();
         let json = format!(r#"{{"current": "{SECRET}", "previous": "another"}}"#);
         for (stdin, source) in [
             (SECRET, &[][..]),
@@ -223,7 +223,7 @@ struct Captured {
 
 impl Captured {
     /// A body, as the provider signs and sends it.
-    fn genuine(provider: &Provider, body: &[u8], secret: &str) -> Self {
+    fn genuine(provider: &Sender, body: &[u8], secret: &str) -> Self {
         let mut delivery = Delivery::new("/", body.to_vec());
         if provider.name == "weavr" {
             delivery.headers.insert("call-ref", "order-7".parse().unwrap());
@@ -252,13 +252,7 @@ impl Captured {
 }
 
 /// What `verify` says: its exit status and its JSON.
-fn verify(
-    folder: &Path,
-    provider: &Provider,
-    captured: &Captured,
-    stdin: &str,
-    more: &[&str],
-) -> (i32, Value) {
+fn verify(folder: &Path, provider: &Sender, captured: &Captured, stdin: &str, more: &[&str]) -> (i32, Value) {
     let lines = captured.headers.iter().map(|(name, value)| format!("{name}: {value}\n"));
     let headers = write(&folder.join("headers"), lines.collect::<String>());
     let body = write(&folder.join("body"), &captured.body);
@@ -268,13 +262,13 @@ fn verify(
     (ran.code, serde_json::from_str(&ran.out).unwrap())
 }
 
-fn signature_header(provider: &Provider) -> &'static str {
+fn signature_header(provider: &Sender) -> &'static str {
     if provider.name == "weavr" { "signature-v2" } else { "x-umaaas-signature" }
 }
 
 /// Bodies with members in an order that is not sorted, text beyond ASCII, a slash, and numbers that a parser
 /// would write in another way.
-fn siblings(provider: &Provider) -> Vec<Vec<u8>> {
+fn siblings(provider: &Sender) -> Vec<Vec<u8>> {
     let own = concat!(
         r#"{"webhookId":"b/1","type":"TEST","timestamp":"2026-11-02T09:15:00Z","n":[1.0,1e2,{}],"#,
         r#""a":{"z":"Zo\u00eb \"x\"","y":"Zoë"}}"#
@@ -283,7 +277,7 @@ fn siblings(provider: &Provider) -> Vec<Vec<u8>> {
         .samples
         .iter()
         .step_by(3)
-        .map(|sample| std::fs::read(local::root().join(provider.file(sample))).unwrap());
+        .map(|sample| std::fs::read(local_stack::root().join(provider.file(sample))).unwrap());
     samples.chain([own.as_bytes().to_vec()]).collect()
 }
 

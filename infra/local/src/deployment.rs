@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::ministack::Ministack;
 use crate::process::Program;
-use crate::providers::{PROVIDERS, Provider};
+use crate::senders::{SENDERS, Sender};
 use crate::stack::{self, Queue};
 use crate::tools::Tools;
 
@@ -44,7 +44,7 @@ impl Deployment {
         let endpoint = ministack.endpoint();
         let file = ministack.directory().join("outputs.json");
         let script = crate::root().join("infra").join("local").join("deploy.py");
-        let secrets = PROVIDERS.iter().map(|provider| {
+        let secrets = SENDERS.iter().map(|provider| {
             let secret = json!({ "current": provider.secret() });
             format!("--secret={}={secret}", output_name(provider, "SecretArn"))
         });
@@ -75,7 +75,7 @@ impl Deployment {
     ///
     /// # Errors
     /// The template has no such output.
-    pub fn queue(&self, provider: &Provider) -> Result<Queue> {
+    pub fn queue(&self, provider: &Sender) -> Result<Queue> {
         let url = |what| output(&self.outputs, &output_name(provider, what));
         Ok(Queue::at(&self.sqs, url("QueueUrl")?, url("DeadLettersUrl")?))
     }
@@ -98,7 +98,7 @@ pub async fn transformed(arguments: &[&str]) -> Result<Value> {
 }
 
 /// The name of a provider's output in the template: `UmaaasQueueUrl`, for example.
-fn output_name(provider: &Provider, what: &str) -> String {
+fn output_name(provider: &Sender, what: &str) -> String {
     let (first, rest) = provider.name.split_at(1);
     format!("{}{rest}{what}", first.to_uppercase())
 }
@@ -113,6 +113,6 @@ mod tests {
 
     #[test]
     fn outputs_are_named_after_providers() {
-        assert_eq!(output_name(&PROVIDERS[0], "QueueUrl"), "UmaaasQueueUrl");
+        assert_eq!(output_name(&SENDERS[0], "QueueUrl"), "UmaaasQueueUrl");
     }
 }

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use clap::Parser;
-use local::env_file;
-use local::ministack::{self, Ministack};
-use local::progress::step;
-use local::providers::PROVIDERS;
-use local::samples::{self, Row};
-use local::stack::Stack;
-use local::tools::Tools;
-use local::watch::{self, Watch};
+use local_stack::env_file;
+use local_stack::ministack::{self, Ministack};
+use local_stack::progress::step;
+use local_stack::sample_check::{self, Row};
+use local_stack::senders::SENDERS;
+use local_stack::stack::Stack;
+use local_stack::tools::Tools;
+use local_stack::watch::{self, Watch};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// Runs the whole service on this machine: installs the tools, starts DynamoDB and SQS (ministack) and
@@ -96,8 +96,8 @@ async fn start(arguments: &Arguments) -> Result<Service> {
         "--port and --aws-port name the same port, {}",
         arguments.port
     );
-    local::port::ensure_free(arguments.port, "--port")?;
-    local::port::ensure_free(arguments.aws_port, "--aws-port")?;
+    local_stack::port::ensure_free(arguments.port, "--port")?;
+    local_stack::port::ensure_free(arguments.aws_port, "--aws-port")?;
 
     let tools = Tools::install().await?;
     watch::build().await?;
@@ -122,19 +122,19 @@ async fn start(arguments: &Arguments) -> Result<Service> {
 
 async fn post_samples(service: &mut Service) -> Result<Vec<Row>> {
     let mut all = Vec::new();
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         step(format!("posting the samples of {}", provider.name));
         let url = service.watch.url();
         let queue = service.stack.queue(provider);
         let rows = tokio::select! {
-            rows = samples::run(provider, &url, queue) => rows,
+            rows = sample_check::run(provider, &url, queue) => rows,
             failure = service.watch.failure() => Err(failure),
         };
         let rows = match rows {
             Ok(rows) => rows,
             Err(error) => bail!("{error:#}; the functions' log ends with\n{}", service.watch.log_tail()),
         };
-        println!("\n{}", samples::table(&rows));
+        println!("\n{}", sample_check::table(&rows));
         all.extend(rows);
     }
     Ok(all)
@@ -142,7 +142,7 @@ async fn post_samples(service: &mut Service) -> Result<Vec<Row>> {
 
 fn explain(service: &Service) {
     println!("endpoint   {}", service.stack.endpoint);
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let url = service.watch.url();
         println!("url        {url}/{}", provider.name);
         println!("signs with {}", provider.credential.for_shell());

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 
 use crate::process::Program;
-use crate::providers::PROVIDERS;
+use crate::senders::SENDERS;
 use crate::stack;
 use crate::tools::Tools;
 use crate::watch::cargo_environment;
@@ -61,7 +61,7 @@ impl Sam {
     /// # Errors
     /// A function does not build.
     pub async fn build(&self) -> Result<()> {
-        let binaries = PROVIDERS.iter().flat_map(|provider| provider.binaries).chain(&["reconciler"]);
+        let binaries = SENDERS.iter().flat_map(|provider| provider.binaries).chain(&["reconciler"]);
         cargo_environment(Program::new(self.builders.program("cargo-lambda")))
             .envs([("PATH", self.path.as_os_str())])
             .args(["lambda", "build", "--release", "--arm64"])

@@ -12,7 +12,7 @@ use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, QueueAttribute
 use aws_types::SdkConfig;
 use serde_json::json;
 
-use crate::providers::{PROVIDERS, Provider};
+use crate::senders::{SENDERS, Sender};
 
 /// The emulated region.
 pub const REGION: &str = "eu-central-1";
@@ -61,7 +61,7 @@ impl Stack {
         let table = format!("webhook-events{suffix}");
         create_table(&dynamodb, &table).await.with_context(|| format!("cannot create the table {table}"))?;
         let mut queues = Vec::new();
-        for provider in PROVIDERS {
+        for provider in SENDERS {
             let name = format!("{}{suffix}", provider.name);
             let queue = Queue::create(&sqs, &name).await;
             queues.push((
@@ -73,7 +73,7 @@ impl Stack {
     }
 
     /// The queue of a provider.
-    pub fn queue(&self, provider: &Provider) -> &Queue {
+    pub fn queue(&self, provider: &Sender) -> &Queue {
         let (_, queue) = self
             .queues
             .iter()
@@ -87,7 +87,7 @@ impl Stack {
     /// `QUEUE_URL`.
     pub fn shared_environment(&self) -> Vec<(String, String)> {
         let mut shared: Vec<(String, String)> = Vec::new();
-        for (name, value) in PROVIDERS.iter().flat_map(|provider| self.environment(provider)) {
+        for (name, value) in SENDERS.iter().flat_map(|provider| self.environment(provider)) {
             if !shared.iter().any(|(known, _)| *known == name) {
                 shared.push((name, value));
             }
@@ -96,7 +96,7 @@ impl Stack {
     }
 
     /// The environment of a provider's functions, with the provider's queue variable for the reconciler.
-    pub fn environment(&self, provider: &Provider) -> Vec<(String, String)> {
+    pub fn environment(&self, provider: &Sender) -> Vec<(String, String)> {
         let reconciler_queue = format!("{}_QUEUE_URL", provider.name.to_uppercase());
         let secret = provider.secret();
         let mut variables = vec![

@@ -13,7 +13,7 @@ use anyhow::{Error, Result, anyhow, bail};
 use crate::port;
 use crate::process::{Process, Program};
 use crate::progress;
-use crate::providers::PROVIDERS;
+use crate::senders::SENDERS;
 use crate::tools::Tools;
 
 /// The port that `cargo dev` uses without `--port`.
@@ -54,7 +54,7 @@ pub struct Watch {
 /// # Errors
 /// The build fails.
 pub async fn build() -> Result<()> {
-    let binaries = PROVIDERS.iter().flat_map(|provider| provider.binaries).chain(&["reconciler"]);
+    let binaries = SENDERS.iter().flat_map(|provider| provider.binaries).chain(&["reconciler"]);
     build_binaries(&binaries.copied().collect::<Vec<_>>(), "dev").await
 }
 

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveStatus};
 use aws_sdk_sqs::types::QueueAttributeName;
-use local::ministack::Ministack;
-use local::port;
-use local::providers::PROVIDERS;
-use local::stack::Stack;
-use local::tools::Tools;
+use local_stack::ministack::Ministack;
+use local_stack::port;
+use local_stack::senders::SENDERS;
+use local_stack::stack::Stack;
+use local_stack::tools::Tools;
 
 #[tokio::test]
 async fn a_stack_works_and_leaves_no_process() {
@@ -27,7 +27,7 @@ async fn a_stack_works_and_leaves_no_process() {
     assert_ne!(stack.table, other.table);
 
     table_is_as_designed(&stack).await;
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         messages_go_through(&stack, provider.name, stack.queue(provider)).await;
         let nothing = other.queue(provider).receive(1, Duration::from_millis(200)).await.unwrap();
         assert!(nothing.is_empty(), "the other stack has its own queue");
@@ -48,7 +48,8 @@ async fn a_panic_leaves_no_process() {
     assert!(unwound.is_err());
     assert_gone(id, &endpoint);
     let port = endpoint.rsplit(':').next().unwrap();
-    std::fs::remove_dir_all(local::scratch().join(format!("ministack-{port}"))).expect("its log is kept");
+    std::fs::remove_dir_all(local_stack::scratch().join(format!("ministack-{port}")))
+        .expect("its log is kept");
 }
 
 #[tokio::test]
@@ -58,7 +59,7 @@ async fn a_taken_port_is_an_error_with_the_log() {
     let tools = Tools::install().await.unwrap();
     let error = format!("{:#}", Ministack::start(&tools, port).await.unwrap_err());
     assert!(error.contains("already in use"), "{error}");
-    std::fs::remove_dir_all(local::scratch().join(format!("ministack-{port}"))).unwrap();
+    std::fs::remove_dir_all(local_stack::scratch().join(format!("ministack-{port}"))).unwrap();
 }
 
 async fn start() -> Ministack {
@@ -103,7 +104,7 @@ async fn table_is_as_designed(stack: &Stack) {
     assert!(put().await.unwrap_err().into_service_error().is_conditional_check_failed_exception());
 }
 
-async fn messages_go_through(stack: &Stack, name: &str, queue: &local::stack::Queue) {
+async fn messages_go_through(stack: &Stack, name: &str, queue: &local_stack::stack::Queue) {
     assert!(queue.url.ends_with(&format!("/{name}.fifo")), "{}", queue.url);
     assert!(queue.dead_letters_url.ends_with(&format!("/{name}-dead-letters.fifo")));
     let attributes = stack.sqs.get_queue_attributes().queue_url(&queue.url).attribute_names("All".into());

@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use local::process::Program;
+use local_stack::process::Program;
 
 /// A script that starts nested shells, orphans, and a process that ignores SIGTERM, and then waits. All
 /// processes can be recognised by the first argument, the time to sleep.

@@ -7,11 +7,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
-use local::process::Program;
-use local::providers::{PROVIDERS, Provider, Sample};
-use local::stack::{ACCESS_KEY, REGION};
-use local::tools::Tools;
-use local::watch;
+use local_stack::process::Program;
+use local_stack::senders::{SENDERS, Sample, Sender};
+use local_stack::stack::{ACCESS_KEY, REGION};
+use local_stack::tools::Tools;
+use local_stack::watch;
 use tests::{post, unique};
 
 use crate::artifact::Artifact;
@@ -33,7 +33,7 @@ pub struct Candidate {
     pub environment: Vec<(String, String)>,
     /// The deployed files.
     pub artifact: Artifact,
-    provider: &'static Provider,
+    provider: &'static Sender,
     sample: &'static Sample,
 }
 
@@ -46,7 +46,7 @@ pub struct Binaries {
 impl Binaries {
     /// Builds the functions and the Rust baselines with a cargo profile.
     pub async fn build(profile: &str) -> Result<Self> {
-        let ours = PROVIDERS.iter().flat_map(|provider| provider.binaries).copied();
+        let ours = SENDERS.iter().flat_map(|provider| provider.binaries).copied();
         let binaries: Vec<&str> = ours.chain(["reconciler", "bench-floor", "bench-plain"]).collect();
         watch::build_binaries(&binaries, profile).await?;
         let ours = std::env::current_exe()?;
@@ -66,7 +66,7 @@ impl Binaries {
     }
 
     /// A binary as a candidate. Its events are webhooks like a sample of the provider.
-    fn candidate(&self, binary: &str, provider: &'static Provider, file: &str) -> Result<Candidate> {
+    fn candidate(&self, binary: &str, provider: &'static Sender, file: &str) -> Result<Candidate> {
         let path = self.path(binary)?;
         let sample = provider.samples.iter().find(|sample| sample.file.starts_with(file));
         Ok(Candidate {
@@ -100,9 +100,9 @@ impl Binaries {
             with_policy.environment.push(("APPROVAL_POLICY".into(), "sample".into()));
             with_policy.named("sample policy")
         }));
-        let grid = PROVIDERS.iter().filter(|provider| provider.name == "grid");
+        let grid = SENDERS.iter().filter(|provider| provider.name == "grid");
         functions.extend(grid.map(|grid| self.candidate("grid", grid, "test")));
-        let weavr = PROVIDERS.iter().filter(|provider| provider.name == "weavr");
+        let weavr = SENDERS.iter().filter(|provider| provider.name == "weavr");
         for (weavr, binary) in
             weavr.flat_map(|weavr| weavr.binaries.iter().map(move |binary| (weavr, binary)))
         {
@@ -188,15 +188,15 @@ pub fn body_of(bytes: usize) -> String {
     body + "]}"
 }
 
-fn umaaas() -> &'static Provider {
-    &PROVIDERS[0]
+fn umaaas() -> &'static Sender {
+    &SENDERS[0]
 }
 
-fn queue_url(provider: &Provider) -> String {
+fn queue_url(provider: &Sender) -> String {
     format!("{ENDPOINT}/000000000000/{}.fifo", provider.name)
 }
 
-fn environment(provider: &Provider) -> Vec<(String, String)> {
+fn environment(provider: &Sender) -> Vec<(String, String)> {
     let queue_url = queue_url(provider);
     let secret = provider.secret();
     let mut variables = vec![
@@ -254,7 +254,7 @@ async fn powertools_typescript() -> Result<Candidate> {
     let stamp = workshop.join("installed");
     let npm = |arguments: &[&str]| {
         let program = Program::new("npm").arg("--prefix").arg(&workshop).args(arguments);
-        program.log(local::scratch().join("npm.log"))
+        program.log(local_stack::scratch().join("npm.log"))
     };
     if std::fs::read_to_string(&stamp).ok().as_ref() != Some(&lock) {
         // Without install scripts: the one of esbuild only avoids one start of Node.js.
@@ -279,5 +279,5 @@ fn here() -> PathBuf {
 
 /// A folder for a candidate's installation, which git ignores.
 fn workshop(name: &str) -> PathBuf {
-    local::root().join("target/bench").join(name)
+    local_stack::root().join("target/bench").join(name)
 }

@@ -140,8 +140,8 @@ impl Canned {
 fn trusted(ours: &str) -> Result<PathBuf> {
     const SYSTEM: &str = "/etc/ssl/certs/ca-certificates.crt";
     let system = std::fs::read_to_string(Path::new(SYSTEM)).unwrap_or_default();
-    let path = local::scratch().join(format!("figures-{}.pem", std::process::id()));
-    std::fs::create_dir_all(local::scratch())?;
+    let path = local_stack::scratch().join(format!("figures-{}.pem", std::process::id()));
+    std::fs::create_dir_all(local_stack::scratch())?;
     std::fs::write(&path, format!("{system}\n{ours}"))
         .with_context(|| format!("cannot write {}", path.display()))?;
     Ok(path)
@@ -149,7 +149,8 @@ fn trusted(ours: &str) -> Result<PathBuf> {
 
 impl Drop for State {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(local::scratch().join(format!("figures-{}.pem", std::process::id())));
+        let _ =
+            std::fs::remove_file(local_stack::scratch().join(format!("figures-{}.pem", std::process::id())));
     }
 }
 
@@ -178,7 +179,9 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> Result<Response<
     state.wait(1).await;
     if let Behind::Endpoint(endpoint) = &state.behind {
         let address = endpoint.trim_start_matches("http://");
-        return Ok(local::client::forward(address, Request::from_parts(parts, body)).await?.map(Full::new));
+        return Ok(local_stack::client::forward(address, Request::from_parts(parts, body))
+            .await?
+            .map(Full::new));
     }
     let answer = match operation.as_str() {
         "SendMessage" => sent(&serde_json::from_slice(&body)?),

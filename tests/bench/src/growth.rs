@@ -24,7 +24,7 @@ pub async fn run(candidate: &Candidate, quick: bool, events: usize) -> Result<()
     let aws = LocalAws::start().await;
     let counting = Canned::start(Behind::Endpoint(aws.stack.endpoint.clone())).await?;
     let mut candidate = candidate.clone();
-    for (name, value) in aws.stack.environment(&local::providers::PROVIDERS[0]) {
+    for (name, value) in aws.stack.environment(&local_stack::senders::SENDERS[0]) {
         if ["EVENTS_TABLE", "QUEUE_URL"].contains(&name.as_str()) {
             candidate.environment.push((name, value));
         }

@@ -48,8 +48,8 @@ pub struct Start {
 impl Instance {
     /// Starts an instance. It handles the events in the host's line.
     pub fn spawn(candidate: &Candidate, aws: &Canned, host: &Host) -> Result<Self> {
-        let log = local::scratch().join(format!("figures-{}.log", unique()));
-        std::fs::create_dir_all(local::scratch())?;
+        let log = local_stack::scratch().join(format!("figures-{}.log", unique()));
+        std::fs::create_dir_all(local_stack::scratch())?;
         let output = File::create(&log)?;
         let (program, arguments) = candidate.command.split_first().context("an empty command")?;
         let mut command = Command::new(program);

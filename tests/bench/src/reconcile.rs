@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use ingest::{Arrival, Provider as _, Record, Store};
 use jiff::{SignedDuration, Timestamp};
-use local::providers::PROVIDERS;
-use local::stack;
+use local_stack::senders::SENDERS;
+use local_stack::stack;
 use tests::{Host, unique};
 use umaaas::Umaaas;
 
@@ -75,7 +75,7 @@ pub async fn run(reconciler: &Candidate, records: usize, delays: &[u64]) -> Resu
 
 /// Records events as the function does, with a time ten minutes ago, and does not forward them.
 async fn leave_pending(aws: &Canned, count: usize) -> Result<()> {
-    let provider = &PROVIDERS[0];
+    let provider = &SENDERS[0];
     let store = DynamoStore::new(
         &stack::config(&aws.endpoint),
         "webhook-events".into(),

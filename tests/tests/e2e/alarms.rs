@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ingest::{Concern, Conflicts, Outcome, Provider as _};
-use local::deployment::transformed;
-use local::providers::PROVIDERS;
+use local_stack::deployment::transformed;
+use local_stack::senders::SENDERS;
 use serde_json::{Map, Value, json};
 
 /// Whether a namespace is that of the stack's own metrics, as the template writes it.
@@ -26,7 +26,7 @@ async fn every_concern_has_its_alarm() {
             continue;
         }
         let provider = dimensions["provider"].as_str().unwrap();
-        assert!(PROVIDERS.iter().any(|known| known.name == provider), "{name}: {provider}");
+        assert!(SENDERS.iter().any(|known| known.name == provider), "{name}: {provider}");
         if let Some(outcome) = dimensions.get("outcome").and_then(|value| value.as_str()) {
             assert!(Outcome::NAMES.contains(&outcome), "{name}: no outcome {outcome}");
         }
@@ -36,7 +36,7 @@ async fn every_concern_has_its_alarm() {
         }
     }
     let mut expected = BTreeMap::new();
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let conflicts = match provider.name {
             "umaaas" => umaaas::Umaaas::CONFLICTS,
             "weavr" => weavr::Weavr::CONFLICTS,
@@ -178,7 +178,7 @@ async fn metrics_of_aws_have_documented_names_and_the_right_resource() {
 #[tokio::test]
 async fn the_dashboard_shows_every_provider_and_every_alarm() {
     let template = transformed(&[]).await.unwrap();
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let search = format!("MetricName=\"Deliveries\" provider=\"{}\"", provider.name);
         assert!(expressions(&template).iter().any(|one| one.contains(&search)), "{search}");
     }
@@ -207,7 +207,7 @@ async fn every_alarm_describes_a_first_action_and_fits_the_limits_of_cloudwatch(
     }
     // infra/cost-and-scale.md, "Every month"
     println!("the alarms watch {watched} metrics");
-    let page = std::fs::read_to_string(local::root().join("infra/cost-and-scale.md")).unwrap();
+    let page = std::fs::read_to_string(local_stack::root().join("infra/cost-and-scale.md")).unwrap();
     let row = format!("| alarms | {watched} metrics × 0.10 |");
     assert!(page.contains(&row), "infra/cost-and-scale.md does not say {row}");
 }
@@ -227,7 +227,7 @@ async fn a_consumer_that_stops_or_fails_is_noticed_before_messages_expire() {
         }
         watched.insert((queue.to_owned(), alarm["MetricName"].as_str().unwrap().to_owned()));
     }
-    let expected = PROVIDERS.iter().flat_map(|provider| {
+    let expected = SENDERS.iter().flat_map(|provider| {
         let prefix = prefix(provider.name);
         [
             (format!("{prefix}Queue"), "ApproximateAgeOfOldestMessage".to_owned()),
@@ -255,7 +255,7 @@ async fn alarms_that_compare_metrics() {
         });
         value > 0.0
     };
-    for provider in PROVIDERS.iter().map(|provider| prefix(provider.name)) {
+    for provider in SENDERS.iter().map(|provider| prefix(provider.name)) {
         let mismatch = format!("{provider}KeyMismatchAlarm");
         let proven = |count: f64, max: f64| [("Proven", "SampleCount", count), ("Proven", "Maximum", max)];
         assert!(!is_on(&mismatch, &[]), "no request at all");

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use ingest::{Record, Store, StoredPayload, sha256_hex};
 use jiff::{SignedDuration, Timestamp};
-use local::stack;
+use local_stack::stack;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tests::{Deployment, Host, binaries, named, provider_bytes, signed_event, umaaas_event, unique};
@@ -121,8 +121,8 @@ struct Operated {
 impl Operated {
     async fn start() -> Self {
         let deployment = Deployment::start().await;
-        local::watch::build_binaries(&["webhooks"], "dev").await.unwrap();
-        let folder = local::scratch().join(format!("bookmarks-{}", unique()));
+        local_stack::watch::build_binaries(&["webhooks"], "dev").await.unwrap();
+        let folder = local_stack::scratch().join(format!("bookmarks-{}", unique()));
         Self { deployment, bookmark: folder.join("one.json").display().to_string() }
     }
 

@@ -12,8 +12,8 @@ use aws_sdk_sqs::types::QueueAttributeName;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use ingest::{Message, Record, StoredPayload};
 use jiff::Timestamp;
-use local::stack::{ACCESS_KEY, REGION, Stack};
-use local::tools::Tools;
+use local_stack::stack::{ACCESS_KEY, REGION, Stack};
+use local_stack::tools::Tools;
 use serde_json::Value;
 use tests::{LocalAws, unique, valid_envelope};
 
@@ -25,7 +25,7 @@ type Handled = BTreeMap<(String, String), Vec<Vec<u8>>>;
 
 #[test]
 fn the_readme_shows_them() {
-    let readme = std::fs::read_to_string(local::root().join("events/README.md")).unwrap();
+    let readme = std::fs::read_to_string(local_stack::root().join("events/README.md")).unwrap();
     for (language, consumer) in [
         ("rust", include_str!("../../consumers/consumer.rs")),
         ("python", include_str!("../../consumers/consumer.py")),

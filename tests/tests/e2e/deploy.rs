@@ -7,15 +7,15 @@ use std::time::Duration;
 use aws::{Unset, Variable};
 use bytes::Bytes;
 use http::Request;
-use local::client;
-use local::deployment::{Deployment, Options, transformed};
-use local::ministack::Ministack;
-use local::providers::PROVIDERS;
-use local::sam::Sam;
-use local::samples;
-use local::stack;
-use local::tools::Tools;
-use local::watch;
+use local_stack::client;
+use local_stack::deployment::{Deployment, Options, transformed};
+use local_stack::ministack::Ministack;
+use local_stack::sam::Sam;
+use local_stack::sample_check;
+use local_stack::senders::SENDERS;
+use local_stack::stack;
+use local_stack::tools::Tools;
+use local_stack::watch;
 use serde_json::{Value, json};
 use tests::{binaries, valid_envelope};
 
@@ -46,19 +46,19 @@ async fn signed_webhooks_go_through_the_deployed_template() {
     // A forgery makes a function read its secret again, but not within two seconds of the last read. A
     // forgery in that time gets 503, because it might be genuine. So start the functions two seconds before
     // the samples.
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let url = format!("{}{}", deployment.url, provider.samples[0].path);
         let unsigned = Request::post(url).body(Bytes::new()).unwrap();
         assert_eq!(client::send(unsigned, WITHIN).await.unwrap().status(), 401);
     }
     tokio::time::sleep(Duration::from_secs(2)).await;
 
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let queue = deployment.queue(provider).unwrap();
-        let rows = samples::run(provider, &deployment.url, &queue).await.unwrap();
-        println!("{}", samples::table(&rows));
-        assert!(rows.len() > provider.samples.len() && rows.iter().all(samples::Row::is_as_documented));
-        for message in rows.iter().flat_map(samples::Row::messages) {
+        let rows = sample_check::run(provider, &deployment.url, &queue).await.unwrap();
+        println!("{}", sample_check::table(&rows));
+        assert!(rows.len() > provider.samples.len() && rows.iter().all(sample_check::Row::is_as_documented));
+        for message in rows.iter().flat_map(sample_check::Row::messages) {
             valid_envelope(message).unwrap();
         }
     }
@@ -82,7 +82,7 @@ async fn commands_find_a_stack_by_its_name(endpoint: &str, deployment: &Deployme
     };
     let (status, listed, err) =
         run("payment-webhooks", &["records", "list", "--json", "--provider", "umaaas"]).await;
-    let umaaas = &PROVIDERS[0];
+    let umaaas = &SENDERS[0];
     let records = listed["records"].as_array().unwrap();
     assert_eq!((status, records.len()), (Some(0), umaaas.samples.len()), "{listed} {err}");
     let with_subject = records.iter().find(|record| record["subject"].is_string()).unwrap();
@@ -107,7 +107,7 @@ async fn commands_find_a_stack_by_its_name(endpoint: &str, deployment: &Deployme
 
 /// Spellings of a path that the gateway treats as different paths, but the functions as the same path.
 async fn other_spellings_of_a_path_reach_a_function(url: &str) {
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let sample = &provider.samples[0];
         let path = sample.path;
         let (first, again, spellings) = match path[1..].split_once('/') {
@@ -258,7 +258,7 @@ async fn bad_parameters_are_refused_with_the_reason_and_good_ones_are_not() {
     ];
     let options = Options { binaries: &binaries(), parameters, functions_endpoint: None };
     let deployment = Deployment::create(&tools, &ministack, &options).await.unwrap();
-    assert!(!deployment.queue(&PROVIDERS[0]).unwrap().url.ends_with(".fifo"));
+    assert!(!deployment.queue(&SENDERS[0]).unwrap().url.ends_with(".fifo"));
     answers_at_its_domain_only(&ministack.endpoint(), &deployment).await;
 }
 
@@ -276,7 +276,7 @@ async fn answers_at_its_domain_only(endpoint: &str, deployment: &Deployment) {
     let api: Value = serde_json::from_slice(api.await.unwrap().body()).unwrap();
     // CloudFormation's booleans are words.
     assert!(api["disableExecuteApiEndpoint"] == true || api["disableExecuteApiEndpoint"] == "true", "{api}");
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let path = provider.samples[0].path;
         let unsigned = Request::post(path).header("host", DOMAIN).body(Bytes::new()).unwrap();
         let address = endpoint.strip_prefix("http://").unwrap();
@@ -472,7 +472,7 @@ async fn the_access_log_has_nothing_that_a_sender_writes() {
 /// table.
 #[test]
 fn what_strangers_cost_follows_from_the_prices() {
-    let page = std::fs::read_to_string(local::root().join("infra/cost-and-scale.md")).unwrap();
+    let page = std::fs::read_to_string(local_stack::root().join("infra/cost-and-scale.md")).unwrap();
     let cents = |text: &str| text.replace('.', "").parse::<u64>().unwrap();
     let price = |row: &str| {
         let row = page.lines().find(|line| line.starts_with(&format!("| {row}"))).unwrap();
@@ -524,7 +524,7 @@ async fn every_documented_webhook_has_its_route() {
         let function = function.split(['.', '}']).next().unwrap();
         routes.insert(path.clone(), binary(&template, function));
     }
-    let manifest = std::fs::read_to_string(local::root().join("Cargo.toml")).unwrap();
+    let manifest = std::fs::read_to_string(local_stack::root().join("Cargo.toml")).unwrap();
     let (_, router) = manifest.split_once("[workspace.metadata.lambda.watch.router]\n").unwrap();
     let router = router.split("\n[").next().unwrap().lines().filter_map(|line| line.split_once(" = "));
     let local: BTreeMap<String, String> = router
@@ -552,7 +552,7 @@ async fn functions_are_given_the_variables_that_they_read() {
     let resources = template["Resources"].as_object().unwrap();
     for (name, function) in resources.iter().filter(|(_, one)| one["Type"] == "AWS::Lambda::Function") {
         let binary = binary(&template, name);
-        let provider = PROVIDERS.iter().find(|provider| provider.binaries.contains(&binary.as_str()));
+        let provider = SENDERS.iter().find(|provider| provider.binaries.contains(&binary.as_str()));
         let read: Vec<Variable> = match provider.map(|provider| provider.name) {
             Some("umaaas") => [aws::variables::OF_EVERY_PROVIDER, &umaaas::VARIABLES].concat(),
             Some("weavr") => [aws::variables::OF_EVERY_PROVIDER, &weavr::VARIABLES].concat(),
@@ -577,7 +577,7 @@ async fn functions_are_given_the_variables_that_they_read() {
         }
         checked.insert(binary);
     }
-    assert_eq!(checked.len(), PROVIDERS.iter().map(|provider| provider.binaries.len()).sum::<usize>() + 1);
+    assert_eq!(checked.len(), SENDERS.iter().map(|provider| provider.binaries.len()).sum::<usize>() + 1);
 }
 
 /// `transform.py --for-emulator` makes only the changes that it documents.

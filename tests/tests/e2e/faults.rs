@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use aws::budget::AFTER_REPLY;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ingest::REPLY_WITHIN;
-use local::providers::PROVIDERS;
-use local::watch;
+use local_stack::senders::SENDERS;
+use local_stack::watch;
 use serde_json::Value;
 use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, valid_envelope, wait_for};
 
@@ -19,7 +19,7 @@ fn rule(operation: &'static str, fault: Fault, times: Option<usize>) -> Rule {
 
 /// A signed sample with a new id, as an event of API Gateway, and the key of its record.
 fn event(file: &str) -> (Value, String) {
-    let provider = &PROVIDERS[0];
+    let provider = &SENDERS[0];
     let sample = provider.samples.iter().find(|sample| sample.file == file).unwrap();
     let body = provider.body(sample).unwrap();
     let delivery = provider.delivery(sample.path, body.clone(), &provider.signing_key());
@@ -37,11 +37,11 @@ async fn replies_are_in_time_and_only_recorded_events_are_acknowledged() {
     let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let proxy = FaultProxy::start(&aws.stack.endpoint).await;
-    let mut environment = aws.stack.environment(&PROVIDERS[0]);
+    let mut environment = aws.stack.environment(&SENDERS[0]);
     environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
     let mut host = Host::start().await;
     let mut function = Function::start(&host, "umaaas", &environment);
-    let queue = aws.stack.queue(&PROVIDERS[0]);
+    let queue = aws.stack.queue(&SENDERS[0]);
     let state = async |key: &str| {
         let key = AttributeValue::S(key.to_owned());
         let get = aws.stack.dynamodb.get_item().table_name(&aws.stack.table).key("pk", key);
@@ -149,7 +149,7 @@ async fn a_reply_waits_for_one_call() {
     let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let proxy = FaultProxy::start(&aws.stack.endpoint).await;
-    let mut environment = aws.stack.environment(&PROVIDERS[0]);
+    let mut environment = aws.stack.environment(&SENDERS[0]);
     environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
     let host = Host::start().await;
     let _function = Function::start(&host, "umaaas", &environment);
@@ -179,9 +179,9 @@ async fn a_cold_start_while_aws_is_away() {
     watch::build().await.unwrap();
     let silent = FaultProxy::start(&aws.stack.endpoint).await;
     silent.set([rule("PutItem", Fault::Hang, ALWAYS)]);
-    let closed = format!("http://127.0.0.1:{}", local::port::free().unwrap());
+    let closed = format!("http://127.0.0.1:{}", local_stack::port::free().unwrap());
     for address in [closed, silent.endpoint] {
-        let mut environment = aws.stack.environment(&PROVIDERS[0]);
+        let mut environment = aws.stack.environment(&SENDERS[0]);
         environment.push(("AWS_ENDPOINT_URL".into(), address.clone()));
         let host = Host::start().await;
         let _function = Function::start(&host, "umaaas", &environment);
@@ -199,7 +199,7 @@ async fn a_wrong_environment_keeps_the_function_from_starting() {
     let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     let host = Host::start().await;
-    let right = aws.stack.environment(&PROVIDERS[0]);
+    let right = aws.stack.environment(&SENDERS[0]);
     for (name, value, logged) in [
         ("UMAAAS_WEBHOOK_SECRETS", "", "UMAAAS_WEBHOOK_SECRETS is not set"),
         ("UMAAAS_WEBHOOK_SECRETS", "one,,two", "UMAAAS_WEBHOOK_SECRETS is wrong"),
@@ -217,6 +217,6 @@ async fn a_wrong_environment_keeps_the_function_from_starting() {
         assert!(!function.exited().unwrap().success());
         let log = function.log();
         assert!(log.contains(logged), "{name}={value}: {log}");
-        assert!(!log.contains(&PROVIDERS[0].secret()) && !log.contains("one,,two"), "{log}");
+        assert!(!log.contains(&SENDERS[0].secret()) && !log.contains("one,,two"), "{log}");
     }
 }

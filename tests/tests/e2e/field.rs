@@ -718,7 +718,7 @@ async fn unusual_deliveries_get_the_right_reply_and_message() {
 #[tokio::test]
 async fn unusual_spellings_of_settings_are_accepted() {
     let deployment = Deployment::start().await;
-    let policy = local::scratch().join(format!("{}.cedar", unique()));
+    let policy = local_stack::scratch().join(format!("{}.cedar", unique()));
     let permit = "@id(\"all\")\npermit (principal, action, resource);\n";
     std::fs::write(&policy, format!("{MARK}{permit}")).unwrap();
     let marked_policy = policy.to_str().unwrap();
@@ -737,7 +737,7 @@ async fn unusual_spellings_of_settings_are_accepted() {
         let function = deployment.function_with(&host, "umaaas", &[(name, value)]);
         let id = unique();
         let body =
-            std::fs::read_to_string(local::root().join("events/umaaas/incoming_payment.json")).unwrap();
+            std::fs::read_to_string(local_stack::root().join("events/umaaas/incoming_payment.json")).unwrap();
         let mut body: Value = serde_json::from_str(&body).unwrap();
         body["webhookId"] = json!(id);
         assert_eq!(

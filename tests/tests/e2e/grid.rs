@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use http::HeaderMap;
-use local::providers::Provider;
+use local_stack::senders::Sender;
 use serde_json::Value;
 use tests::{Deployment, Function, Host, named, post, provider_bytes};
 
@@ -16,7 +16,7 @@ async fn every_documented_example_arrives_as_it_was_sent() {
     let examples: Vec<Value> = serde_json::from_str(EXAMPLES).unwrap();
     assert_eq!(examples.len(), 31);
     let deployment = Deployment::start().await;
-    let grid: &Provider = named("grid");
+    let grid: &Sender = named("grid");
     let key = Key::new();
     let mut environment = deployment.aws.stack.environment(grid);
     environment.retain(|(name, _)| name != grid.keys_variable);

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use local::providers::{PROVIDERS, Provider};
-use local::watch;
+use local_stack::senders::{SENDERS, Sender};
+use local_stack::watch;
 use serde_json::{Value, json};
 use tests::{Function, Host, LocalAws, post};
 
@@ -22,9 +22,9 @@ async fn hostile_deliveries() {
     let aws = LocalAws::start_alone().await;
     watch::build().await.unwrap();
     for (provider, binary, path) in [
-        (&PROVIDERS[0], "umaaas", "/umaaas"),
-        (&PROVIDERS[1], "weavr-other", "/weavr/anything/watch"),
-        (&PROVIDERS[2], "grid", "/grid"),
+        (&SENDERS[0], "umaaas", "/umaaas"),
+        (&SENDERS[1], "weavr-other", "/weavr/anything/watch"),
+        (&SENDERS[2], "grid", "/grid"),
     ] {
         let host = Host::start().await;
         let function = Function::start(&host, binary, &aws.stack.environment(provider));
@@ -105,13 +105,13 @@ fn bodies() -> Vec<(&'static str, String, bool)> {
     ]
 }
 
-fn signed(provider: &Provider, path: &str, body: &str) -> Value {
+fn signed(provider: &Sender, path: &str, body: &str) -> Value {
     let delivery = provider.delivery(path, body.to_owned(), &provider.signing_key());
     post(path, &delivery.headers, body)
 }
 
 /// The same delivery without its signature headers.
-fn unsigned(provider: &Provider, path: &str, body: &str) -> Value {
+fn unsigned(provider: &Sender, path: &str, body: &str) -> Value {
     let mut event = signed(provider, path, body);
     let headers = event["headers"].as_object_mut().unwrap();
     headers.retain(|name, _| !name.contains("signature"));

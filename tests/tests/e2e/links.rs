@@ -12,7 +12,7 @@ const SKIPPED: [&str; 7] = [".git", "target", ".venv", ".venv-deploy", ".local",
 
 #[test]
 fn every_link_leads_somewhere() {
-    let root = local::root().canonicalize().unwrap();
+    let root = local_stack::root().canonicalize().unwrap();
     let pages: BTreeMap<PathBuf, Page> = markdown_files(&root)
         .into_iter()
         .map(|file| {
@@ -362,7 +362,7 @@ fn external_links_are_told_from_paths() {
 
 #[test]
 fn broken_links_are_reported_with_the_reason() {
-    let root = local::root().canonicalize().unwrap();
+    let root = local_stack::root().canonicalize().unwrap();
     let (readme, from) = (root.join("README.md"), root.join("tests/README.md"));
     let pages =
         BTreeMap::from([(readme, Page::of("# The door\n")), (from.clone(), Page::of("# Here\n# Here\n"))]);

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::HeaderMap;
-use local::providers::{PROVIDERS, Provider};
-use local::watch;
+use local_stack::senders::{SENDERS, Sender};
+use local_stack::watch;
 use serde_json::{Value, json};
 use tests::{Function, Host, LocalAws, post, unique, valid_envelope};
 use umaaas::SIGNATURE;
@@ -35,8 +35,8 @@ async fn twenty_thousand_events() {
     load(20_000).await;
 }
 
-fn provider() -> &'static Provider {
-    PROVIDERS.iter().find(|provider| provider.name == "umaaas").unwrap()
+fn provider() -> &'static Sender {
+    SENDERS.iter().find(|provider| provider.name == "umaaas").unwrap()
 }
 
 async fn load(events: usize) {

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use local::deployment::transformed;
-use local::providers::{PROVIDERS, Provider, Sample};
-use local::{stack, watch};
+use local_stack::deployment::transformed;
+use local_stack::senders::{SENDERS, Sample, Sender};
+use local_stack::{stack, watch};
 use serde_json::{Value, json};
 use tests::{Call, Fault, FaultProxy, Function, Host, LocalAws, Rule, post};
 
@@ -27,7 +27,7 @@ async fn a_role_allows_exactly_the_calls_of_its_function() {
     watch::build().await.unwrap();
     let proxy = FaultProxy::start(&aws.stack.endpoint).await;
     let mut checked = BTreeSet::new();
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         for binary in provider.binaries {
             let function = Deployed::of(&template, binary);
             let environment = function.environment(&aws, provider, &proxy).await;
@@ -55,7 +55,7 @@ async fn a_role_allows_exactly_the_calls_of_its_function() {
         proxy.take_calls();
         proxy.set(fault.map(|fault| Rule { operation: "SendMessageBatch", fault, times: None }));
         let summary = host.invoke_raw(json!({})).await.unwrap();
-        assert_eq!(summary["due"], PROVIDERS.len(), "{summary}");
+        assert_eq!(summary["due"], SENDERS.len(), "{summary}");
         let done = function.done(&environment, &proxy.take_whole_calls());
         assert_eq!(done, function.allowed(), "reconciler, {fault:?}");
     }
@@ -169,7 +169,7 @@ impl<'a> Deployed<'a> {
     async fn environment(
         &self,
         aws: &LocalAws,
-        provider: &Provider,
+        provider: &Sender,
         proxy: &FaultProxy,
     ) -> Vec<(String, String)> {
         let manager = aws_sdk_secretsmanager::Client::new(&stack::config(&aws.stack.endpoint));
@@ -286,7 +286,7 @@ async fn a_role_may_write_the_records_of_its_own_provider_only() {
         events.map(|(action, _, key)| key.unwrap_or_else(|| panic!("{action} on all items"))).collect()
     };
     let mut all = BTreeSet::new();
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let own = BTreeSet::from([format!("{}#", provider.name)]);
         for binary in provider.binaries {
             assert_eq!(written(binary), own, "{binary}");
@@ -297,7 +297,7 @@ async fn a_role_may_write_the_records_of_its_own_provider_only() {
 }
 
 /// Deliveries that make a function use all its calls.
-fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
+fn deliveries(provider: &Sender, binary: &str) -> Vec<Value> {
     let sample: &Sample = provider
         .samples
         .iter()
@@ -327,7 +327,7 @@ fn deliveries(provider: &Provider, binary: &str) -> Vec<Value> {
 }
 
 /// Payments as UMAaaS and Grid send them. The comments say what the function does in addition to recording each one.
-fn payments(provider: &Provider) -> Vec<(&'static str, String)> {
+fn payments(provider: &Sender) -> Vec<(&'static str, String)> {
     let sample = provider.samples.iter().find(|sample| sample.decision.is_some()).unwrap();
     let (id, transaction) =
         if provider.name == "grid" { ("id", "data") } else { ("webhookId", "transaction") };
@@ -375,7 +375,7 @@ async fn create_directory(aws: &LocalAws) -> String {
 /// Puts one record of each provider into the table. The records were due long ago.
 async fn leave_behind(aws: &LocalAws) {
     use ingest::{Event, Record, Store};
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         let mut delivery = verify::Delivery::new("/", "{}");
         (provider.sign)(&mut delivery, &provider.signing_key());
         let keys = provider.signing_key().keys();

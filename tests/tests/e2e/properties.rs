@@ -10,7 +10,7 @@ use tests::properties;
 
 /// The fixtures of a folder of `events/`.
 fn fixtures(folder: &str) -> Vec<Vec<u8>> {
-    let folder = local::root().join("events").join(folder);
+    let folder = local_stack::root().join("events").join(folder);
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let mut files: Vec<_> = files.filter(|file| Path::is_file(file)).collect();
     files.sort();
@@ -107,7 +107,8 @@ fn the_properties_hold_for_every_fixture() {
 /// A policy reads a name however it is spelt, so a payment may be approved with any of these.
 #[test]
 fn of_names_spelt_otherwise() {
-    let payment = fs::read_to_string(local::root().join("events/umaaas/incoming_payment.json")).unwrap();
+    let payment =
+        fs::read_to_string(local_stack::root().join("events/umaaas/incoming_payment.json")).unwrap();
     for name in ["fullNam#e", "fu1lName", "fuI|Name", "FULL NARNE", "f\u{fa}llName"] {
         let spelt = payment.replace("fullName", name);
         assert_ne!(spelt, payment);

@@ -9,7 +9,7 @@ use aws::budget::{FORWARD_BATCH, SETTLE, TO_FINISH};
 use aws_sdk_dynamodb::types::AttributeValue;
 use ingest::{DUE_AFTER, FORWARD_PAGE, PENDING_TOO_OLD};
 use jiff::{SignedDuration, Timestamp};
-use local::deployment::transformed;
+use local_stack::deployment::transformed;
 use serde_json::{Value, json};
 use tests::{Deployment, Fault, Function, Host, Rule, umaaas_event, unique};
 

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use futures_util::future::join_all;
 use ingest::{Decision, Message, Record, State, Store, StoredPayload, TIME_SHARDS, Verdict, sha256_hex};
 use jiff::{SignedDuration, Timestamp};
-use local::stack;
+use local_stack::stack;
 use records::{Changed, Condition, Entry, Filter, Order, Page, Query, Records};
 use serde_json::json;
 use tests::{Deployment, FaultProxy, Host, LocalAws, LocalDynamo, umaaas_event, unique};

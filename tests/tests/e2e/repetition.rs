@@ -368,7 +368,7 @@ async fn facts_about_the_receiver_come_from_the_directory() {
     let deployment = Deployment::start().await;
     let dynamodb = &deployment.aws.stack.dynamodb;
     let directory = format!("directory-{}", unique());
-    local::stack::create_directory(dynamodb, &directory).await.unwrap();
+    local_stack::stack::create_directory(dynamodb, &directory).await.unwrap();
     let attribute = |text: &str| AttributeValue::S(text.to_owned());
     let put = dynamodb.put_item().table_name(&directory).item("platformUserId", attribute("user-1"));
     let put = put.item("NATIONALITY", attribute("DE")).item("BIRTH_DATE", attribute("1990-01-02"));

@@ -6,9 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use aws::secrets::PLACEHOLDER;
-use local::keys::{Credential, SigningKey};
-use local::providers::{PROVIDERS, Provider};
-use local::{stack, watch};
+use local_stack::keys::{Credential, SigningKey};
+use local_stack::senders::{SENDERS, Sender};
+use local_stack::{stack, watch};
 use serde_json::json;
 use tests::{Fault, FaultProxy, Function, Host, LocalAws, Rule, post, unique, wait_for};
 
@@ -17,7 +17,7 @@ const WITHIN: Duration = Duration::from_secs(20);
 /// One function of a provider, and its secret in Secrets Manager. Keys have names here: a shared secret is its name, a
 /// private key is made when its name is first used.
 struct Deployment {
-    provider: &'static Provider,
+    provider: &'static Sender,
     keys: Mutex<BTreeMap<String, SigningKey>>,
     manager: aws_sdk_secretsmanager::Client,
     name: String,
@@ -29,7 +29,7 @@ struct Deployment {
 
 impl Deployment {
     /// Starts a deployment with the key of this name in Secrets Manager.
-    async fn new(provider: &'static Provider, current: &str) -> Self {
+    async fn new(provider: &'static Sender, current: &str) -> Self {
         let keys = Mutex::default();
         let value = json!({"current": text(provider, &keys, current)}).to_string();
         let aws = LocalAws::start().await;
@@ -93,7 +93,7 @@ impl Deployment {
 
 #[tokio::test]
 async fn a_rotation_needs_no_deployment_and_loses_no_webhook() {
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         // UMAaaS retries after a 401. Weavr does not, so its functions answer 503.
         let not_yet = provider.forgery_status;
         let deployment = Deployment::new(provider, "first-secret").await;
@@ -149,7 +149,7 @@ async fn a_rotation_needs_no_deployment_and_loses_no_webhook() {
 
 #[tokio::test]
 async fn without_a_secret_every_delivery_is_asked_to_retry() {
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         // the template's placeholder is never used as a secret
         let deployment = Deployment::new(provider, PLACEHOLDER).await;
         let function = deployment.start();
@@ -189,7 +189,7 @@ async fn without_a_secret_every_delivery_is_asked_to_retry() {
 }
 
 /// The key of this name.
-fn key(provider: &Provider, keys: &Mutex<BTreeMap<String, SigningKey>>, name: &str) -> SigningKey {
+fn key(provider: &Sender, keys: &Mutex<BTreeMap<String, SigningKey>>, name: &str) -> SigningKey {
     let new = || match provider.credential {
         Credential::Secret(_) => SigningKey::secret(name),
         Credential::PrivateKey => SigningKey::new_private(),
@@ -198,7 +198,7 @@ fn key(provider: &Provider, keys: &Mutex<BTreeMap<String, SigningKey>>, name: &s
 }
 
 /// What functions are given of it: the secret, or the public key. The placeholder is no key.
-fn text(provider: &Provider, keys: &Mutex<BTreeMap<String, SigningKey>>, name: &str) -> String {
+fn text(provider: &Sender, keys: &Mutex<BTreeMap<String, SigningKey>>, name: &str) -> String {
     let key = key(provider, keys, name);
     key.public_key().filter(|_| name != PLACEHOLDER).unwrap_or_else(|| name.to_owned())
 }

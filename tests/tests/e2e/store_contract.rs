@@ -44,7 +44,7 @@ async fn the_dynamodb_store_keeps_the_contract_on_dynoxide() {
 }
 
 async fn in_table(endpoint: &str, dynamodb: &Client, table: &str) {
-    let config = local::stack::config(endpoint);
+    let config = local_stack::stack::config(endpoint);
     let store = |keep_payload: bool| DynamoStore::new(&config, table.to_owned(), RETENTION, keep_payload);
     // `backlog` runs first because it reads the whole index and needs an empty table
     backlog(&store(true)).await;

@@ -8,12 +8,12 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 use aws_sdk_sqs::types::QueueAttributeName;
 use jiff::{SignedDuration, Timestamp};
-use local::deployment::{self, Deployment};
-use local::ministack::Ministack;
-use local::providers::PROVIDERS;
-use local::tools::Tools;
-use local::watch::{self, Watch};
-use local::{env_file, stack};
+use local_stack::deployment::{self, Deployment};
+use local_stack::ministack::Ministack;
+use local_stack::senders::SENDERS;
+use local_stack::tools::Tools;
+use local_stack::watch::{self, Watch};
+use local_stack::{env_file, stack};
 use serde_json::{Value, json};
 use tests::{LocalAws, binaries, named, unique};
 
@@ -37,7 +37,7 @@ impl Dev {
             environment: aws.stack.shared_environment(),
         };
         let watch = Watch::start(&Tools::install().await.unwrap(), &options).await.unwrap();
-        let env_file = local::scratch().join(format!("env-{}", unique()));
+        let env_file = local_stack::scratch().join(format!("env-{}", unique()));
         env_file::write(&env_file, &options.environment, &watch.url()).unwrap();
         Self { aws, watch, env_file }
     }
@@ -81,7 +81,7 @@ fn webhooks(arguments: &[&str], environment: &[(&str, &str)]) -> (i32, Vec<Value
     let output = command.output().unwrap();
     let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     println!("{arguments:?}\n{out}{err}");
-    for provider in PROVIDERS {
+    for provider in SENDERS {
         assert!(!out.contains(&provider.secret()) && !err.contains(&provider.secret()), "{arguments:?}");
     }
     (output.status.code().unwrap(), out.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
@@ -211,7 +211,7 @@ async fn sent_webhooks_are_answered_as_documented(dev: &Dev) {
     }
 
     // a file goes out as it is
-    let file = local::scratch().join(format!("body-{}", unique()));
+    let file = local_stack::scratch().join(format!("body-{}", unique()));
     let body = format!(
         "{{\"webhookId\":\"{}\",\n \"type\":\"TEST\",\"timestamp\":\"2026-11-02T09:15:00Z\",\"n\":1.0}}",
         unique()
@@ -234,7 +234,7 @@ fn transactions_are_compared(dev: &Dev) {
         let arguments = ["weavr.managed_cards.settlement", "--set", &id, "--set", time];
         assert_eq!(dev.send(&arguments), (0, vec![200]));
     }
-    let file = local::scratch().join(format!("day-{}.csv", unique()));
+    let file = local_stack::scratch().join(format!("day-{}.csv", unique()));
     let rows =
         [&subjects[0], &subjects[2]].map(|subject| format!("{},2026-03-02T11:59:00Z\n", digits(subject)));
     std::fs::write(&file, format!("transactionId,createdAt\n{}", rows.concat())).unwrap();
@@ -262,7 +262,7 @@ fn digits(text: &str) -> String {
 async fn a_deployed_stack_is_named_by_options(dev: &Dev) {
     let stack = &dev.aws.stack;
     let url = format!("{}/umaaas", dev.watch.url());
-    let queues = PROVIDERS.iter().flat_map(|provider| ["--queue", &stack.queue(provider).url]);
+    let queues = SENDERS.iter().flat_map(|provider| ["--queue", &stack.queue(provider).url]);
     let arguments: Vec<&str> =
         ["doctor", "--json", "--table", &stack.table, "--url", &url].into_iter().chain(queues).collect();
     let environment = [

@@ -6,17 +6,17 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::future::join_all;
 use http::{Request, Response};
-use local::providers::{PROVIDERS, Provider};
-use local::tools::Tools;
-use local::watch::{self, Watch};
-use local::{client, samples};
+use local_stack::senders::{SENDERS, Sender};
+use local_stack::tools::Tools;
+use local_stack::watch::{self, Watch};
+use local_stack::{client, sample_check};
 use serde_json::Value;
 use tests::{LocalAws, unique, valid_envelope};
 
 const WITHIN: Duration = Duration::from_secs(60);
 
-fn umaaas() -> &'static Provider {
-    PROVIDERS.iter().find(|provider| provider.name == "umaaas").unwrap()
+fn umaaas() -> &'static Sender {
+    SENDERS.iter().find(|provider| provider.name == "umaaas").unwrap()
 }
 
 async fn post(url: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
@@ -52,11 +52,11 @@ async fn signed_webhooks_arrive_on_the_queue() {
 
     // every kind, a duplicate and a forgery: checks status, type, decision and the provider's exact bytes
     let mut delivered = 0;
-    for provider in PROVIDERS {
-        let rows = samples::run(provider, &url, aws.stack.queue(provider)).await.unwrap();
-        println!("{}", samples::table(&rows));
-        assert!(rows.len() > provider.samples.len() && rows.iter().all(samples::Row::is_as_documented));
-        for message in rows.iter().flat_map(samples::Row::messages) {
+    for provider in SENDERS {
+        let rows = sample_check::run(provider, &url, aws.stack.queue(provider)).await.unwrap();
+        println!("{}", sample_check::table(&rows));
+        assert!(rows.len() > provider.samples.len() && rows.iter().all(sample_check::Row::is_as_documented));
+        for message in rows.iter().flat_map(sample_check::Row::messages) {
             valid_envelope(message).unwrap();
         }
         delivered += rows.len();

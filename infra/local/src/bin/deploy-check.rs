@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use local::process::Program;
-use local::progress::step;
-use local::providers::PROVIDERS;
-use local::sam::Sam;
-use local::watch::cargo_environment;
+use local_stack::process::Program;
+use local_stack::progress::step;
+use local_stack::sam::Sam;
+use local_stack::senders::SENDERS;
+use local_stack::watch::cargo_environment;
 
 /// Checks the SAM template, builds all functions for Lambda (arm64) with SAM, and deploys the template to
 /// an emulated AWS. The first build takes 10 to 30 minutes.
@@ -39,7 +39,7 @@ async fn check() -> Result<()> {
     for (name, bytes) in &functions {
         println!("{:>6.1} MB  {name}", megabytes(*bytes));
     }
-    let expected = PROVIDERS.iter().map(|provider| provider.binaries.len()).sum::<usize>() + 1;
+    let expected = SENDERS.iter().map(|provider| provider.binaries.len()).sum::<usize>() + 1;
     ensure!(functions.len() == expected, "{} functions are built, not {expected}", functions.len());
     step("deploying the template to an emulated AWS");
     cargo_environment(Program::new("cargo"))

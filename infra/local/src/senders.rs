@@ -1,4 +1,4 @@
-//! What the local stack knows of each provider.
+//! The providers as the local stack plays them: how each signs, and what it sends.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -12,9 +12,9 @@ use weavr::{SIGNATURE_V1, SIGNATURE_V2};
 
 use crate::keys::{Credential, SigningKey};
 
-/// One payment provider.
+/// A payment provider, as the local stack plays it.
 #[derive(Debug)]
-pub struct Provider {
+pub struct Sender {
     /// Its name: of its folder under `events/` and of its queue.
     pub name: &'static str,
     /// Its functions. `[workspace.metadata.lambda.watch.router]` has their routes.
@@ -56,9 +56,9 @@ pub struct Sample {
 }
 
 /// All providers.
-pub const PROVIDERS: &[Provider] = &[UMAAAS, WEAVR, GRID];
+pub const SENDERS: &[Sender] = &[UMAAAS, WEAVR, GRID];
 
-const UMAAAS: Provider = Provider {
+const UMAAAS: Sender = Sender {
     name: "umaaas",
     binaries: &["umaaas"],
     keys_variable: "UMAAAS_WEBHOOK_SECRETS",
@@ -77,7 +77,7 @@ const UMAAAS: Provider = Provider {
     samples: &UMAAAS_SAMPLES,
 };
 
-const WEAVR: Provider = Provider {
+const WEAVR: Sender = Sender {
     name: "weavr",
     binaries: &WEAVR_BINARIES,
     keys_variable: "WEAVR_API_KEYS",
@@ -98,7 +98,7 @@ const WEAVR: Provider = Provider {
     samples: &WEAVR_SAMPLES,
 };
 
-const GRID: Provider = Provider {
+const GRID: Sender = Sender {
     name: "grid",
     binaries: &["grid"],
     keys_variable: "GRID_PUBLIC_KEYS",
@@ -176,7 +176,7 @@ const WEAVR_BINARIES: [&str; weavr::Family::ALL.len()] = {
     binaries
 };
 
-impl Provider {
+impl Sender {
     /// The key that signs its webhooks here.
     pub fn signing_key(&self) -> SigningKey {
         self.credential.signing_key()
@@ -290,7 +290,7 @@ mod tests {
 
     #[test]
     fn every_sample_can_be_renewed() {
-        for provider in PROVIDERS {
+        for provider in SENDERS {
             for sample in provider.samples {
                 let event = || {
                     std::thread::sleep(std::time::Duration::from_millis(2));
@@ -308,7 +308,7 @@ mod tests {
 
     #[test]
     fn every_sample_has_a_file_and_every_kind_its_own() {
-        for provider in PROVIDERS {
+        for provider in SENDERS {
             for sample in provider.samples {
                 assert!(crate::root().join(provider.file(sample)).is_file(), "{}", provider.file(sample));
             }
@@ -342,7 +342,7 @@ mod tests {
     #[test]
     fn every_function_sends_to_its_own_queue() {
         // The shared environment has the first provider's queue.
-        for provider in &PROVIDERS[1..] {
+        for provider in &SENDERS[1..] {
             let manifest = crate::root().join("functions").join(provider.name).join("Cargo.toml");
             let manifest = std::fs::read_to_string(manifest).unwrap();
             let (_, watch) = manifest.split_once("[package.metadata.lambda.watch.env]").expect(provider.name);
@@ -354,7 +354,7 @@ mod tests {
     fn every_function_has_a_route() {
         let manifest = std::fs::read_to_string(crate::root().join("Cargo.toml")).unwrap();
         let (_, routes) = manifest.split_once("[workspace.metadata.lambda.watch.router]").unwrap();
-        for binary in PROVIDERS.iter().flat_map(|provider| provider.binaries) {
+        for binary in SENDERS.iter().flat_map(|provider| provider.binaries) {
             assert!(routes.contains(&format!("= \"{binary}\"")), "{binary}");
         }
     }

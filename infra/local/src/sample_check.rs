@@ -11,7 +11,7 @@ use serde::Deserialize;
 use verify::Delivery;
 
 use crate::client;
-use crate::providers::{Provider, Sample};
+use crate::senders::{Sample, Sender};
 use crate::stack::Queue;
 
 /// How long a reply may take. The first one of a function starts it, and waits for its turn when
@@ -29,14 +29,14 @@ const SURPLUS_WITHIN: Duration = Duration::from_secs(1);
 pub struct Row {
     name: String,
     body: String,
-    expected: Outcome,
-    actual: Outcome,
+    expected: Observed,
+    actual: Observed,
     envelopes: Vec<String>,
 }
 
 /// What comes of a delivery.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Outcome {
+struct Observed {
     status: u16,
     messages: Vec<Arrived>,
 }
@@ -55,7 +55,7 @@ struct Arrived {
 /// # Errors
 /// A sample is missing, somebody does not answer. An answer that is not the documented one is not an
 /// error here, see [`Row::is_as_documented`].
-pub async fn run(provider: &Provider, url: &str, queue: &Queue) -> Result<Vec<Row>> {
+pub async fn run(provider: &Sender, url: &str, queue: &Queue) -> Result<Vec<Row>> {
     let key = provider.signing_key();
     let mut rows = Vec::new();
     let mut first = None;
@@ -63,10 +63,10 @@ pub async fn run(provider: &Provider, url: &str, queue: &Queue) -> Result<Vec<Ro
         let body = provider.body(sample)?;
         let delivery = provider.delivery(sample.path, body.clone(), &key);
         first.get_or_insert((sample, delivery.clone(), body.clone()));
-        rows.push(Row::new(sample.file, body, Outcome::of(sample)).posted(url, delivery).await?);
+        rows.push(Row::new(sample.file, body, Observed::of(sample)).posted(url, delivery).await?);
     }
     if let Some((sample, delivery, body)) = first {
-        let nothing = |status| Outcome { status, messages: vec![] };
+        let nothing = |status| Observed { status, messages: vec![] };
         let again = Row::new("the first, again", body, nothing(provider.duplicate_status));
         rows.push(again.posted(url, delivery).await?);
         let body = provider.body(sample)?;
@@ -117,8 +117,8 @@ impl Row {
         &self.envelopes
     }
 
-    fn new(name: &str, body: String, expected: Outcome) -> Self {
-        Self { name: name.to_owned(), body, expected, actual: Outcome::default(), envelopes: vec![] }
+    fn new(name: &str, body: String, expected: Observed) -> Self {
+        Self { name: name.to_owned(), body, expected, actual: Observed::default(), envelopes: vec![] }
     }
 
     async fn posted(mut self, url: &str, delivery: Delivery) -> Result<Self> {
@@ -142,14 +142,14 @@ impl Row {
         Self {
             name: "(none of these)".to_owned(),
             body: String::new(),
-            expected: Outcome::default(),
-            actual: Outcome { status: 0, messages: vec![message] },
+            expected: Observed::default(),
+            actual: Observed { status: 0, messages: vec![message] },
             envelopes: vec![],
         }
     }
 }
 
-impl Outcome {
+impl Observed {
     fn of(sample: &Sample) -> Self {
         let message = Arrived { kind: sample.kind.to_owned(), decision: sample.decision.map(str::to_owned) };
         Self { status: sample.status, messages: vec![message] }
@@ -253,14 +253,14 @@ mod tests {
 
     /// A genuine row, its duplicate and a forgery, answered as they should be.
     fn rows() -> Vec<Row> {
-        let row = |name: &str, id: &str, expected: Outcome| {
+        let row = |name: &str, id: &str, expected: Observed| {
             let mut row = Row::new(name, format!("{{\"id\": \"{id}\"}}"), expected.clone());
             row.actual.status = expected.status;
             row
         };
-        let nothing = |status| Outcome { status, messages: vec![] };
+        let nothing = |status| Observed { status, messages: vec![] };
         vec![
-            row("pay", "1", Outcome::of(&SAMPLE)),
+            row("pay", "1", Observed::of(&SAMPLE)),
             row("again", "1", nothing(409)),
             row("a forgery", "2", nothing(401)),
         ]
