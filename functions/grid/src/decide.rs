@@ -7,7 +7,7 @@ use decisions::{
 };
 use ingest::{Decision, Object, Verdict};
 
-use crate::kinds::Kind;
+use crate::kinds::{Kind, PAYMENT_RAIL_VALUES};
 
 /// Where a body has the fields of a payment.
 pub(crate) const LAYOUT: Layout = Layout {
@@ -26,7 +26,7 @@ const INCOMING_PAYMENT: &str = "INCOMING_PAYMENT";
 /// Whether a body asks for a decision. A payment that waits is recognised by its transaction, whatever the `type`; a
 /// `type` that is about incoming payments is decided too, unless its transaction is certainly informational.
 pub(crate) fn asks(body: &Object<'_>) -> Asks {
-    if is_informational(body, &LAYOUT) || is_bank_rail(body) {
+    if (is_informational(body, &LAYOUT) && !is_contradicted(body)) || is_bank_rail(body) {
         return Asks::Nothing;
     }
     if members(body, "type").any(|(_, value)| says(value, INCOMING_PAYMENT)) {
@@ -38,7 +38,13 @@ pub(crate) fn asks(body: &Object<'_>) -> Asks {
         // Resources of the known kinds have a `type` of their own, or none.
         Direction::Unclear | Direction::Unsaid | Direction::Other if known => Asks::Nothing,
         Direction::Unclear => Asks::Unclear,
-        Direction::Unsaid if transactions(body, &LAYOUT).any(|data| is_pending(&data) && pays(&data)) => {
+        Direction::Unsaid if transactions(body, &LAYOUT).any(|data| is_pending(&data)) && pays(body) => {
+            Asks::Unclear
+        }
+        // Something else than an object may hold a payment.
+        Direction::Unsaid
+            if members(body, LAYOUT.transaction).count() > transactions(body, &LAYOUT).count() =>
+        {
             Asks::Unclear
         }
         Direction::Unsaid | Direction::Other => Asks::Nothing,
@@ -65,8 +71,24 @@ const RENAMED: [(&str, &str); 3] = [
     ("ACCOUNT_NUMBER", "ACCOUNT_IDENTIFIER"),
 ];
 
-/// Whether a payment certainly came over a bank rail: its source names one, and no UMA address occurs anywhere. Such a
-/// payment has moved already, and no reply stops it.
+/// Whether the `type` says that the payment waits, or may say so, while its status is only an early one of a payment
+/// that goes on. (Of the documented types about incoming payments only `INCOMING_PAYMENT.PENDING` asks for a decision.)
+fn is_contradicted(body: &Object<'_>) -> bool {
+    const WAITS: &str = "INCOMING_PAYMENT.PENDING";
+    const EARLY: [&str; 2] = ["CREATED", "PROCESSING"];
+    let waits = members(body, "type").any(|(_, value)| {
+        let text: Option<String> = serde_json::from_str(value.get()).ok();
+        says(value, INCOMING_PAYMENT)
+            && text.as_deref().is_none_or(|text| text == WAITS || Kind::of(text).is_none())
+    });
+    waits
+        && transactions(body, &LAYOUT).any(|data| {
+            members(&data, "status").any(|(_, value)| EARLY.iter().any(|status| says(value, status)))
+        })
+}
+
+/// Whether a payment certainly came over a bank rail: its source names a documented one, no UMA address occurs anywhere,
+/// and nothing is asked about the receiver. Such a payment has moved already, and no reply stops it.
 fn is_bank_rail(body: &Object<'_>) -> bool {
     // A body that is unsafe to read is not certain.
     let Ok(value) = Value::read(body, &LAYOUT) else { return false };
@@ -74,33 +96,55 @@ fn is_bank_rail(body: &Object<'_>) -> bool {
     let rail = source.and_then(|source| source.get("paymentRail"));
     let named = rail.and_then(|rail| serde_json::from_str::<String>(rail.json).ok());
     members(body, LAYOUT.transaction).count() == 1
-        && named.is_some_and(|rail| !rail.trim().is_empty())
+        && named.is_some_and(|rail| PAYMENT_RAIL_VALUES.contains(&rail.as_str()))
         && !mentions_uma_address(&value)
+        && !asks_about_the_receiver(&value)
 }
 
-/// Whether a UMA address occurs in a value: a field about one, or a text that can be one.
+/// Whether a field asks for facts about the receiver, which only an approval brings.
+fn asks_about_the_receiver(value: &Value<'_>) -> bool {
+    match &value.content {
+        Content::Object(fields) => fields.iter().any(|(name, value)| {
+            (folded(name).starts_with("requestedreceiver") && !value.is_null())
+                || asks_about_the_receiver(value)
+        }),
+        Content::List(entries) => entries.iter().any(asks_about_the_receiver),
+        Content::Scalar => false,
+    }
+}
+
+/// A name or a value in lower case, letters and digits alone.
+fn folded(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Whether a UMA address occurs in a value: a field about one, or a text or a name that can be one (any with an `@`).
 fn mentions_uma_address(value: &Value<'_>) -> bool {
     match &value.content {
         Content::Object(fields) => fields.iter().any(|(name, value)| {
-            let name: String = name.chars().filter(|c| c.is_alphanumeric()).collect();
-            (name.to_lowercase().contains("umaaddress") && !value.is_null()) || mentions_uma_address(value)
+            (folded(name).contains("umaaddress") && !value.is_null())
+                || name.contains(AT)
+                || mentions_uma_address(value)
         }),
         Content::List(entries) => entries.iter().any(mentions_uma_address),
         Content::Scalar if value.json.starts_with('"') => {
             // A text that cannot be read may be one.
             let Ok(text) = serde_json::from_str::<String>(value.json) else { return true };
-            text.split_once('$').is_some_and(|(_, rest)| rest.contains('@'))
-                || text.to_uppercase().contains("UMA_ADDRESS")
+            text.contains(AT) || folded(&text).contains("umaaddress") || folded(&text) == "uma"
         }
         Content::Scalar => false,
     }
 }
 
-/// Whether a resource without a direction has what only a payment has.
-fn pays(data: &Object<'_>) -> bool {
-    ["receivedamount", "senderumaaddress", "receiverumaaddress"]
-        .iter()
-        .any(|name| members(data, name).next().is_some())
+/// `@`, also as wide characters write it.
+const AT: [char; 3] = ['@', '\u{ff20}', '\u{fe6b}'];
+
+/// Whether a body without a direction has what only a payment has.
+fn pays(body: &Object<'_>) -> bool {
+    let names = ["receivedamount", "senderumaaddress", "receiverumaaddress", "counterpartyinformation"];
+    transactions(body, &LAYOUT).any(|data| names.iter().any(|name| members(&data, name).next().is_some()))
+        || Value::read(body, &LAYOUT)
+            .is_ok_and(|value| mentions_uma_address(&value) || asks_about_the_receiver(&value))
 }
 
 #[cfg(test)]
@@ -171,6 +215,11 @@ mod tests {
                         }) && !direction.unwrap().starts_with('[');
                         let unreadable = direction.is_some_and(|it| it.starts_with(['5', '[']));
                         let pending = status.is_some_and(|status| status.to_uppercase().contains("PENDING"));
+                        let may_wait = wire.to_uppercase().contains("INCOMING_PAYMENT")
+                            && (*wire == "INCOMING_PAYMENT.PENDING"
+                                || KINDS.iter().all(|kind| kind.wire != *wire));
+                        let early = status.is_some_and(|it| ["\"CREATED\"", "\"PROCESSING\""].contains(&it));
+                        let informs = informs && !(may_wait && early);
                         let expected = if informs || rail {
                             Asks::Nothing
                         } else if wire.to_uppercase().contains("INCOMING_PAYMENT") || incoming {
@@ -238,6 +287,58 @@ mod tests {
                 r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"source":{"paymentRail":7}}}"#.to_owned(),
                 Asks::Approval,
             ),
+            (
+                r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"source":{"paymentRail":"UMA"}}}"#.to_owned(),
+                Asks::Approval,
+            ),
+            (
+                format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail},"destination":{{"destinationType":"UMA-Address"}}}}}}"#),
+                Asks::Approval,
+            ),
+            (
+                format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail},"destination":"bob@vasp.example"}}}}"#),
+                Asks::Approval,
+            ),
+            (
+                format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail},"x":{{"a@b.example":1}}}}}}"#),
+                Asks::Approval,
+            ),
+            (
+                format!(r#"{{"type":"INCOMING_PAYMENT.PENDING","data":{{{rail},"requested_receiver_customer_info_fields":[]}}}}"#),
+                Asks::Approval,
+            ),
+            // a type that waits, or may wait, and an early status
+            (
+                r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"type":"INCOMING","status":"PROCESSING"}}"#.to_owned(),
+                Asks::Approval,
+            ),
+            (
+                r#"{"type":"INCOMING_PAYMENT.HELD","data":{"type":"INCOMING","status":"CREATED"}}"#.to_owned(),
+                Asks::Approval,
+            ),
+            (
+                r#"{"type":"INCOMING_PAYMENT.PROCESSING","data":{"type":"INCOMING","status":"PROCESSING"}}"#.to_owned(),
+                Asks::Nothing,
+            ),
+            // a null in the place of what was said
+            (
+                r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"status":"COMPLETED","status":null}}"#.to_owned(),
+                Asks::Approval,
+            ),
+            (
+                r#"{"type":"INCOMING_PAYMENT.PENDING","data":{"status":"COMPLETED"},"data":null}"#.to_owned(),
+                Asks::Approval,
+            ),
+            // unknown types
+            (
+                r#"{"type":"PAYMENT.PENDING","data":{"status":"PENDING","source":{"umaAddress":"$a@b.example"}}}"#.to_owned(),
+                Asks::Unclear,
+            ),
+            (
+                r#"{"type":"PAYMENT.PENDING","data":{"status":"PENDING","requestedReceiverCustomerInfoFields":[]}}"#.to_owned(),
+                Asks::Unclear,
+            ),
+            (r#"{"type":"PAYMENT.PENDING","data":[{"type":"INCOMING","status":"PENDING"}]}"#.to_owned(), Asks::Unclear),
         ] {
             assert_eq!(asks(&body), expected, "{body}");
         }

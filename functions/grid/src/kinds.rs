@@ -18,6 +18,7 @@ mod values;
 mod verifications;
 
 use std::borrow::Cow;
+pub(crate) use values::PAYMENT_RAIL_VALUES;
 
 use ingest::Object;
 use ingest::schema::Shape::{AnyObject, Object as Fields, Text, Time};

@@ -50,6 +50,9 @@ Example:
         /// Does it; without this it says how many records would be erased
         #[arg(long)]
         yes: bool,
+        /// Refuse to erase more records than this: a short number, or a word, may be in the bodies of others too
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        max: usize,
     },
 }
 
@@ -81,7 +84,7 @@ pub(crate) async fn run(target: &Target, command: PersonCommand) -> Result<Exit>
             Ok(Exit::Done)
         }
         PersonCommand::Export { .. } => export(&found),
-        PersonCommand::Erase { yes, .. } => erase(&records, &found, yes).await,
+        PersonCommand::Erase { yes, max, .. } => erase(&records, &found, yes, max).await,
     }
 }
 
@@ -131,7 +134,12 @@ fn export(found: &[Stored]) -> Result<Exit> {
     Ok(Exit::Done)
 }
 
-async fn erase(records: &Records, found: &[Stored], yes: bool) -> Result<Exit> {
+async fn erase(records: &Records, found: &[Stored], yes: bool, max: usize) -> Result<Exit> {
+    if found.len() > max {
+        let count = found.len();
+        eprintln!("{count} records, more than {max}: look at them with `person find`, then give --max");
+        return Ok(Exit::Refused);
+    }
     if !yes {
         eprintln!("{} records would be erased; give --yes to erase them", found.len());
         return Ok(Exit::Refused);

@@ -91,11 +91,23 @@ fn json(value: &AttributeValue) -> Option<Value> {
         AttributeValue::N(number) => {
             number.parse().map_or_else(|_| Value::String(number.clone()), Value::Number)
         }
-        AttributeValue::M(fields) => Value::Object(facts(fields).0.into_iter().collect()),
-        AttributeValue::L(items) => Value::Array(items.iter().filter_map(json).collect()),
-        AttributeValue::Ss(texts) => Value::Array(texts.iter().cloned().map(Value::String).collect()),
+        // Nothing is no fact: without this a mandatory fact would seem to be there.
+        AttributeValue::M(fields) => {
+            let facts = Some(facts(fields).0).filter(|facts| !facts.is_empty())?;
+            Value::Object(facts.into_iter().collect())
+        }
+        AttributeValue::L(items) => list(items.iter().filter_map(json).collect())?,
+        AttributeValue::Ss(texts) => {
+            let texts = texts.iter().filter(|text| !text.trim().is_empty());
+            list(texts.cloned().map(Value::String).collect())?
+        }
         _ => return None,
     })
+}
+
+/// A list with something in it.
+fn list(items: Vec<Value>) -> Option<Value> {
+    (!items.is_empty()).then_some(Value::Array(items))
 }
 
 #[cfg(test)]

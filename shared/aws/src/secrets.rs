@@ -324,6 +324,9 @@ enum Unusable {
     /// There is no text in it.
     #[error("the value is neither a text nor JSON with `current` and, optionally, `previous`")]
     NoText,
+    /// A key in PEM is in the place of a shared secret.
+    #[error("the value holds a key in PEM, but the signature is checked with a shared secret")]
+    Pem,
     /// The text is not a list of public keys.
     #[error("the value does not hold public keys")]
     NoPublicKeys(#[source] PublicKeyError),
@@ -352,7 +355,9 @@ fn parse(sort: Sort, value: &str) -> Result<Option<Keys>, Unusable> {
     let real = texts.filter(|text| !["", PLACEHOLDER].contains(&text.trim_matches(is_invisible)));
     match sort {
         Sort::Secrets => {
-            let mut secrets = real.filter_map(|text| Secret::new(&text));
+            // Only a key in PEM is no secret here: empty texts are left out above.
+            let secrets: Option<Vec<Secret>> = real.map(|text| Secret::new(&text)).collect();
+            let mut secrets = secrets.ok_or(Unusable::Pem)?.into_iter();
             Ok(secrets.next().map(|newest| Secrets::new(newest, secrets.collect()).into()))
         }
         Sort::PublicKeys => {
@@ -393,6 +398,9 @@ mod tests {
             (r#"{"current":"new","previos":"old"}"#, Err(Unusable::NoText)),
             (r#"{"current":7}"#, Err(Unusable::NoText)),
             ("{", Err(Unusable::NoText)),
+            ("-----BEGIN PUBLIC KEY----- MFkw -----END PUBLIC KEY-----", Err(Unusable::Pem)),
+            (r#"{"current":"-----BEGIN PUBLIC KEY-----\nMFkw"}"#, Err(Unusable::Pem)),
+            (r#"{"current":"new","previous":"-----BEGIN PUBLIC KEY-----\nMFkw"}"#, Err(Unusable::Pem)),
         ] {
             assert_eq!(parse(Sort::Secrets, value), expected, "{value}");
         }

@@ -59,9 +59,10 @@ pub fn direction(body: &Object<'_>, layout: &Layout) -> Direction {
 /// it is one of [`Asks::INFORMATIONAL`]. Both names must be spelt exactly so.
 #[must_use]
 pub fn is_informational(body: &Object<'_>, layout: &Layout) -> bool {
-    let all_exact = |object: &Object<'_>, name: &str| members(object, name).all(|(found, _)| found == name);
+    // A reader that takes the last of two equal names may see a `null`: then nothing is said.
+    let all_exact = |object: &Object<'_>, name: &str| spelled(object, name).all(|(found, _)| found == name);
     let says_so = |transaction: Object<'_>| {
-        let mut statuses = members(&transaction, "status").map(|(_, value)| text(value)).peekable();
+        let mut statuses = spelled(&transaction, "status").map(|(_, value)| text(value)).peekable();
         let stated = statuses.peek().is_some();
         let known =
             |status: Option<String>| status.is_some_and(|text| Asks::INFORMATIONAL.contains(&text.as_str()));
@@ -69,7 +70,7 @@ pub fn is_informational(body: &Object<'_>, layout: &Layout) -> bool {
     };
     let objects = transactions(body, layout).count();
     objects > 0
-        && objects == members(body, layout.transaction).count()
+        && objects == spelled(body, layout.transaction).count()
         && all_exact(body, layout.transaction)
         && transactions(body, layout).all(says_so)
 }
@@ -94,7 +95,12 @@ pub fn members<'o, 'a>(
     object: &'o Object<'a>,
     name: &'o str,
 ) -> impl Iterator<Item = (&'o str, &'a RawValue)> {
-    object.fields().filter(move |(found, value)| folded(found) == name && value.get() != "null")
+    spelled(object, name).filter(|(_, value)| value.get() != "null")
+}
+
+/// The same, with every `null`.
+fn spelled<'o, 'a>(object: &'o Object<'a>, name: &'o str) -> impl Iterator<Item = (&'o str, &'a RawValue)> {
+    object.fields().filter(move |(found, _)| folded(found) == name)
 }
 
 /// A name in lower case and without separators.

@@ -77,7 +77,8 @@ impl Records {
     }
 }
 
-/// Whether a body has a value somewhere, as a text or a number. What is no JSON has none.
+/// Whether a body has a value somewhere, as a text or a number. Of a body that this parser cannot read (a lone
+/// surrogate, more levels than it takes), or in which it would pass over one of two equal names, the bytes are searched.
 fn has_value(body: &[u8], value: &str) -> bool {
     fn is_in(body: &Value, value: &str) -> bool {
         match body {
@@ -88,7 +89,18 @@ fn has_value(body: &[u8], value: &str) -> bool {
             Value::Null | Value::Bool(_) => false,
         }
     }
-    serde_json::from_slice(body).is_ok_and(|body: Value| is_in(&body, value))
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    match serde_json::from_slice::<Value>(body) {
+        Ok(parsed) if is_in(&parsed, value) => true,
+        _ => {
+            let quoted = serde_json::to_string(value).unwrap_or_default();
+            // A text that a colon follows is a name.
+            let is_name = |rest: &[u8]| rest.trim_ascii_start().starts_with(b":");
+            let mut places = body.windows(quoted.len()).enumerate();
+            !value.is_empty()
+                && places.any(|(at, part)| part == quoted.as_bytes() && !is_name(&body[at + part.len()..]))
+        }
+    }
 }
 
 #[cfg(test)]
@@ -102,6 +114,14 @@ mod tests {
             [("ada@example.com", true), ("7", true), ("Ada", false), ("mail", false), ("", false)]
         {
             assert_eq!(has_value(body, value), holds, "{value}");
+        }
+        for body in [
+            "\u{feff}{\"mail\":\"ada@example.com\"}",
+            r#"{"memo":"\ud800","mail":"ada@example.com"}"#,
+            r#"{"mail":"ada@example.com","mail":"other"}"#,
+            &format!("{}\"ada@example.com\"{}", "[".repeat(500), "]".repeat(500)),
+        ] {
+            assert!(has_value(body.as_bytes(), "ada@example.com"), "{body:.60}");
         }
         assert!(!has_value(b"ada@example.com", "ada@example.com"));
     }

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How a key in PEM begins. A public key is public: as an HMAC secret it would let everybody sign.
+const PEM: &str = "-----BEGIN";
+
 /// One shared secret. `Debug` prints a placeholder instead of the secret.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
@@ -12,7 +15,7 @@ impl Secret {
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim_matches(is_invisible);
-        (!text.is_empty()).then(|| Self(text.to_owned()))
+        (!text.is_empty() && !text.contains(PEM)).then(|| Self(text.to_owned()))
     }
 
     /// The key bytes: the text in UTF-8, as UMAaaS and Weavr define it.
@@ -50,7 +53,7 @@ pub struct Secrets {
 
 /// A list that has no secret, or that has an empty one.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a list of secrets needs at least one, and none of them may be empty")]
+#[error("a list of secrets needs at least one, and none of them may be empty or a key in PEM")]
 pub struct NoSecret;
 
 impl Secrets {
@@ -94,7 +97,9 @@ mod tests {
         for marked in ["\u{feff}new,old", "\u{200b}new\u{feff} ,\u{2060} old\u{ad}", "new\0,\told"] {
             assert_eq!(Secrets::parse_list(marked).as_ref(), Ok(&both), "{marked:?}");
         }
-        for empty in ["", " ", "\u{feff}", "a,\u{200b}", ",", "a,", ",a", "a,,b"] {
+        let pem = "-----BEGIN PUBLIC KEY----- MFkw -----END PUBLIC KEY-----";
+        let after = format!("a, {pem}");
+        for empty in ["", " ", "\u{feff}", "a,\u{200b}", ",", "a,", ",a", "a,,b", pem, &after] {
             assert_eq!(Secrets::parse_list(empty), Err(NoSecret), "{empty:?}");
         }
     }

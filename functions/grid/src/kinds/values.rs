@@ -177,7 +177,7 @@ pub(super) const PAYMENT_RAILS_VALUES: &[&str] = &[
     "WIRE",
 ];
 
-pub(super) const PAYMENT_RAIL_VALUES: &[&str] = &[
+pub(crate) const PAYMENT_RAIL_VALUES: &[&str] = &[
     "ACH",
     "ACH_COLOMBIA",
     "BANK_TRANSFER",
