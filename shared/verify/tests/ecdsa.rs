@@ -195,6 +195,37 @@ fn rotation_accepts_both_keys_and_no_third() {
     }
 }
 
+/// A number, a message, a signature in DER, and `valid`, `invalid` or `acceptable`.
+type WycheproofTest = (u32, String, String, String);
+
+#[derive(Deserialize)]
+struct WycheproofGroup {
+    key: String,
+    tests: Vec<WycheproofTest>,
+}
+
+#[test]
+fn wycheproof() {
+    #[derive(Deserialize)]
+    struct Vectors {
+        groups: Vec<WycheproofGroup>,
+    }
+    let vectors: Vectors = serde_json::from_str(include_str!("wycheproof-ecdsa-p256-sha256.json")).unwrap();
+    let decoded = |text: &str| BASE64.decode(text).unwrap();
+    let (mut valid, mut invalid) = (0, 0);
+    for WycheproofGroup { key, tests } in vectors.groups {
+        let keys = keys(&pem("PUBLIC KEY", &decoded(&key)));
+        for (number, message, signature, result) in tests {
+            let mut delivery = Delivery::new("/", decoded(&message));
+            delivery.headers.insert(HEADER, HeaderValue::from_str(&signature).unwrap());
+            let verified = Verifier::new(ECDSA).verify(delivery, &keys).is_ok();
+            assert_eq!(verified, result == "valid", "{number}: {result}");
+            if verified { valid += 1 } else { invalid += 1 }
+        }
+    }
+    assert!(valid > 100 && invalid > 100, "{valid} valid, {invalid} invalid");
+}
+
 #[test]
 fn keys_of_the_other_sort_verify_nothing() {
     let mismatch = Err(Refusal::Mismatch { header: HEADER });
