@@ -8,7 +8,7 @@ mod sender;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ingest::schema::{Field, Shape};
+use ingest::schema::described;
 use sender::Sender;
 use serde::Deserialize;
 use serde_json::Value;
@@ -126,8 +126,7 @@ fn every_field_is_as_documented() {
                 assert_ne!(former.as_deref(), Some(field), "{path}");
             }
         }
-        let mut actual = Fields::new();
-        in_code(kind.schema, "", &mut actual);
+        let actual = described(kind.schema);
         for path in expected.keys().chain(actual.keys()) {
             if actual.get(path) != expected.get(path) {
                 differences.push(format!(
@@ -141,36 +140,4 @@ fn every_field_is_as_documented() {
     }
     assert_eq!(differences, Vec::<String>::new());
     assert_eq!(compared.len(), documented.resources.len(), "every webhook of the document is compared");
-}
-
-/// The fields of a table.
-fn in_code(schema: &[Field], prefix: &str, fields: &mut Fields) {
-    for field in schema {
-        let path = format!("{prefix}{}", field.names[0]);
-        let requiredness = if field.required { "required" } else { "optional" };
-        fields.insert(path.clone(), format!("{requiredness} {}", shape(field.shape)));
-        match field.shape {
-            Shape::Object(nested) => in_code(nested, &format!("{path}."), fields),
-            Shape::List(Shape::Object(nested)) => in_code(nested, &format!("{path}[]."), fields),
-            _ => {}
-        }
-    }
-}
-
-fn shape(shape: Shape) -> String {
-    match shape {
-        Shape::Text => "text".to_owned(),
-        Shape::Integer => "integer".to_owned(),
-        Shape::Digits => "digits".to_owned(),
-        Shape::Number => "number".to_owned(),
-        Shape::Flag => "flag".to_owned(),
-        Shape::Time => "time".to_owned(),
-        Shape::Object(_) | Shape::AnyObject => "object".to_owned(),
-        Shape::OneOf(values) => {
-            let mut values = values.to_vec();
-            values.sort_unstable();
-            format!("one of {}", values.join(" "))
-        }
-        Shape::List(item) => format!("list of {}", self::shape(*item)),
-    }
 }

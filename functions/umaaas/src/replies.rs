@@ -3,20 +3,20 @@
 //! never retries a payment that waits for a decision. The body of an approval and the top-level `reason` of a
 //! rejection are documented since the API of 2025-05-30; earlier versions ignore them.
 
-use ingest::{Decision, Facts, Outcome, Reply, Verdict};
-use serde_json::{Value, json};
+use decisions::{decided, duplicate, error};
+use ingest::{Outcome, Reply};
+use serde_json::json;
+
+/// The field of an approval with the facts about the receiver.
+const FACTS: &str = "receiverUserInfo";
 
 /// The reply to an outcome.
 pub(crate) fn reply(outcome: &Outcome) -> Reply {
     match outcome {
         Outcome::Accepted { decision: None, .. } => Reply::empty(200),
-        Outcome::Accepted { decision: Some(decision), facts } => decided(decision, facts),
+        Outcome::Accepted { decision: Some(decision), facts } => decided(decision, facts, FACTS),
         Outcome::Duplicate { decision, .. } | Outcome::Conflict { decision } => {
-            let details = match decision {
-                Some(decision) => json!({"decision": decision.name()}),
-                None => json!({}),
-            };
-            error(409, "duplicate_webhook", "A webhook with this webhookId has been processed.", details)
+            duplicate("A webhook with this webhookId has been processed.", decision.as_deref())
         }
         Outcome::Unidentified(missing) => {
             error(400, "invalid_webhook", "The webhook cannot be identified.", json!({"reason": missing}))
@@ -46,33 +46,4 @@ pub(crate) fn reply(outcome: &Outcome) -> Reply {
             error(503, "unavailable", "The webhook could not be recorded. Send it again.", json!({}))
         }
     }
-}
-
-fn decided(decision: &Decision, facts: &Facts) -> Reply {
-    match &decision.verdict {
-        Verdict::Approve if facts.0.is_empty() => Reply::empty(200),
-        Verdict::Approve => Reply::json(200, &json!({"receiverUserInfo": facts.0})),
-        Verdict::Reject { reason, message } => {
-            let details = json!({"reason": reason, "rejectionReason": message});
-            let mut body = document("payment_rejected", "The payment is rejected.", details);
-            body["reason"] = json!(reason);
-            Reply::json(403, &body)
-        }
-        Verdict::RequestInformation { required_fields } => {
-            let message = "More information about the counterparty is required.";
-            let mut body =
-                document("additional_info_required", message, json!({"requiredFields": required_fields}));
-            body["requiredFields"] = json!(required_fields);
-            Reply::json(422, &body)
-        }
-    }
-}
-
-/// An `Error` object of the API: code, message, details.
-fn error(status: u16, code: &str, message: &str, details: Value) -> Reply {
-    Reply::json(status, &document(code, message, details))
-}
-
-fn document(code: &str, message: &str, details: Value) -> Value {
-    json!({"code": code, "message": message, "details": details})
 }

@@ -552,6 +552,11 @@ fn the_secret_that_signed_is_counted() {
     assert!(said["notes"].to_string().contains("secret 2 of 2"), "{said}");
 }
 
+fn reasons(said: &Value) -> Vec<&str> {
+    let reasons = said["reasons"].as_array().unwrap().iter();
+    reasons.map(|reason| reason["reason"].as_str().unwrap()).collect()
+}
+
 #[test]
 fn two_mistakes_are_both_named() {
     let folder = folder("two");
@@ -563,12 +568,7 @@ fn two_mistakes_are_both_named() {
         let text = request.header(header);
         *text = format!("v1={text}");
         let (code, said) = verify(&folder, provider, &request, SECRET, &[]);
-        let reasons: Vec<&str> = said["reasons"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|reason| reason["reason"].as_str().unwrap())
-            .collect();
+        let reasons = reasons(&said);
         assert_eq!(
             (code, &reasons[..]),
             (1, &["wrong_secret", "body_reserialised", "wrong_encoding"][..]),
@@ -585,12 +585,7 @@ fn a_key_is_told_by_weavrs_first_signature() {
         let mut request = Captured::genuine(weavr, &body, &SECRET.to_uppercase());
         request.body.insert(body.len() / 2, b'x');
         let (code, said) = verify(&folder, weavr, &request, SECRET, &[]);
-        let reasons: Vec<&str> = said["reasons"]
-            .as_array()
-            .unwrap()
-            .iter()
-            .map(|reason| reason["reason"].as_str().unwrap())
-            .collect();
+        let reasons = reasons(&said);
         assert_eq!((code, &reasons[..]), (1, &["wrong_secret", "body_altered"][..]), "{said}");
     }
 }

@@ -6,6 +6,7 @@
 //! | `asks` | which bodies ask for a decision |
 //! | `decide` | the question of a webhook, and the decision about it: [`Asking`] |
 //! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
+//! | `replies` | the replies that tell a decision, and those with an error |
 //! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
 //!
 //! Nothing here does I/O, except that [`Policy::load`] reads the policy's file at the start. `policies/README.md` is
@@ -20,6 +21,7 @@ mod layout;
 mod policy;
 mod policy_literals;
 mod policy_request;
+mod replies;
 mod spelling;
 
 pub use asks::{Asks, Direction, direction, is_informational, is_pending, members, says, transactions};
@@ -28,3 +30,4 @@ pub use decide::{Asking, decide};
 pub use layout::Layout;
 pub use policy::{Policy, PolicyError};
 pub use policy_request::{Payment, Undecidable};
+pub use replies::{decided, duplicate, error};

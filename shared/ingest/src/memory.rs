@@ -1,16 +1,49 @@
-//! The ports in memory, for unit tests. They keep the same contract as the real ones.
+//! The ports in memory and a record, for tests. The ports keep the same contract as the real ones.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
     Backlog, Base, BatchSink, Claim, Decision, Directory, Due, DuePage, Earlier, Facts, Message, Operation,
-    PortError, Record, Recorded, RecordedDecision, Sink, State, Store, Unsent,
+    PortError, Record, Recorded, RecordedDecision, Sink, State, Store, StoredPayload, Unsent, sha256_hex,
 };
+
+/// A record of an accepted event with this key and this id. It has no subject, no decision and no times but the one at
+/// which it was received.
+#[must_use]
+pub fn record(key: &str, payload: impl Into<Bytes>, received_at: Timestamp) -> Record {
+    let payload = payload.into();
+    let sha256 = sha256_hex(&payload);
+    Record {
+        key: key.to_owned(),
+        kind: "kind".into(),
+        id: key.to_owned(),
+        source: "/source".into(),
+        subject: None,
+        occurred_at: None,
+        published_at: None,
+        path: "/path".into(),
+        call_ref: None,
+        drift: vec![],
+        content_sha256: sha256.clone(),
+        conflict_of: None,
+        held: false,
+        left_to_reconciler: false,
+        decision: None,
+        reply: 200,
+        delivery_id: "delivery".into(),
+        trace_id: None,
+        received_at,
+        attempts: 1,
+        stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256 },
+        payload,
+    }
+}
 
 /// A store in memory.
 #[derive(Debug)]

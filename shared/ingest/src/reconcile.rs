@@ -369,38 +369,13 @@ fn spread(record: &Record) -> u32 {
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
 
     use super::*;
-    use crate::StoredPayload;
 
     const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
     fn record(key: &str, attempts: u32) -> Record {
-        Record {
-            key: key.to_owned(),
-            kind: "kind".into(),
-            id: key.to_owned(),
-            source: "/source".into(),
-            subject: None,
-            occurred_at: None,
-            published_at: None,
-            path: "/path".into(),
-            call_ref: None,
-            drift: vec![],
-            content_sha256: String::new(),
-            conflict_of: None,
-            held: false,
-            left_to_reconciler: false,
-            decision: None,
-            reply: 200,
-            delivery_id: "d".into(),
-            trace_id: None,
-            received_at: NOW,
-            attempts,
-            stored: StoredPayload { bytes: Bytes::new(), encoding: None, sha256: String::new() },
-            payload: Bytes::new(),
-        }
+        Record { attempts, ..crate::memory::record(key, "", NOW) }
     }
 
     #[test]

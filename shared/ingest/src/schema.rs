@@ -3,6 +3,9 @@
 //! A difference never refuses a body. Providers add fields and enum values without notice, and refusing such a
 //! webhook could lose money. So every difference is reported ([`Drift`]) and the event is handled as usual.
 
+use std::collections::BTreeMap;
+use std::fmt;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -57,6 +60,48 @@ pub const fn optional(names: &'static [&'static str], shape: Shape) -> Field {
     Field { names, required: false, shape }
 }
 
+/// Every field of a schema by its path, as in `"account.ids[].id": "required digits"`, for tests that compare the schema
+/// with the provider's documents. Of a field with several names, the first.
+#[must_use]
+pub fn described(schema: &[Field]) -> BTreeMap<String, String> {
+    let mut fields = BTreeMap::new();
+    describe(schema, "", &mut fields);
+    fields
+}
+
+fn describe(schema: &[Field], prefix: &str, fields: &mut BTreeMap<String, String>) {
+    for field in schema {
+        let path = format!("{prefix}{}", field.names[0]);
+        let requiredness = if field.required { "required" } else { "optional" };
+        fields.insert(path.clone(), format!("{requiredness} {}", field.shape));
+        match field.shape {
+            Shape::Object(nested) => describe(nested, &format!("{path}."), fields),
+            Shape::List(Shape::Object(nested)) => describe(nested, &format!("{path}[]."), fields),
+            _ => {}
+        }
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text => f.write_str("text"),
+            Self::Integer => f.write_str("integer"),
+            Self::Digits => f.write_str("digits"),
+            Self::Number => f.write_str("number"),
+            Self::Flag => f.write_str("flag"),
+            Self::Time => f.write_str("time"),
+            Self::Object(_) | Self::AnyObject => f.write_str("object"),
+            Self::OneOf(values) => {
+                let mut values = values.to_vec();
+                values.sort_unstable();
+                write!(f, "one of {}", values.join(" "))
+            }
+            Self::List(item) => write!(f, "list of {item}"),
+        }
+    }
+}
+
 /// One difference from the documented schema: the field, and what was expected. It never contains the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Drift {
@@ -66,8 +111,8 @@ pub struct Drift {
     pub expected: &'static str,
 }
 
-impl std::fmt::Display for Drift {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.expected)
     }
 }

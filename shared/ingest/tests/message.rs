@@ -10,33 +10,18 @@ use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::{Value, json};
-use webhook_ingest::{MAX_MESSAGE_BYTES, Message, Record, StoredPayload, queue_accepts};
+use webhook_ingest::{MAX_MESSAGE_BYTES, Message, Record, memory, queue_accepts};
 
 fn record(payload: impl Into<Bytes>) -> Record {
-    let payload = payload.into();
+    let received_at = Timestamp::from_millisecond(1_793_610_901_234).expect("a time");
     Record {
-        key: "umaaas#TEST#Webhook:1".into(),
         kind: "umaaas.test".into(),
         id: "Webhook:1".into(),
         source: "/umaaas/test-webhook".into(),
-        subject: None,
         occurred_at: "2026-11-02T09:15:00+00:00".parse().ok(),
-        published_at: None,
         path: "/umaaas".into(),
-        call_ref: None,
-        drift: vec![],
-        content_sha256: String::new(),
-        conflict_of: None,
-        held: false,
-        left_to_reconciler: false,
-        decision: None,
-        reply: 200,
         delivery_id: "d-1".into(),
-        trace_id: None,
-        attempts: 1,
-        received_at: Timestamp::from_millisecond(1_793_610_901_234).expect("a time"),
-        stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: String::new() },
-        payload,
+        ..memory::record("umaaas#TEST#Webhook:1", payload, received_at)
     }
 }
 

@@ -5,13 +5,12 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
-use webhook_ingest::memory::{MemorySink, MemoryStore};
+use webhook_ingest::memory::{self, MemorySink, MemoryStore};
 use webhook_ingest::{
     Backlog, Base, BatchSink, Claim, DUE_AFTER, Due, DuePage, FORWARD_PAGE, Message, Operation,
-    PENDING_TOO_OLD, PortError, Reconciler, Record, Recorded, RecordedDecision, State, Store, StoredPayload,
-    Summary, UnreadableEntry, Unsent,
+    PENDING_TOO_OLD, PortError, Reconciler, Record, Recorded, RecordedDecision, State, Store, Summary,
+    UnreadableEntry, Unsent,
 };
 
 const START: i64 = 1_793_610_901_000;
@@ -29,31 +28,7 @@ fn later() -> Timestamp {
 const WITHIN: Duration = Duration::from_secs(1);
 
 fn record(key: &str) -> Record {
-    let payload = Bytes::from_static(b"{}");
-    Record {
-        key: key.to_owned(),
-        kind: "kind".into(),
-        id: key.to_owned(),
-        source: "/source".into(),
-        subject: None,
-        occurred_at: None,
-        published_at: None,
-        path: "/path".into(),
-        call_ref: None,
-        drift: vec![],
-        content_sha256: String::new(),
-        conflict_of: None,
-        held: false,
-        left_to_reconciler: false,
-        decision: None,
-        reply: 200,
-        delivery_id: "d".into(),
-        trace_id: None,
-        received_at: start(),
-        attempts: 1,
-        stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: key.to_owned() },
-        payload,
-    }
+    memory::record(key, "{}", start())
 }
 
 async fn left_behind(keys: impl IntoIterator<Item = String>) -> MemoryStore {

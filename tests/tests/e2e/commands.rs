@@ -9,9 +9,8 @@ use std::time::Duration;
 
 use aws::DynamoStore;
 use aws_sdk_dynamodb::types::AttributeValue;
-use bytes::Bytes;
 use futures_util::future::join_all;
-use ingest::{Record, Store, StoredPayload, sha256_hex};
+use ingest::{Record, Store, memory, sha256_hex};
 use jiff::{SignedDuration, Timestamp};
 use local_stack::stack;
 use serde::Deserialize;
@@ -708,30 +707,16 @@ async fn dead_letters_are_looked_at_and_moved_back() {
 /// An event of its own, in the past.
 fn event(received_at: Timestamp) -> Record {
     let id = format!("Webhook:{}", unique());
-    let payload = Bytes::from(format!(r#"{{"webhookId": "{id}", "type": "TEST", "name": "Ada"}}"#));
+    let (key, subject) = (format!("umaaas#TEST#{id}"), Some(format!("Subject:{id}")));
+    let payload = format!(r#"{{"webhookId": "{id}", "type": "TEST", "name": "Ada"}}"#);
     Record {
-        key: format!("umaaas#TEST#{id}"),
         kind: "umaaas.test".into(),
         source: "/umaaas/test-webhook".into(),
-        subject: Some(format!("Subject:{id}")),
         id,
-        occurred_at: None,
-        published_at: None,
+        subject,
         path: "/umaaas/test-webhook".into(),
-        call_ref: None,
-        drift: vec![],
-        content_sha256: sha256_hex(&payload),
-        conflict_of: None,
-        held: false,
-        decision: None,
-        reply: 200,
         delivery_id: "the first".into(),
-        trace_id: None,
-        received_at,
-        left_to_reconciler: false,
-        attempts: 1,
-        stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: sha256_hex(&payload) },
-        payload,
+        ..memory::record(&key, payload, received_at)
     }
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::QueueAttributeName;
 use base64::prelude::{BASE64_STANDARD, Engine};
-use ingest::{Message, Record, StoredPayload};
+use ingest::{Message, Record, memory};
 use jiff::Timestamp;
 use local_stack::stack::{ACCESS_KEY, REGION, Stack};
 use local_stack::tools::Tools;
@@ -108,30 +108,13 @@ async fn filled_queue(stack: &Stack) -> String {
 }
 
 fn record(kind: &str, id: &str, body: String) -> Record {
-    let payload = bytes::Bytes::from(body);
     Record {
-        key: format!("{kind}#{id}"),
         kind: kind.into(),
         id: id.into(),
         source: "/umaaas".into(),
         subject: Some("x,\"data\":y".into()),
-        occurred_at: None,
-        published_at: None,
         path: "/umaaas".into(),
-        call_ref: None,
-        drift: vec![],
-        content_sha256: String::new(),
-        conflict_of: None,
-        held: false,
-        left_to_reconciler: false,
-        decision: None,
-        reply: 200,
-        delivery_id: "d-1".into(),
-        trace_id: None,
-        attempts: 1,
-        received_at: Timestamp::UNIX_EPOCH,
-        stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256: String::new() },
-        payload,
+        ..memory::record(&format!("{kind}#{id}"), body, Timestamp::UNIX_EPOCH)
     }
 }
 

@@ -217,6 +217,16 @@ async fn killed_around_a_conflict() {
     }
 }
 
+/// What may happen to any call.
+const FAULTS: [(&str, Fault); 6] = [
+    ("slow", Fault::Delay(Duration::from_millis(900))),
+    ("hangs", Fault::Hang),
+    ("cut off", Fault::Drop),
+    ("answer lost", Fault::LoseAnswer),
+    ("throttled", Fault::Throttle),
+    ("fails", Fault::Fail),
+];
+
 #[tokio::test]
 async fn the_write_of_a_conflict_fails() {
     let deployment = Deployment::start().await;
@@ -226,15 +236,7 @@ async fn the_write_of_a_conflict_fails() {
 
     println!("{:<19} {:<12} {:<6} {:<27} messages  lost", "call", "fault", "times", "replies");
     for (operation, kind) in [("2nd PutItem", "BULK_UPLOAD"), ("TransactWriteItems", "INCOMING_PAYMENT")] {
-        for (name, fault) in [
-            ("slow", Fault::Delay(Duration::from_millis(900))),
-            ("hangs", Fault::Hang),
-            ("cut off", Fault::Drop),
-            ("answer lost", Fault::LoseAnswer),
-            ("throttled", Fault::Throttle),
-            ("fails", Fault::Fail),
-            ("contention", Fault::Contend),
-        ] {
+        for (name, fault) in FAULTS.into_iter().chain([("contention", Fault::Contend)]) {
             for times in [Some(1), None] {
                 if fault == Fault::Contend && operation != "TransactWriteItems" {
                     continue;
@@ -341,14 +343,7 @@ async fn every_call_fails() {
 
     println!("{:<12} {:<12} {:<6} {:<22} messages  lost  duplicates", "call", "fault", "times", "replies");
     for operation in ["PutItem", "SendMessage", "UpdateItem"] {
-        for (name, fault) in [
-            ("slow", Fault::Delay(Duration::from_millis(900))),
-            ("hangs", Fault::Hang),
-            ("cut off", Fault::Drop),
-            ("answer lost", Fault::LoseAnswer),
-            ("throttled", Fault::Throttle),
-            ("fails", Fault::Fail),
-        ] {
+        for (name, fault) in FAULTS {
             for times in [Some(1), None] {
                 let (id, event) = delivery("TEST");
                 proxy.set([rule(operation, fault, times)]);

@@ -9,7 +9,9 @@ use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use ingest::{Decision, Message, Record, State, Store, StoredPayload, TIME_SHARDS, Verdict, sha256_hex};
+use ingest::{
+    Decision, Message, Record, State, Store, StoredPayload, TIME_SHARDS, Verdict, memory, sha256_hex,
+};
 use jiff::{SignedDuration, Timestamp};
 use local_stack::stack;
 use records::{Changed, Condition, Entry, Filter, Order, Page, Query, Records};
@@ -376,31 +378,16 @@ async fn pages(records: &Records, filter: &Filter, order: Order, limit: usize) -
 /// A record with a key of its own.
 fn event(subject: &str, received_at: Timestamp) -> Record {
     let id = format!("Webhook:{}", unique());
-    let record = Record {
-        key: format!("umaaas#TEST#{id}"),
+    let key = format!("umaaas#TEST#{id}");
+    Record {
         kind: "umaaas.incoming_payment".into(),
         id,
         source: "/umaaas/incoming-payment".into(),
         subject: Some(subject.to_owned()),
-        occurred_at: None,
-        published_at: None,
         path: "/umaaas".into(),
-        call_ref: None,
-        drift: vec![],
-        content_sha256: sha256_hex(b"content"),
-        conflict_of: None,
-        held: false,
-        decision: None,
-        reply: 200,
         delivery_id: "d".into(),
-        trace_id: None,
-        received_at,
-        left_to_reconciler: false,
-        attempts: 1,
-        payload: Bytes::new(),
-        stored: StoredPayload { bytes: Bytes::new(), encoding: None, sha256: String::new() },
-    };
-    with_body(record, r#"{"status": "PENDING"}"#)
+        ..memory::record(&key, r#"{"status": "PENDING"}"#, received_at)
+    }
 }
 
 fn with_body(record: Record, body: &str) -> Record {
