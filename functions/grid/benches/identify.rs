@@ -3,14 +3,18 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark fails by panicking")]
 
+#[path = "../tests/sender/mod.rs"]
+mod sender;
+
 use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use ingest::{Arrival, Provider};
+use ingest::{Arrival, Provider, Request};
 use jiff::Timestamp;
-use verify::{Delivery, Secrets, Verified};
-use webhook_grid::{Grid, SIGNATURE};
+use sender::Sender;
+use verify::{Delivery, Verified};
+use webhook_grid::Grid;
 
 fn identify(criterion: &mut Criterion) {
     let grid = Grid::new(None, None);
@@ -34,7 +38,7 @@ fn identify(criterion: &mut Criterion) {
     }
     drop(group);
 
-    // The benchmark `policy` measures decisions by the sample policy.
+    // The benchmark `policy` of `webhook-umaaas` measures decisions by the sample policy.
     for (name, status) in [("no policy", "PENDING"), ("informational", "COMPLETED")] {
         let delivery = verified(&grid, &payment(status));
         let identified = grid.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap();
@@ -45,23 +49,22 @@ fn identify(criterion: &mut Criterion) {
 }
 
 fn verified(grid: &Grid, body: &str) -> Verified<Delivery> {
-    let mut delivery = Delivery::new("/grid", body.to_owned());
-    let secrets = Secrets::parse_list("key").unwrap();
-    let signature = secrets.newest().sign(&SIGNATURE, &delivery).unwrap();
-    delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
-    grid.verify(delivery, &secrets.into()).unwrap()
+    let sender = Sender::new();
+    let Request { path, headers, body, .. } = sender.post(body);
+    let keys = sender.receiver(Grid::new(None, None)).secrets;
+    grid.verify(Delivery { path, headers, body: body.unwrap() }, &keys).unwrap()
 }
 
 /// A body of about this many bytes, with a list whose rows are all different.
 fn body(bytes: usize) -> String {
-    let mut body =
-        r#"{"id":"1","type":"BULK_UPLOAD","timestamp":"2026-11-02T09:15:00Z","errors":[0"#.to_owned();
+    let envelope = r#"{"id":"1","type":"BULK_UPLOAD.COMPLETED","timestamp":"2026-11-02T09:15:00Z""#;
+    let mut body = format!(r#"{envelope},"data":{{"id":"1","errors":[0"#);
     let mut row = 0_u32;
     while body.len() + 40 < bytes {
         row += 1;
         write!(body, r#",{{"row":{row},"id":"{:04x}"}}"#, row.wrapping_mul(0x9e37_79b9) >> 16).unwrap();
     }
-    body + "]}"
+    body + "]}}"
 }
 
 criterion_group!(benches, identify);
