@@ -1,8 +1,8 @@
-//! Which webhooks of Grid need a decision. The reply 200 approves a payment that waits. So every incoming payment that
-//! is not certainly informational is decided, under whatever `type` it comes.
+//! Which webhooks of Grid need a decision. The reply 200 approves a payment that waits. So every incoming payment is
+//! decided, under whatever `type` it comes, unless it is certainly informational or certainly came over a bank rail.
 
 use decisions::{
-    Asking, Asks, Content, Direction, Layout, Policy, Value, direction, is_informational, is_pending,
+    Asking, Asks, Content, Direction, Layout, Policy, Value, direction, folded, is_informational, is_pending,
     members, says, transactions,
 };
 use ingest::{Decision, Object, Verdict};
@@ -24,7 +24,8 @@ pub(crate) const LAYOUT: Layout = Layout {
 const INCOMING_PAYMENT: &str = "INCOMING_PAYMENT";
 
 /// Whether a body asks for a decision. A payment that waits is recognised by its transaction, whatever the `type`; a
-/// `type` that is about incoming payments is decided too, unless its transaction is certainly informational.
+/// `type` that is about incoming payments is decided too. Nothing is decided about a transaction that is certainly
+/// informational or certainly came over a bank rail.
 pub(crate) fn asks(body: &Object<'_>) -> Asks {
     if (is_informational(body, &LAYOUT) && !is_contradicted(body)) || is_bank_rail(body) {
         return Asks::Nothing;
@@ -71,15 +72,14 @@ const RENAMED: [(&str, &str); 3] = [
     ("ACCOUNT_NUMBER", "ACCOUNT_IDENTIFIER"),
 ];
 
-/// Whether the `type` says that the payment waits, or may say so, while its status is only an early one of a payment
-/// that goes on. (Of the documented types about incoming payments only `INCOMING_PAYMENT.PENDING` asks for a decision.)
+/// Whether the `type` and the status contradict each other: the `type` says, or may say, that the payment waits, and the
+/// status is one that a payment has while it goes on. (Of the documented types about incoming payments only `INCOMING_PAYMENT.PENDING` asks for a decision.)
 fn is_contradicted(body: &Object<'_>) -> bool {
     const WAITS: &str = "INCOMING_PAYMENT.PENDING";
     const EARLY: [&str; 2] = ["CREATED", "PROCESSING"];
     let waits = members(body, "type").any(|(_, value)| {
         let text: Option<String> = serde_json::from_str(value.get()).ok();
-        says(value, INCOMING_PAYMENT)
-            && text.as_deref().is_none_or(|text| text == WAITS || Kind::of(text).is_none())
+        says(value, INCOMING_PAYMENT) && text.is_some_and(|text| text == WAITS || Kind::of(&text).is_none())
     });
     waits
         && transactions(body, &LAYOUT).any(|data| {
@@ -90,15 +90,13 @@ fn is_contradicted(body: &Object<'_>) -> bool {
 /// Whether a payment certainly came over a bank rail: its source names a documented one, no UMA address occurs anywhere,
 /// and nothing is asked about the receiver. Such a payment has moved already, and no reply stops it.
 fn is_bank_rail(body: &Object<'_>) -> bool {
-    // A body that is unsafe to read is not certain.
-    let Ok(value) = Value::read(body, &LAYOUT) else { return false };
-    let source = value.get(LAYOUT.transaction).and_then(|data| data.get("source"));
-    let rail = source.and_then(|source| source.get("paymentRail"));
-    let named = rail.and_then(|rail| serde_json::from_str::<String>(rail.json).ok());
-    members(body, LAYOUT.transaction).count() == 1
-        && named.is_some_and(|rail| PAYMENT_RAIL_VALUES.contains(&rail.as_str()))
-        && !mentions_uma_address(&value)
-        && !asks_about_the_receiver(&value)
+    let source = body.object(LAYOUT.transaction).and_then(|data| data.object("source"));
+    let rail = source.and_then(|source| source.text("paymentRail"));
+    rail.is_some_and(|rail| PAYMENT_RAIL_VALUES.contains(&rail.as_str()))
+        && members(body, LAYOUT.transaction).count() == 1
+        // A body that is unsafe to read is not certain.
+        && Value::read(body, &LAYOUT)
+            .is_ok_and(|value| !mentions_uma_address(&value) && !asks_about_the_receiver(&value))
 }
 
 /// Whether a field asks for facts about the receiver, which only an approval brings.
@@ -113,11 +111,6 @@ fn asks_about_the_receiver(value: &Value<'_>) -> bool {
     }
 }
 
-/// A name or a value in lower case, letters and digits alone.
-fn folded(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
-
 /// Whether a UMA address occurs in a value: a field about one, or a text or a name that can be one (any with an `@`).
 fn mentions_uma_address(value: &Value<'_>) -> bool {
     match &value.content {
@@ -130,7 +123,8 @@ fn mentions_uma_address(value: &Value<'_>) -> bool {
         Content::Scalar if value.json.starts_with('"') => {
             // A text that cannot be read may be one.
             let Ok(text) = serde_json::from_str::<String>(value.json) else { return true };
-            text.contains(AT) || folded(&text).contains("umaaddress") || folded(&text) == "uma"
+            let folded = folded(&text);
+            text.contains(AT) || folded.contains("umaaddress") || folded == "uma"
         }
         Content::Scalar => false,
     }

@@ -2,10 +2,7 @@
 //! types, so the id alone is not unique.)
 
 use decisions::{Asking, Payment};
-use ingest::{
-    Arrival, Drift, Event, Identified, MAX_ID_BYTES, Object, Outcome, bounded_id, epoch_time, schema,
-    sha256_hex, written_time,
-};
+use ingest::{Arrival, Drift, Event, Identified, Object, Outcome, any_time, bounded_id, key_part, schema};
 use verify::{Delivery, Tolerance, Verified};
 
 use crate::decide::{LAYOUT, asks};
@@ -26,11 +23,10 @@ pub(crate) fn identify(
     arrival: Arrival,
 ) -> Result<Identified<Asking>, Outcome> {
     let body = Object::parse(&delivery.body).ok_or(Outcome::Unidentified("the body is not a JSON object"))?;
-    let delivery_id = named(&body, "id").ok_or(Outcome::Unidentified("id is missing"))?;
-    let wire = named(&body, "type").ok_or(Outcome::Unidentified("type is missing"))?;
+    let delivery_id = body.filled_text("id").ok_or(Outcome::Unidentified("id is missing"))?;
+    let wire = body.filled_text("type").ok_or(Outcome::Unidentified("type is missing"))?;
     body.get(SENT_AT).ok_or(Outcome::Unidentified("timestamp is missing"))?;
-    let occurred_at =
-        body.text_or_digits(SENT_AT).and_then(|text| written_time(&text).or_else(|| epoch_time(&text)));
+    let occurred_at = body.text_or_digits(SENT_AT).and_then(|text| any_time(&text));
     if let (Some(tolerance), Some(sent)) = (tolerance, occurred_at) {
         tolerance.check(sent, arrival.earliest(), arrival.latest()).map_err(Outcome::Stale)?;
     }
@@ -62,21 +58,6 @@ pub(crate) fn identify(
         payload: delivery.payload(),
     };
     Ok(Identified { event, payment })
-}
-
-/// The value of a required field: a string that is not empty.
-fn named(body: &Object<'_>, name: &str) -> Option<String> {
-    body.text(name).filter(|text| !text.is_empty())
-}
-
-/// The type as a part of the record's key. A type that contains the separator `#`, or that would make the key
-/// too long, is replaced by its SHA-256. So two different pairs of type and id never have the same key.
-fn key_part(wire: &str) -> String {
-    if wire.contains('#') || wire.len() > MAX_ID_BYTES {
-        sha256_hex(wire.as_bytes())
-    } else {
-        wire.to_owned()
-    }
 }
 
 fn drift(body: &Object<'_>, wire: &str) -> Vec<Drift> {

@@ -139,8 +139,7 @@ pub(crate) fn message_type(wire: &str) -> Option<Cow<'static, str>> {
 /// What an event is about: the id of its resource, or the code of its invitation.
 pub(crate) fn subject(body: &Object<'_>) -> Option<String> {
     let resource = body.object("data")?;
-    let named = |name| resource.text(name).filter(|text| !text.is_empty());
-    named("id").or_else(|| named("code"))
+    resource.filled_text("id").or_else(|| resource.filled_text("code"))
 }
 
 const TYPE: Field = required(&["type"], Text);

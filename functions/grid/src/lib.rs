@@ -39,7 +39,7 @@ const TOLERANCE: Variable = Variable::new(
      refuses genuine webhooks. It must be shorter than the retention by more than 5 minutes",
 );
 
-/// The environment variables that not every function of a provider reads.
+/// The environment variables that this function reads in addition to those that every provider's function reads.
 pub const VARIABLES: [Variable; 4] = [PUBLIC_KEYS.list, PUBLIC_KEYS.arn, TOLERANCE, APPROVAL_POLICY];
 
 impl Grid {

@@ -22,7 +22,7 @@ use decisions::Asking;
 use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
 use verify::{Delivery, Keys, Tolerance, Verified, Verifier};
 
-pub use decisions::{Policy, PolicyError};
+pub use decisions::Policy;
 pub use kinds::{KINDS, Kind, UNKNOWN};
 pub use signature::{PUBLIC_KEYS, SECRETS, SIGNATURE, SIGNATURE_ECDSA, Signing};
 
@@ -41,7 +41,7 @@ const TOLERANCE: Variable = Variable::new(
      refuses genuine webhooks. It must be shorter than the retention by more than 5 minutes",
 );
 
-/// The environment variables that not every function of a provider reads.
+/// The environment variables that this function reads in addition to those that every provider's function reads.
 pub const VARIABLES: [Variable; 7] = [
     signature::UMAAAS_SIGNATURE,
     SECRETS.list,

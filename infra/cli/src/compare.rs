@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use aws_sdk_dynamodb::types::AttributeValue;
 use clap::Args;
-use ingest::{epoch_time, written_time};
+use ingest::any_time;
 use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
@@ -380,7 +380,7 @@ fn names(row: &Value) -> String {
 
 fn time(text: &str, offset: Offset) -> Option<Timestamp> {
     let civil = || offset.to_timestamp(text.trim().parse::<DateTime>().ok()?).ok();
-    written_time(text).or_else(|| epoch_time(text)).or_else(civil)
+    any_time(text).or_else(civil)
 }
 
 /// `+01:00`, `-05:30`, `+02`.

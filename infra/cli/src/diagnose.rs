@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
-use ingest::{Object, epoch_time, written_time};
+use ingest::{Object, any_time};
 use jiff::{SignedDuration, Timestamp};
 use local_stack::senders::{SENDERS, Sender};
 use serde::Serialize;
@@ -159,7 +159,7 @@ impl Capture<'_> {
         if name == TIMESTAMP && !digits {
             return (vec![], vec![format!("`{name}` is not a number: a function answers 400")]);
         }
-        let Some(sent) = written_time(&text).or_else(|| epoch_time(&text)) else {
+        let Some(sent) = any_time(&text) else {
             return (vec![], vec![format!("`{name}` is no time that can be read: it is not checked")]);
         };
         let Freshness { received_at, tolerance } = freshness;

@@ -37,7 +37,7 @@ pub const DIRECTORY: Budget =
 /// Sending the message to SQS.
 pub const FORWARD: Budget = Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 
-/// The second write of a delivery: settling the record, or recording a conflict.
+/// Settling a record after the reply, and every call of the reconciler to DynamoDB.
 pub const SETTLE: Budget =
     Budget { total: Duration::from_millis(1300), attempt: Duration::from_millis(1250) };
 

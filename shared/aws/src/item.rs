@@ -64,7 +64,7 @@ pub(crate) fn item(record: &Record) -> Item {
     item
 }
 
-/// Reads the existing item, because of which the condition [`FREE`] failed.
+/// Reads the existing item, because of which a key is not free.
 pub(crate) fn earlier(item: Item) -> Result<Earlier, PortError> {
     let mut fields = Fields(item);
     Ok(Earlier {

@@ -80,7 +80,7 @@ impl KeyVariables {
         }
     }
 
-    /// Declares the two for public keys of the curve P-256: `list` and `arn` are their names.
+    /// Declares both variables for public keys of the curve P-256: `list` and `arn` are their names.
     #[must_use]
     pub const fn public_keys(list: &'static str, arn: &'static str) -> Self {
         Self {

@@ -94,7 +94,7 @@ impl Environment {
     /// Secrets from a comma-separated list, newest first.
     ///
     /// # Errors
-    /// [`SettingsError`] when the variable is not set, or an entry of the list is empty.
+    /// [`SettingsError`] when the variable is not set, or an entry of the list is empty or a key in PEM.
     pub fn secrets(&self, variable: &Variable) -> Result<Secrets, SettingsError> {
         let list = self.required(variable)?;
         Secrets::parse_list(&list).map_err(|error| variable.wrong(error.to_string()))

@@ -27,8 +27,7 @@ use crate::variables::{
 use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, line, log, metrics};
 
 /// Runs one provider's function until Lambda ends it. `keys` says which variables have the provider's keys. A missing
-/// or invalid variable is logged and ends the
-/// process, which Lambda reports as a failed start.
+/// or invalid variable is logged and ends the process, which Lambda reports as a failed start.
 pub async fn run<P: Provider + 'static>(
     keys: impl FnOnce(&Environment) -> Result<KeyVariables, SettingsError>,
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,

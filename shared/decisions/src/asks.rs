@@ -68,11 +68,11 @@ pub fn is_informational(body: &Object<'_>, layout: &Layout) -> bool {
             |status: Option<String>| status.is_some_and(|text| Asks::INFORMATIONAL.contains(&text.as_str()));
         stated && all_exact(&transaction, "status") && statuses.all(known)
     };
-    let objects = transactions(body, layout).count();
-    objects > 0
-        && objects == spelled(body, layout.transaction).count()
+    let transactions: Vec<_> = transactions(body, layout).collect();
+    !transactions.is_empty()
+        && transactions.len() == spelled(body, layout.transaction).count()
         && all_exact(body, layout.transaction)
-        && transactions(body, layout).all(says_so)
+        && transactions.into_iter().all(says_so)
 }
 
 /// Whether a transaction says that it is pending.
@@ -83,10 +83,7 @@ pub fn is_pending(transaction: &Object<'_>) -> bool {
 
 /// The objects with a body's transaction, in any spelling of that name.
 pub fn transactions<'a>(body: &Object<'a>, layout: &Layout) -> impl Iterator<Item = Object<'a>> {
-    let objects: Vec<_> = members(body, layout.transaction)
-        .filter_map(|(_, value)| Object::parse(value.get().as_bytes()))
-        .collect();
-    objects.into_iter()
+    members(body, layout.transaction).filter_map(|(_, value)| Object::parse(value.get().as_bytes()))
 }
 
 /// The fields of an object with this name, in any spelling. A `null` counts as absent. The name is in lower case and
@@ -98,13 +95,14 @@ pub fn members<'o, 'a>(
     spelled(object, name).filter(|(_, value)| value.get() != "null")
 }
 
-/// The same, with every `null`.
+/// Like [`members`], with the fields that are `null` too.
 fn spelled<'o, 'a>(object: &'o Object<'a>, name: &'o str) -> impl Iterator<Item = (&'o str, &'a RawValue)> {
     object.fields().filter(move |(found, _)| folded(found) == name)
 }
 
-/// A name in lower case and without separators.
-fn folded(name: &str) -> Cow<'_, str> {
+/// A name or a value in lower case, its letters and digits alone.
+#[must_use]
+pub fn folded(name: &str) -> Cow<'_, str> {
     if name.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return name.into();
     }

@@ -24,7 +24,9 @@ mod policy_request;
 mod replies;
 mod spelling;
 
-pub use asks::{Asks, Direction, direction, is_informational, is_pending, members, says, transactions};
+pub use asks::{
+    Asks, Direction, direction, folded, is_informational, is_pending, members, says, transactions,
+};
 pub use body::{Content, Value};
 pub use decide::{Asking, decide};
 pub use layout::Layout;

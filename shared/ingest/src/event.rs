@@ -133,6 +133,17 @@ pub fn bounded_id(id: String) -> String {
     if id.len() > MAX_ID_BYTES { sha256_hex(id.as_bytes()) } else { id }
 }
 
+/// The type of an event as a part of its record's key. A type that contains the separator `#`, or that would make the
+/// key too long, is replaced by its SHA-256. So two different pairs of type and id never have the same key.
+#[must_use]
+pub fn key_part(wire: &str) -> String {
+    if wire.contains('#') || wire.len() > MAX_ID_BYTES {
+        sha256_hex(wire.as_bytes())
+    } else {
+        wire.to_owned()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -45,6 +45,12 @@ impl<'a> Object<'a> {
         serde_json::from_str(self.get(name)?.get()).ok()
     }
 
+    /// The text of a field. `None` also when it is empty.
+    #[must_use]
+    pub fn filled_text(&self, name: &str) -> Option<String> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
     /// A field's string, or the digits of its integer. Providers send some fields in either form.
     #[must_use]
     pub fn text_or_digits(&self, name: &str) -> Option<String> {

@@ -38,7 +38,7 @@ pub use breaker::Breaker;
 pub use deadline::{Arrival, Deadline, FOR_RECORD, REPLY_WITHIN};
 pub use digest::sha256_hex;
 pub use directory::{Directory, Facts, RequestedFacts, RequestedField};
-pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id};
+pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, key_part};
 pub use json::Object;
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
 pub use path::{
@@ -55,4 +55,4 @@ pub use record::{
 };
 pub use reply::{Concern, Outcome, RETRY_AFTER_SECONDS, Reply, Restamped};
 pub use schema::Drift;
-pub use time::{epoch_time, written_time};
+pub use time::{any_time, epoch_time};

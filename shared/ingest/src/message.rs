@@ -167,8 +167,8 @@ fn written(time: Timestamp) -> Option<String> {
     (time >= YEAR_ZERO).then(|| time.to_string())
 }
 
-/// Puts the body into the envelope: unchanged; in base64 when SQS would refuse its characters; compressed and
-/// in base64 when the message would be too large.
+/// Puts the body into the envelope: unchanged; in base64 when SQS would refuse its characters, or when not every
+/// parser would take it as JSON; compressed and in base64 when the message would be too large.
 fn with_data(mut envelope: String, payload: &[u8]) -> String {
     envelope.pop(); // the closing brace
     let room = MAX_MESSAGE_BYTES - ATTRIBUTE_BYTES;

@@ -163,7 +163,7 @@ pub struct Received {
 }
 
 impl Received {
-    /// By our clock and the gateway's, when the delivery arrived.
+    /// When the delivery arrived, by our clock and by the gateway's.
     #[must_use]
     pub fn arrival(&self) -> Arrival {
         self.arrived.arrival
@@ -205,8 +205,8 @@ struct Recording {
     outcome: Outcome,
     /// The record that this delivery wrote and that has to be forwarded.
     recorded: Option<Record>,
-    /// Of a conflict: its own id, and the id of the event whose key it has.
-    conflict: Option<(String, Option<String>)>,
+    /// Of a conflict: its own id.
+    conflict: Option<String>,
     /// When the store had answered.
     at: Option<Timestamp>,
 }
@@ -273,7 +273,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         }
     }
 
-    /// The steps in order. An error is how a delivery without an event ends.
+    /// The steps in order. An `Err` is the outcome of a delivery that has no event.
     async fn deliver(
         &self,
         request: Request,
@@ -318,9 +318,9 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
                 }
                 Repetition::Conflict => {
                     let conflict = Record { held: P::CONFLICTS == Conflicts::Hold, ..record.as_conflict() };
-                    let names = (conflict.id.clone(), conflict.conflict_of.clone());
+                    let id = conflict.id.clone();
                     let recording = self.conflict(&record, conflict, &earlier, accepted, deadline).await;
-                    Recording { conflict: Some(names), ..recording.unwrap_or_else(Recording::nothing) }
+                    Recording { conflict: Some(id), ..recording.unwrap_or_else(Recording::nothing) }
                 }
             },
         };
@@ -575,7 +575,7 @@ impl Ended {
     fn of(about: About, recording: Recording) -> Self {
         let Recording { outcome, recorded, conflict, at: recorded_at } = recording;
         let about = match conflict {
-            Some((id, conflict_of)) => About { id, conflict_of, ..about },
+            Some(id) => About { conflict_of: Some(about.id), id, ..about },
             None => about,
         };
         Self { outcome, about: Some(about), recorded_at, recorded }

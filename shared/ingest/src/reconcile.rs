@@ -34,7 +34,7 @@ pub const PENDING_TOO_OLD: SignedDuration = SignedDuration::from_mins(5);
 /// minutes contains an attempt, so its metrics always contain the age of a record that keeps failing.
 const MAX_BACKOFF: SignedDuration = SignedDuration::from_mins(3);
 
-/// From this attempt on, about five minutes after its delivery, a record counts as one that keeps failing.
+/// From this attempt on, a few minutes after its delivery, a record counts as one that keeps failing.
 const KEEPS_FAILING_FROM: u32 = 3;
 
 /// How many different errors a summary holds.

@@ -119,8 +119,8 @@ impl Outcome {
         })
     }
 
-    /// Whether a well-formed signature fits one of our keys; `None` where there was no such signature, or it was
-    /// not checked.
+    /// Whether a well-formed signature fits one of our keys. `None` where there was no such signature, where it was
+    /// not checked, and where the outcome does not tell.
     #[must_use]
     pub fn proven(&self) -> Option<bool> {
         match self {

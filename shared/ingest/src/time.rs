@@ -5,10 +5,16 @@ use jiff::Timestamp;
 /// Digits of a fraction of a second that are kept (nanoseconds). RFC 3339 allows any number of digits.
 const FRACTION_DIGITS: usize = 9;
 
+/// Reads a time in any form that a sender is known to use: written, as RFC 3339 has it or similarly, or counted from the
+/// epoch, in seconds or milliseconds.
+#[must_use]
+pub fn any_time(text: &str) -> Option<Timestamp> {
+    written_time(text).or_else(|| epoch_time(text))
+}
+
 /// Reads a time in RFC 3339 with any number of fraction digits, and in similar forms (a space before the hours,
 /// an offset without a colon). `None` for everything else.
-#[must_use]
-pub fn written_time(text: &str) -> Option<Timestamp> {
+fn written_time(text: &str) -> Option<Timestamp> {
     if let Ok(time) = text.parse() {
         return Some(time);
     }

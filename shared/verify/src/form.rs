@@ -42,15 +42,11 @@ pub(crate) enum Unreadable {
 impl HeaderForm {
     /// The signature's bytes, decoded from the header's text.
     pub(crate) fn read(self, text: &[u8]) -> Result<Vec<u8>, Unreadable> {
-        if self == Self::JsonOrBase64 {
-            return json_or_base64(text.trim_ascii());
-        }
-        if text.contains(&b',') {
-            return Err(Unreadable::Repeated);
-        }
         match self {
+            Self::JsonOrBase64 => json_or_base64(text.trim_ascii()),
+            Self::Hex | Self::Base64 if text.contains(&b',') => Err(Unreadable::Repeated),
             Self::Hex => hex::decode(text).map_err(|_| Unreadable::Malformed),
-            Self::Base64 | Self::JsonOrBase64 => base64(text),
+            Self::Base64 => base64(text),
         }
     }
 
@@ -82,7 +78,7 @@ fn json_or_base64(text: &[u8]) -> Result<Vec<u8>, Unreadable> {
         return Err(Unreadable::Malformed);
     }
     if text.first() != Some(&b'{') {
-        return if text.contains(&b',') { Err(Unreadable::Repeated) } else { base64(text) };
+        return HeaderForm::Base64.read(text);
     }
     let mut values = Deserializer::from_slice(text).into_iter::<&RawValue>();
     let object = values.next().and_then(Result::ok).ok_or(Unreadable::Malformed)?;

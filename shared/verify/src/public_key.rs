@@ -31,10 +31,7 @@ pub struct PublicKey(ParsedPublicKey);
 /// assert!(matches!(PublicKeys::parse_pem(&text), Err(PublicKeyError::OtherKind { block: 1, .. })));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PublicKeys {
-    newest: PublicKey,
-    older: Vec<PublicKey>,
-}
+pub struct PublicKeys(Vec<PublicKey>);
 
 /// Why a text is not a list of public keys. Blocks are counted from 1. No variant holds any part of the text.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
@@ -107,20 +104,12 @@ impl PublicKeys {
             keys.push(PublicKey::from_der(&der, keys.len() + 1)?);
             rest = after.trim_start_matches(is_invisible);
         }
-        let mut keys = keys.into_iter();
-        let newest = keys.next().ok_or(PublicKeyError::Empty)?;
-        Ok(Self { newest, older: keys.collect() })
-    }
-
-    /// The key whose private key the sender signs with after the rotation.
-    #[must_use]
-    pub fn newest(&self) -> &PublicKey {
-        &self.newest
+        if keys.is_empty() { Err(PublicKeyError::Empty) } else { Ok(Self(keys)) }
     }
 
     /// Every valid key, newest first.
     pub fn iter(&self) -> impl Iterator<Item = &PublicKey> {
-        std::iter::once(&self.newest).chain(&self.older)
+        self.0.iter()
     }
 }
 

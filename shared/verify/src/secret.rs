@@ -11,7 +11,7 @@ pub struct Secret(String);
 
 impl Secret {
     /// A secret from its text. [Invisible](is_invisible) characters at both ends are removed, because editors
-    /// and consoles add them. `None` when no other character is left.
+    /// and consoles add them. `None` when no other character is left, and for a key in PEM.
     #[must_use]
     pub fn new(text: &str) -> Option<Self> {
         let text = text.trim_matches(is_invisible);
@@ -51,7 +51,7 @@ pub struct Secrets {
     older: Vec<Secret>,
 }
 
-/// A list that has no secret, or that has an empty one.
+/// A list that has no secret, or an entry that is empty or a key in PEM.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a list of secrets needs at least one, and none of them may be empty or a key in PEM")]
 pub struct NoSecret;
@@ -60,8 +60,8 @@ impl Secrets {
     /// Reads a comma-separated list, newest first.
     ///
     /// # Errors
-    /// [`NoSecret`] for an empty list and for an empty entry: an empty HMAC key would accept a
-    /// signature that anybody can compute.
+    /// [`NoSecret`] for an empty list, for an empty entry (an empty HMAC key would accept a signature that
+    /// anybody can compute), and for a key in PEM.
     pub fn parse_list(list: &str) -> Result<Self, NoSecret> {
         let mut all = list.split(',').map(|entry| Secret::new(entry).ok_or(NoSecret));
         let newest = all.next().ok_or(NoSecret)??;
