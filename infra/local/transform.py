@@ -177,10 +177,12 @@ def with_outputs(value, outputs):
         text, values = value["Fn::Sub"] if isinstance(value["Fn::Sub"], list) else (value["Fn::Sub"], {})
         values = {name: with_outputs(one, outputs) for name, one in values.items()}
 
-        def name(name):
-            return outputs.get(tuple(name.split(".", 1)), None) if "." in name else None
+        def replaced(name):
+            # A name without a dot is a tuple of one, which is no output.
+            value = outputs.get(tuple(name.split(".", 1)))
+            return Kept(name) if value is None else value
 
-        text = substituted(text, lambda one: name(one) if name(one) is not None else Kept(one), joined=False)
+        text = substituted(text, replaced, joined=False)
         return {"Fn::Sub": [text, values] if values else text} if isinstance(text, str) else text
     return {name: with_outputs(one, outputs) for name, one in value.items()}
 

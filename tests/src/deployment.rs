@@ -110,7 +110,7 @@ impl Deployment {
 
 /// The provider with this name.
 pub fn named(provider: &str) -> &'static Sender {
-    SENDERS.iter().find(|known| known.name == provider).unwrap()
+    Sender::named(provider).unwrap()
 }
 
 /// A signed delivery to UMAaaS's function, as an event of API Gateway.

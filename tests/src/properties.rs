@@ -17,7 +17,7 @@ use ingest::{
 };
 use jiff::{SignedDuration, Timestamp};
 use local_stack::keys::SigningKey;
-use local_stack::senders::SENDERS;
+use local_stack::senders::Sender;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use umaaas::{Policy, SIGNATURE, Umaaas};
@@ -311,7 +311,7 @@ fn now() -> Timestamp {
 
 /// The key that the fixtures in `events/` are signed with.
 fn signing_key(provider: &str) -> SigningKey {
-    SENDERS.iter().find(|known| known.name == provider).unwrap().signing_key()
+    Sender::named(provider).unwrap().signing_key()
 }
 
 fn deployment<P: Provider>(provider: P) -> Deployment<P> {

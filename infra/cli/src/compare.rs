@@ -11,12 +11,13 @@ use jiff::Timestamp;
 use jiff::civil::{Date, DateTime};
 use jiff::tz::Offset;
 use local_stack::senders::Sender;
+use local_stack::table::aligned;
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 use crate::connection::{Connection, ConnectionOptions};
 use crate::kinds;
-use crate::print::{Colour, coloured, harmless, line, print, table};
+use crate::print::{Colour, coloured, harmless, line, print};
 
 /// The fields that providers have a transaction's id in, in this order. A dot leads into an object.
 const ID_FIELDS: [&str; 6] =
@@ -217,7 +218,7 @@ fn show(comparison: &Comparison) {
         let time = transaction.time.map_or("no time".to_owned(), |time| time.to_string());
         [format!("  {}", harmless(&transaction.id)), time, format!("row {}", transaction.line)]
     });
-    print(&table(&rows.collect::<Vec<_>>()));
+    print(&aligned(&rows.collect::<Vec<_>>()));
     heading(without_transaction.len(), "events without a transaction");
     let rows = without_transaction.iter().map(|event| {
         [
@@ -228,7 +229,7 @@ fn show(comparison: &Comparison) {
             event.state.clone(),
         ]
     });
-    print(&table(&rows.collect::<Vec<_>>()));
+    print(&aligned(&rows.collect::<Vec<_>>()));
 }
 
 /// Every event of a provider that is about a transaction. This is the one place here that reads records.

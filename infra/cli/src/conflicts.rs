@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use ingest::State;
 use jiff::Timestamp;
-use records::{Changed, Current, Listed, Query, Records, Stored};
+use records::{Changed, Listed, Query, Records, Stored};
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
@@ -96,13 +96,7 @@ pub(crate) async fn run(target: &Target, command: ConflictsCommand) -> Result<Ex
 async fn list(records: &Records, units_per_second: NonZeroU32, json: bool) -> Result<Exit> {
     let query = Query { state: Some(State::Conflict), ..Query::default() };
     let held = scanned(records, &query, units_per_second).await?;
-    let listed: Vec<Listed> = held
-        .iter()
-        .map(|held| {
-            let current = Current { state: held.state, forwarded_at: None, attempts: held.record.attempts };
-            Listed { entry: held.entry(), current: Some(current) }
-        })
-        .collect();
+    let listed: Vec<Listed> = held.iter().map(Stored::listed).collect();
     if json {
         let with_path = |(held, listed): (&Stored, &Listed)| {
             let mut line = listed_json(listed);

@@ -186,8 +186,7 @@ fn functions_on_dashboard() -> String {
 
 /// The table of Weavr's events. Identity and subject are those that the code finds in the samples.
 fn events_of_weavr() -> Result<String> {
-    let provider =
-        SENDERS.iter().find(|provider| provider.name == Weavr::NAME).context("Weavr is a provider")?;
+    let provider = Sender::named(Weavr::NAME).context("Weavr is a provider")?;
     let mut text = "\n| event type | path below `/weavr` | function | identity from | subject |\n|---|---|---|---|---|\n".to_owned();
     for kind in &weavr::KINDS {
         let sample = provider.samples.iter().find(|sample| sample.kind == kind.name).context(kind.name)?;

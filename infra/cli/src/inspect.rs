@@ -313,13 +313,8 @@ fn shown_json(stored: &Stored, related: &[Listed], reveal: bool) -> Result<Strin
         Some(message) if reveal => Some(RawValue::from_string(message.body)?),
         Some(message) => Some(RawValue::from_string(masked_message(&message.body)?.to_string())?),
     };
-    let current = records::Current {
-        state: stored.state,
-        forwarded_at: stored.forwarded_at,
-        attempts: stored.record.attempts,
-    };
     let shown = Shown {
-        record: listed_json(&Listed { entry: stored.entry(), current: Some(current) }),
+        record: listed_json(&stored.listed()),
         timeline: stored.timeline().into_iter().map(step).collect(),
         related: related.iter().map(listed_json).collect(),
         message,

@@ -49,7 +49,7 @@ impl Named {
 
 /// The provider of this name, for clap.
 pub(crate) fn provider(name: &str) -> Result<&'static Sender, String> {
-    SENDERS.iter().find(|provider| provider.name == name).ok_or_else(|| {
+    Sender::named(name).ok_or_else(|| {
         let names: Vec<&str> = SENDERS.iter().map(|provider| provider.name).collect();
         format!("the providers are {}", names.join(", "))
     })

@@ -11,7 +11,6 @@ mod diagnose;
 mod doctor;
 mod exit;
 mod generate;
-mod http_client;
 mod inspect;
 mod json_text;
 mod kinds;
@@ -38,7 +37,7 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use crate::exit::Exit;
+use crate::exit::{Exit, block_on};
 use crate::target::TargetOptions;
 
 /// Commands for those who run the service.
@@ -146,11 +145,36 @@ struct PolicyFile {
 
 fn main() -> ExitCode {
     let Cli { target, command } = Cli::parse();
-    let command = match command {
+    let done = match command {
+        // Their exit statuses say more.
         Command::Tool(tool) => return run_tool(tool),
-        other => other,
+        Command::Policy(PolicyCommand::Test { policy, cases }) => {
+            policy::test(policy.file.as_deref(), cases).map(|()| Exit::Done)
+        }
+        Command::Policy(PolicyCommand::Explain { policy, body }) => {
+            policy::explain(policy.file.as_deref(), &body).map(|()| Exit::Done)
+        }
+        Command::Generate { check } => generate::run(check).map(|()| Exit::Done),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "webhooks", &mut script);
+            output::print(&String::from_utf8_lossy(&script)).map(|()| Exit::Done)
+        }
+        Command::Records(command) => {
+            block_on(async { inspect::run(&target.resolve().await?, command).await })
+        }
+        Command::Replay(options) => block_on(async { replay::run(&target.resolve().await?, options).await }),
+        Command::Conflicts(command) => {
+            block_on(async { conflicts::run(&target.resolve().await?, command).await })
+        }
+        Command::Dlq(command) => {
+            block_on(async { dead_letters::run(&target.resolve().await?, command).await })
+        }
+        Command::Person(command) => block_on(async { person::run(&target.resolve().await?, command).await }),
+        Command::Tail(options) => block_on(async { tail::run(&target.resolve().await?, options).await }),
+        Command::Stats(options) => block_on(async { stats::run(&target.resolve().await?, options).await }),
     };
-    match run(&target, command) {
+    match done {
         Ok(exit) => exit.into(),
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -159,47 +183,15 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(target: &TargetOptions, command: Command) -> anyhow::Result<Exit> {
-    match command {
-        Command::Policy(PolicyCommand::Test { policy, cases }) => {
-            policy::test(policy.file.as_deref(), cases).map(|()| Exit::Done)
-        }
-        Command::Policy(PolicyCommand::Explain { policy, body }) => {
-            policy::explain(policy.file.as_deref(), &body).map(|()| Exit::Done)
-        }
-        Command::Generate { check } => generate::run(check).map(|()| Exit::Done),
-        // Its exit status says more: `main` has run it.
-        Command::Tool(_) => Ok(Exit::Done),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Cli::command(), "webhooks", &mut script);
-            output::print(&String::from_utf8_lossy(&script))?;
-            Ok(Exit::Done)
-        }
-        Command::Records(command) => on(async { inspect::run(&target.resolve().await?, command).await }),
-        Command::Replay(options) => on(async { replay::run(&target.resolve().await?, options).await }),
-        Command::Conflicts(command) => on(async { conflicts::run(&target.resolve().await?, command).await }),
-        Command::Dlq(command) => on(async { dead_letters::run(&target.resolve().await?, command).await }),
-        Command::Person(command) => on(async { person::run(&target.resolve().await?, command).await }),
-        Command::Tail(options) => on(async { tail::run(&target.resolve().await?, options).await }),
-        Command::Stats(options) => on(async { stats::run(&target.resolve().await?, options).await }),
-    }
-}
-
 fn run_tool(tool: Tool) -> ExitCode {
     exit::code(match tool {
-        Tool::Compare(options) => exit::block_on(compare::run(*options)),
-        Tool::Doctor(options) => exit::block_on(doctor::run(options)),
-        Tool::Listen(options) => exit::block_on(listen::run(options)),
-        Tool::Send(options) => exit::block_on(send::run(*options)),
+        Tool::Compare(options) => block_on(compare::run(*options)),
+        Tool::Doctor(options) => block_on(doctor::run(options)),
+        Tool::Listen(options) => block_on(listen::run(options)),
+        Tool::Send(options) => block_on(send::run(*options)),
         Tool::Sign(options) => sign::run(options),
         Tool::Verify(options) => verify::run(options),
     })
-}
-
-/// Runs what talks to a deployment.
-fn on(command: impl Future<Output = anyhow::Result<Exit>>) -> anyhow::Result<Exit> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(command)
 }
 
 #[cfg(test)]

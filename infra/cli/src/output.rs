@@ -4,6 +4,7 @@ use std::io::{ErrorKind, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use local_stack::table::aligned;
 use serde_json::Value;
 
 /// Stands for a value that is not shown.
@@ -47,18 +48,7 @@ pub(crate) fn print_json(value: &Value) -> Result<()> {
 /// Rows under their headings, in columns. The last column is as long as it is.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
-    let all: Vec<&Vec<String>> = std::iter::once(&headings).chain(rows).collect();
-    let width = |column: usize| {
-        all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..headings.len()).map(width).collect();
-    let mut text = String::new();
-    for row in all {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        text.push('\n');
-    }
-    text
+    aligned(&std::iter::once(&headings).chain(rows).collect::<Vec<_>>())
 }
 
 /// Colours the words of a text for a terminal, and leaves it alone elsewhere.

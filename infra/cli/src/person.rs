@@ -7,7 +7,7 @@ use std::num::NonZeroU32;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
-use records::{Erased, Records, Stored};
+use records::{Erased, Listed, Records, Stored};
 use serde_json::json;
 use serde_json::value::RawValue;
 
@@ -75,7 +75,7 @@ pub(crate) async fn run(target: &Target, command: PersonCommand) -> Result<Exit>
     }
     match command {
         PersonCommand::Find { json, .. } => {
-            let listed = records.with_states(found.iter().map(Stored::entry).collect()).await?;
+            let listed: Vec<Listed> = found.iter().map(Stored::listed).collect();
             if json {
                 print_json(&json!({ "records": listed.iter().map(listed_json).collect::<Vec<_>>() }))?;
             } else {

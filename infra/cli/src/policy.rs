@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use local_stack::table::aligned;
 use serde::de::IgnoredAny;
 use umaaas::Policy;
 
@@ -29,7 +30,7 @@ pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Resul
         let result = if expected == got { "ok" } else { "FAILED" };
         rows.push([result.to_owned(), case.case.clone(), expected, got]);
     }
-    print_table(&rows);
+    print!("{}", aligned(&rows));
     let failed = rows.iter().filter(|row| row[0] == "FAILED").count();
     println!("\n{} cases, {failed} failed; policy {name}", cases.len());
     if failed > 0 {
@@ -95,13 +96,4 @@ fn named(file: Option<&Path>, policy: &Policy) -> String {
 
 fn indented(text: &str) -> String {
     text.lines().map(|line| format!("          {line}\n")).collect()
-}
-
-fn print_table(rows: &[[String; 4]]) {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths = [width(0), width(1), width(2)];
-    for [result, case, expected, decided] in rows {
-        let [first, second, third] = widths;
-        println!("{result:first$}  {case:second$}  {expected:third$}  {decided}");
-    }
 }

@@ -36,19 +36,6 @@ pub(crate) fn coloured(text: &str, colour: Colour) -> String {
     }
 }
 
-/// A table with aligned columns. The first row is its heading.
-pub(crate) fn table<const N: usize>(rows: &[[String; N]]) -> String {
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..N).map(width).collect();
-    let mut table = String::new();
-    for row in rows {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        table.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        table.push('\n');
-    }
-    table
-}
-
 /// Text from elsewhere, with control characters escaped: a terminal would obey them. Line ends and tabs stay.
 pub(crate) fn harmless(text: &str) -> String {
     let escaped = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
@@ -68,12 +55,6 @@ pub(crate) fn span(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn columns_line_up() {
-        let rows = [["a", "bb"], ["ccc", "d"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(&rows), "a    bb\nccc  d\n");
-    }
 
     #[test]
     fn spans() {

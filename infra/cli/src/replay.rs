@@ -15,12 +15,12 @@ use anyhow::{Context, Result, bail, ensure};
 use aws::SqsSink;
 use aws::budget::Budget;
 use clap::Args;
-use http::HeaderMap;
+use http::Request;
 use http::header::{CONTENT_TYPE, HeaderValue};
 use ingest::{BatchSink as _, Message, State, sha256_hex};
 use jiff::{SignedDuration, Timestamp};
 use local_stack::keys::SigningKey;
-use local_stack::senders::SENDERS;
+use local_stack::senders::Sender;
 use records::{Entry, Filter, Order, Position, Records, Stored};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -28,10 +28,10 @@ use verify::Secret;
 
 use crate::choice::{Choice, When, period, when};
 use crate::exit::Exit;
-use crate::http_client;
 use crate::inspect::{key_prefixes, lines};
 use crate::output::{Progress, coloured, print, print_json};
 use crate::target::Target;
+use crate::{request, sign};
 
 /// How many events are sent without `--yes`.
 const WITHOUT_YES: usize = 100;
@@ -163,8 +163,8 @@ pub(crate) async fn run(target: &Target, options: ReplayOptions) -> Result<Exit>
         return Ok(Exit::Nothing);
     }
     if options.dry_run {
-        let listed = target.records().with_states(remaining.iter().copied().cloned().collect()).await?;
         if !options.json {
+            let listed = target.records().with_states(remaining.iter().copied().cloned().collect()).await?;
             print(&coloured(lines(&listed)))?;
         }
         eprintln!("{} would be sent to {}", remaining.len(), options.to);
@@ -387,8 +387,8 @@ impl<'a> Destination<'a> {
             matches!(address.scheme_str(), Some("http" | "https")),
             "{to} does not begin with http:// or https://"
         );
-        let host = address.host().with_context(|| format!("{to} has no host"))?;
-        let is_here = matches!(host, "localhost" | "127.0.0.1" | "[::1]");
+        ensure!(address.host().is_some(), "{to} has no host");
+        let is_here = request::is_local(to);
         ensure!(is_here || address.scheme_str() == Some("https"), "{to}: only https:// to another machine");
         let base = to.trim_end_matches('/').to_owned();
         if !target.is_local && target.url.as_deref().is_some_and(|own| own.trim_end_matches('/') == base) {
@@ -516,8 +516,7 @@ async fn send_to_queues(
 impl Url {
     /// Posts the webhook as the provider would, signed now.
     async fn post(&self, provider: &str, stored: &Stored) -> Result<u16> {
-        let known = SENDERS.iter().find(|known| known.name == provider);
-        let provider = known.with_context(|| format!("nobody signs for {provider}"))?;
+        let provider = Sender::named(provider).with_context(|| format!("nobody signs for {provider}"))?;
         let record = &stored.record;
         let secret = match &self.secret {
             Some(secret) => {
@@ -534,11 +533,10 @@ impl Url {
             }
         };
         let delivery = provider.delivery(&record.path, record.payload.clone(), &secret);
-        let mut headers: HeaderMap = delivery.headers;
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let url = format!("{}{}", self.base, record.path);
-        let (status, _) = http_client::post(&url, &headers, record.payload.to_vec(), CALL.total).await?;
-        Ok(status)
+        let mut request = Request::post(format!("{}{}", self.base, record.path)).body(delivery.body)?;
+        *request.headers_mut() = delivery.headers;
+        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(request::send(request, CALL.total).await?.response.status().as_u16())
     }
 }
 
@@ -588,14 +586,10 @@ fn resumed(options: &ReplayOptions, plan: &Plan, run: &str, after: Option<&Posit
     command
 }
 
-/// A word for a shell.
+/// A word for a shell, in quotes only where it needs them.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./:=@".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { sign::quoted(word) }
 }
 
 #[cfg(test)]

@@ -7,8 +7,6 @@ use anyhow::{Context, Result, bail, ensure};
 use bytes::Bytes;
 use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Request, Response, Uri};
-use http_body_util::{BodyExt, Full};
-use hyper_util::rt::TokioIo;
 use local_stack::client;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -50,13 +48,7 @@ async fn exchange(request: Request<Bytes>) -> Result<Response<Bytes>> {
     let stream = TcpStream::connect((authority.host(), authority.port_u16().unwrap_or(443))).await?;
     let name = ServerName::try_from(authority.host().to_owned())?;
     let stream = TlsConnector::from(Arc::new(tls()?)).connect(name, stream).await?;
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let response = sender.send_request(Request::from_parts(parts, Full::new(body))).await?;
-    let (parts, body) = response.into_parts();
-    let body = body.collect().await?.to_bytes();
-    connection.abort();
-    Ok(Response::from_parts(parts, body))
+    client::over(stream, Request::from_parts(parts, body)).await
 }
 
 /// With the certificates that this machine trusts.

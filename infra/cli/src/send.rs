@@ -13,6 +13,7 @@ use http::Request;
 use http::header::CONTENT_TYPE;
 use jiff::Timestamp;
 use local_stack::keys::SigningKey;
+use local_stack::table::aligned;
 use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 use verify::Delivery;
@@ -20,7 +21,7 @@ use verify::Delivery;
 use crate::json_text::Node;
 use crate::kinds::Named;
 use crate::local_env::LocalOptions;
-use crate::print::{Colour, coloured, harmless, line, print, table};
+use crate::print::{Colour, coloured, harmless, line, print};
 use crate::request::{self, base, is_local};
 use crate::secret_options::{Otherwise, SecretOptions};
 
@@ -473,7 +474,7 @@ fn list(json: bool) {
         let Named { provider, sample } = named;
         [named.name(), sample.path.to_owned(), sample.status.to_string(), provider.file(sample)]
     });
-    print(&table(&[heading].into_iter().chain(rows).collect::<Vec<_>>()));
+    print(&aligned(&[heading].into_iter().chain(rows).collect::<Vec<_>>()));
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ fn curl(url: &str, headers: &HeaderMap, file: &str) -> String {
 }
 
 /// A word for a POSIX shell.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

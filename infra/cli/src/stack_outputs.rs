@@ -10,9 +10,9 @@ use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, si
 use aws_sigv4::sign::v4;
 use aws_smithy_xml::decode::{Document, ScopedDecoder, try_data};
 use aws_types::SdkConfig;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode};
 
-use crate::http_client;
+use crate::request;
 
 /// How long the call may take.
 const WITHIN: Duration = Duration::from_secs(20);
@@ -29,10 +29,13 @@ pub(crate) async fn of(config: &SdkConfig, stack: &str) -> Result<HashMap<String
     };
     let body = format!("Action=DescribeStacks&Version=2010-05-15&StackName={stack}");
     let headers = signed(config, region, &url, &body).await?;
-    let (status, answer) = http_client::post(&url, &headers, body.into_bytes(), WITHIN).await?;
-    let answer = String::from_utf8_lossy(&answer);
-    if status != 200 {
-        bail!("cannot read the stack {stack}: HTTP {status}, {}", error_in(&answer).unwrap_or_default());
+    let mut request = Request::post(&url).body(body.into())?;
+    *request.headers_mut() = headers;
+    let response = request::send(request, WITHIN).await?.response;
+    let (status, answer) = (response.status(), String::from_utf8_lossy(response.body()));
+    if status != StatusCode::OK {
+        let why = error_in(&answer).unwrap_or_default();
+        bail!("cannot read the stack {stack}: HTTP {}, {why}", status.as_u16());
     }
     outputs_in(&answer).with_context(|| format!("cannot read the stack {stack}"))
 }

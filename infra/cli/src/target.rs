@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail, ensure};
 use aws_config::{BehaviorVersion, Region};
 use aws_types::SdkConfig;
 use clap::Args;
-use local_stack::senders::SENDERS;
+use local_stack::env_file;
+use local_stack::senders::{SENDERS, Sender};
 use records::Records;
 
 use crate::stack_outputs;
@@ -101,7 +102,7 @@ impl TargetOptions {
         for queue in &self.queue {
             match queue.split_once('=').filter(|(provider, _)| !provider.contains(['/', ':'])) {
                 Some((provider, url)) => {
-                    ensure!(SENDERS.iter().any(|known| known.name == provider), "no provider {provider}");
+                    ensure!(Sender::named(provider).is_some(), "no provider {provider}");
                     target.queues.insert(provider.to_owned(), url.to_owned());
                 }
                 None => target.every_queue = Some(queue.clone()),
@@ -114,13 +115,11 @@ impl TargetOptions {
 /// What `cargo dev` has written about itself.
 fn local_target(file: &Path) -> Result<Target> {
     const HOW: &str = "start `cargo dev`, or name a deployment with --stack or --table";
-    let Ok(text) = std::fs::read_to_string(file) else {
+    let Ok(variables) = env_file::read(file) else {
         bail!("which deployment? There is no {}: {HOW}", file.display());
     };
-    let variables = variables_in(&text);
-    let variable = |name: &str| {
-        variables.get(name).copied().with_context(|| format!("{} does not have {name}", file.display()))
-    };
+    let variable =
+        |name: &str| variables.get(name).with_context(|| format!("{} does not have {name}", file.display()));
     let endpoint = variable("AWS_ENDPOINT_URL")?;
     let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
     ensure!(port.is_some_and(local_stack::port::answers), "nothing answers at {endpoint}: {HOW}");
@@ -132,15 +131,11 @@ fn local_target(file: &Path) -> Result<Target> {
     Ok(Target {
         config: local_stack::stack::config(endpoint),
         table: variable("EVENTS_TABLE")?.to_owned(),
-        url: variables.get(local_stack::env_file::URL).map(|url| (*url).to_owned()),
+        url: variables.get(env_file::URL).cloned(),
         is_local: true,
         queues,
         every_queue: None,
     })
-}
-
-fn variables_in(text: &str) -> HashMap<&str, &str> {
-    text.lines().filter_map(|line| line.split_once('=')).collect()
 }
 
 /// A provider's address without its path.
@@ -171,7 +166,7 @@ mod tests {
         let file = local_stack::scratch().join(format!("env-{port}"));
         assert!(local_target(&file).unwrap_err().to_string().contains("--stack or --table"));
         let mut text = format!("AWS_ENDPOINT_URL=http://127.0.0.1:{port}\nEVENTS_TABLE=webhook-events\n");
-        text += &format!("{}=http://127.0.0.1:9000\n", local_stack::env_file::URL);
+        text += &format!("{}=http://127.0.0.1:9000\n", env_file::URL);
         for provider in SENDERS {
             text +=
                 &format!("{}_QUEUE_URL=http://sqs/{}.fifo\n", provider.name.to_uppercase(), provider.name);

@@ -74,7 +74,7 @@ fn with_secrets() -> impl Iterator<Item = &'static Sender> {
 }
 
 fn provider(name: &str) -> &'static Sender {
-    SENDERS.iter().find(|provider| provider.name == name).unwrap()
+    Sender::named(name).unwrap()
 }
 
 fn sample(path: &str) -> Vec<u8> {

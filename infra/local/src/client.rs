@@ -8,6 +8,7 @@ use http::header::{CONNECTION, HOST};
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 /// Sends a request to an `http://` address and reads the whole response, with any status. A header that is in
@@ -40,7 +41,17 @@ async fn exchange(request: Request<Bytes>) -> Result<Response<Bytes>> {
 /// # Errors
 /// There is no answer, or the answer is not HTTP.
 pub async fn forward(address: &str, request: Request<Bytes>) -> Result<Response<Bytes>> {
-    let stream = TcpStream::connect(address).await?;
+    over(TcpStream::connect(address).await?, request).await
+}
+
+/// Sends a request unchanged over a connection that is open, and reads the whole response.
+///
+/// # Errors
+/// There is no answer, or the answer is not HTTP.
+pub async fn over(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    request: Request<Bytes>,
+) -> Result<Response<Bytes>> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);
     let response = sender.send_request(request.map(Full::new)).await?;

@@ -118,6 +118,15 @@ impl SigningKey {
         }
     }
 
+    /// Signs a delivery and puts the signature into the scheme's header.
+    ///
+    /// # Panics
+    /// As [`sign`](Self::sign).
+    pub fn add_to(&self, delivery: &mut Delivery, scheme: &Scheme) {
+        let signature = self.sign(scheme, delivery).parse().expect("every form is fit for a header");
+        delivery.headers.insert(scheme.header, signature);
+    }
+
     /// The keys that verify what this key signs.
     ///
     /// # Panics

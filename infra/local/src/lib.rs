@@ -20,6 +20,7 @@ pub mod sam;
 pub mod sample_check;
 pub mod senders;
 pub mod stack;
+pub mod table;
 pub mod tools;
 pub mod watch;
 

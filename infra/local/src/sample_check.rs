@@ -13,6 +13,7 @@ use verify::Delivery;
 use crate::client;
 use crate::senders::{Sample, Sender};
 use crate::stack::Queue;
+use crate::table::aligned;
 
 /// How long a reply may take. The first one of a function starts it, and waits for its turn when
 /// another cargo is building.
@@ -187,18 +188,6 @@ impl fmt::Display for Arrived {
         }
         Ok(())
     }
-}
-
-fn aligned(lines: &[[String; 6]]) -> String {
-    let width = |column: usize| lines.iter().map(|line| line[column].chars().count()).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..6).map(width).collect();
-    let mut table = String::new();
-    for line in lines {
-        let cells = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
-        table.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        table.push('\n');
-    }
-    table
 }
 
 #[cfg(test)]

@@ -64,7 +64,7 @@ const UMAAAS: Sender = Sender {
     keys_variable: "UMAAAS_WEBHOOK_SECRETS",
     credential: Credential::Secret("local-umaaas-secret"),
     variables: &[("APPROVAL_POLICY", "sample")],
-    sign: sign_umaaas,
+    sign: |delivery, key| key.add_to(delivery, &umaaas::SIGNATURE),
     renew: |body| renew_id(body, "webhookId"),
     example: r#"
   body={file}
@@ -104,7 +104,7 @@ const GRID: Sender = Sender {
     keys_variable: "GRID_PUBLIC_KEYS",
     credential: Credential::PrivateKey,
     variables: &[("APPROVAL_POLICY", "sample")],
-    sign: sign_grid,
+    sign: |delivery, key| key.add_to(delivery, &grid::SIGNATURE),
     renew: |body| renew_id(body, "id"),
     example: r#"
   body={file}
@@ -177,6 +177,11 @@ const WEAVR_BINARIES: [&str; weavr::Family::ALL.len()] = {
 };
 
 impl Sender {
+    /// The provider of this name.
+    pub fn named(name: &str) -> Option<&'static Self> {
+        SENDERS.iter().find(|sender| sender.name == name)
+    }
+
     /// The key that signs its webhooks here.
     pub fn signing_key(&self) -> SigningKey {
         self.credential.signing_key()
@@ -235,18 +240,6 @@ const fn is_same(one: &str, other: &str) -> bool {
     place == one.len() && place == other.len()
 }
 
-fn sign_umaaas(delivery: &mut Delivery, key: &SigningKey) {
-    let signature = key.sign(&umaaas::SIGNATURE, delivery);
-    let signature = signature.parse().expect("hexadecimal is fit for a header");
-    delivery.headers.insert(umaaas::SIGNATURE.header, signature);
-}
-
-fn sign_grid(delivery: &mut Delivery, key: &SigningKey) {
-    let signature = key.sign(&grid::SIGNATURE, delivery);
-    let signature = signature.parse().expect("base64 in JSON is fit for a header");
-    delivery.headers.insert(grid::SIGNATURE.header, signature);
-}
-
 /// The id in this field makes the event.
 fn renew_id(body: &str, field: &str) -> Result<String> {
     let id = serde_json::from_str::<Value>(body)?[field]
@@ -264,8 +257,7 @@ fn sign_weavr(delivery: &mut Delivery, key: &SigningKey) {
         HeaderValue::from_str(&now.to_string()).expect("digits")
     });
     for scheme in [SIGNATURE_V1, SIGNATURE_V2] {
-        let signature = key.sign(&scheme, delivery);
-        delivery.headers.insert(scheme.header, HeaderValue::from_str(&signature).expect("base64"));
+        key.add_to(delivery, &scheme);
     }
 }
 

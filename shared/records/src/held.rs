@@ -1,9 +1,10 @@
 //! What a person does about a held conflict.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use ingest::State;
 use jiff::Timestamp;
 
-use crate::{Records, RecordsError};
+use crate::{Records, RecordsError, written};
 
 /// The record is still a held conflict.
 const HELD: &str = "#state = :conflict";
@@ -31,21 +32,13 @@ impl Records {
             .update_expression("SET #state = :pending, pending_shard = :shard, due_at = :now")
             .condition_expression(HELD)
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":conflict", AttributeValue::S("conflict".into()))
-            .expression_attribute_values(":pending", AttributeValue::S("pending".into()))
+            .expression_attribute_values(":conflict", AttributeValue::S(State::Conflict.name().into()))
+            .expression_attribute_values(":pending", AttributeValue::S(State::Pending.name().into()))
             .expression_attribute_values(":shard", AttributeValue::S("0".into()))
             .expression_attribute_values(":now", AttributeValue::N(now.as_millisecond().to_string()))
             .send()
             .await;
-        match released {
-            Ok(_) => Ok(Changed::Yes),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(Changed::NotHeld)
-            }
-            Err(error) => Err(RecordsError::Call { doing: "release a conflict", source: error.into() }),
-        }
+        Ok(if written(released, "release a conflict")? { Changed::Yes } else { Changed::NotHeld })
     }
 
     /// Deletes a held conflict. If the same comes again, it is held again.
@@ -60,17 +53,9 @@ impl Records {
             .key("pk", AttributeValue::S(key.to_owned()))
             .condition_expression(HELD)
             .expression_attribute_names("#state", "state")
-            .expression_attribute_values(":conflict", AttributeValue::S("conflict".into()))
+            .expression_attribute_values(":conflict", AttributeValue::S(State::Conflict.name().into()))
             .send()
             .await;
-        match discarded {
-            Ok(_) => Ok(Changed::Yes),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(Changed::NotHeld)
-            }
-            Err(error) => Err(RecordsError::Call { doing: "discard a conflict", source: error.into() }),
-        }
+        Ok(if written(discarded, "discard a conflict")? { Changed::Yes } else { Changed::NotHeld })
     }
 }

@@ -28,7 +28,7 @@ use std::error::Error;
 
 use aws::item::Item;
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::error::SdkError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::SdkConfig;
 use ingest::PortError;
 
@@ -77,6 +77,19 @@ where
     R: std::fmt::Debug + Send + Sync + 'static,
 {
     move |error| RecordsError::Call { doing, source: error.into() }
+}
+
+/// Whether a conditional write was done. It was not where its condition does not hold.
+fn written<T, E, R>(result: Result<T, SdkError<E, R>>, doing: &'static str) -> Result<bool, RecordsError>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    match result {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(failed(doing)(error)),
+    }
 }
 
 /// The key of an item, or of an entry of an index.

@@ -5,7 +5,7 @@ use ingest::{State, sha256_hex};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::{Position, Progress, Query, Records, RecordsError, Stored};
+use crate::{Position, Progress, Query, Records, RecordsError, Stored, written};
 
 /// Whether a record was erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,15 +65,10 @@ impl Records {
             .expression_attribute_values(":now", AttributeValue::N(now.as_millisecond().to_string()))
             .send()
             .await;
-        match erased {
-            Ok(_) => Ok(Erased::Yes),
-            Err(error)
-                if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(if self.get(key).await?.is_some() { Erased::NotForwarded } else { Erased::Gone })
-            }
-            Err(error) => Err(RecordsError::Call { doing: "erase a record", source: error.into() }),
+        if written(erased, "erase a record")? {
+            return Ok(Erased::Yes);
         }
+        Ok(if self.get(key).await?.is_some() { Erased::NotForwarded } else { Erased::Gone })
     }
 }
 

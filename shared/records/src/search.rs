@@ -21,8 +21,6 @@ const UNITS_PER_4_KB: f64 = 0.5;
 pub struct Query {
     /// With this event id.
     pub id: Option<String>,
-    /// About this subject. Only useful beside another condition: [`Records::related`] reads the index.
-    pub subject: Option<String>,
     /// In this state.
     pub state: Option<State>,
     /// With bodies in which these hold.
@@ -123,7 +121,7 @@ impl Records {
                 .return_consumed_capacity(ReturnConsumedCapacity::Total)
                 .set_exclusive_start_key(next);
             let state = query.state.map(|state| state.name().to_owned());
-            let wanted = [("id", query.id.clone()), ("subject", query.subject.clone()), ("state", state)];
+            let wanted = [("id", query.id.clone()), ("state", state)];
             let wanted: Vec<_> =
                 wanted.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
             for (name, value) in &wanted {

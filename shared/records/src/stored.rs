@@ -8,7 +8,7 @@ use ingest::{Decision, Message, Record, State};
 use jiff::Timestamp;
 
 use crate::entry::{number, state, time};
-use crate::{Entry, Records, RecordsError, failed, key_of};
+use crate::{Current, Entry, Listed, Records, RecordsError, failed, key_of};
 
 /// The longest key that DynamoDB takes.
 const MAX_KEY_BYTES: usize = 2048;
@@ -18,10 +18,8 @@ const MAX_KEY_BYTES: usize = 2048;
 pub struct Stored {
     /// What the first write held. Its payload is empty when the body is gone.
     pub record: Record,
-    /// Whether the body is still there. It leaves the record of a stack with `KEEP_PAYLOAD=false`.
+    /// Whether the body is still there. It leaves the record of a stack with `KEEP_PAYLOAD=false`, and when it is erased.
     pub has_body: bool,
-    /// The version of the record's format.
-    pub version: u32,
     /// Its state.
     pub state: State,
     /// While it is pending: when the reconciler may take it.
@@ -55,7 +53,6 @@ impl Stored {
         let expires_at = number(&item, "expires_at").and_then(|second| Timestamp::from_second(second).ok());
         let known = Self {
             has_body,
-            version: number(&item, "version").unwrap_or_default(),
             state: state(&item).unwrap_or(State::Pending),
             due_at: time(&item, "due_at"),
             forwarded_at: time(&item, "forwarded_at"),
@@ -80,6 +77,14 @@ impl Stored {
             reply: self.record.reply,
             decision: self.record.decision.clone(),
         }
+    }
+
+    /// Its line in a listing, with its state.
+    #[must_use]
+    pub fn listed(&self) -> Listed {
+        let current =
+            Current { state: self.state, forwarded_at: self.forwarded_at, attempts: self.record.attempts };
+        Listed { entry: self.entry(), current: Some(current) }
     }
 
     /// The message as it was sent, or will be. `None` when the body is gone.

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ingest::{Concern, Conflicts, Outcome, Provider as _};
 use local_stack::deployment::transformed;
-use local_stack::senders::SENDERS;
+use local_stack::senders::{SENDERS, Sender};
 use serde_json::{Map, Value, json};
 
 /// Whether a namespace is that of the stack's own metrics, as the template writes it.
-fn is_ours(namespace: &Value) -> bool {
+pub(crate) fn is_ours(namespace: &Value) -> bool {
     namespace["Fn::Sub"] == "PaymentWebhooks/${AWS::StackName}"
 }
 
@@ -26,7 +26,7 @@ async fn every_concern_has_its_alarm() {
             continue;
         }
         let provider = dimensions["provider"].as_str().unwrap();
-        assert!(SENDERS.iter().any(|known| known.name == provider), "{name}: {provider}");
+        assert!(Sender::named(provider).is_some(), "{name}: {provider}");
         if let Some(outcome) = dimensions.get("outcome").and_then(|value| value.as_str()) {
             assert!(Outcome::NAMES.contains(&outcome), "{name}: no outcome {outcome}");
         }
@@ -450,7 +450,7 @@ fn of_type<'a>(template: &'a Value, kind: &'a str) -> impl Iterator<Item = (&'a 
 }
 
 /// The metrics of all alarms, with the alarm's name.
-fn watched(template: &Value) -> Vec<(&str, &Value)> {
+pub(crate) fn watched(template: &Value) -> Vec<(&str, &Value)> {
     let all = alarms(template).flat_map(|(name, alarm)| {
         let sum = alarm["Metrics"].as_array().into_iter().flatten();
         let sum = sum.map(|query| &query["MetricStat"]["Metric"]);

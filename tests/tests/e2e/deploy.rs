@@ -19,6 +19,8 @@ use local_stack::watch;
 use serde_json::{Value, json};
 use tests::{binaries, valid_envelope};
 
+use crate::alarms::{is_ours, watched};
+
 const WITHIN: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -157,20 +159,14 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
     }
     let template = transformed(&[]).await.unwrap();
     let mut checked = BTreeSet::new();
-    for (name, resource) in template["Resources"].as_object().unwrap() {
-        let properties = &resource["Properties"];
-        let sum = properties["Metrics"].as_array().into_iter().flatten();
-        let metrics = sum.map(|metric| &metric["MetricStat"]["Metric"]).chain([properties]);
-        let ours = |metric: &&Value| metric["Namespace"]["Fn::Sub"] == "PaymentWebhooks/${AWS::StackName}";
-        for metric in metrics.filter(ours) {
-            let metric_name = metric["MetricName"].as_str().unwrap();
-            let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
-            let dimensions =
-                dimensions.map(|dimension| dimension["Name"].as_str().unwrap().to_owned()).collect();
-            if let Some(sets) = written.get(metric_name) {
-                assert!(sets.contains(&dimensions), "{name}: {metric_name} {dimensions:?}, not {sets:?}");
-                checked.insert(metric_name);
-            }
+    let ours = watched(&template).into_iter().filter(|(_, metric)| is_ours(&metric["Namespace"]));
+    for (name, metric) in ours {
+        let metric_name = metric["MetricName"].as_str().unwrap();
+        let dimensions = metric["Dimensions"].as_array().into_iter().flatten();
+        let dimensions = dimensions.map(|dimension| dimension["Name"].as_str().unwrap().to_owned()).collect();
+        if let Some(sets) = written.get(metric_name) {
+            assert!(sets.contains(&dimensions), "{name}: {metric_name} {dimensions:?}, not {sets:?}");
+            checked.insert(metric_name);
         }
     }
     assert_eq!(

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt;
 use futures_util::stream;
 use http::HeaderMap;
-use local_stack::senders::{SENDERS, Sender};
+use local_stack::senders::Sender;
 use local_stack::watch;
 use serde_json::{Value, json};
 use tests::{Function, Host, LocalAws, post, unique, valid_envelope};
@@ -36,7 +36,7 @@ async fn twenty_thousand_events() {
 }
 
 fn provider() -> &'static Sender {
-    SENDERS.iter().find(|provider| provider.name == "umaaas").unwrap()
+    Sender::named("umaaas").unwrap()
 }
 
 async fn load(events: usize) {
@@ -57,7 +57,7 @@ async fn load(events: usize) {
     let started = Instant::now();
     let replies: Vec<(usize, u16, Duration)> = stream::iter(deliveries)
         .map(|n| {
-            let (host, event) = (host.clone(), event(&format!("{run}-{n}")));
+            let (host, event) = (host.clone(), umaaas_event(&format!("{run}-{n}")));
             async move {
                 let answer = host.invoke(event).await.unwrap();
                 (n, answer.status, answer.took)
@@ -105,7 +105,7 @@ async fn load(events: usize) {
     assert!(surplus.is_empty());
 }
 
-fn event(id: &str) -> Value {
+fn umaaas_event(id: &str) -> Value {
     let body = json!({"webhookId": id, "type": "TEST", "timestamp": "2026-11-02T09:15:00Z"}).to_string();
     let signature = provider().signing_key().sign(&SIGNATURE, &Delivery::new("/", body.clone()));
     let mut headers = HeaderMap::new();

@@ -285,20 +285,10 @@ async fn weavrs_event_at_another_path_is_held_and_can_be_released() {
         "a held conflict is not forwarded automatically"
     );
 
-    // a person releases the record as infra/operating.md describes
+    // a person releases the record, as `cargo webhooks conflicts release` does
     let stack = &deployment.aws.stack;
-    let release = stack.dynamodb.update_item().table_name(&stack.table);
-    let release = release.key("pk", AttributeValue::S(key.clone()));
-    let release = release.update_expression("SET #state = :pending, pending_shard = :shard, due_at = :now");
-    let release =
-        release.condition_expression("#state = :conflict").expression_attribute_names("#state", "state");
-    let now = Timestamp::now().as_millisecond().to_string();
-    let release = release.expression_attribute_values(":now", AttributeValue::N(now));
-    let values = [(":pending", "pending"), (":conflict", "conflict"), (":shard", "0")];
-    let release = values.into_iter().fold(release, |release, (name, value)| {
-        release.expression_attribute_values(name, AttributeValue::S(value.to_owned()))
-    });
-    release.send().await.unwrap();
+    let table = records::Records::new(&local_stack::stack::config(&stack.endpoint), stack.table.clone());
+    assert_eq!(table.release(&key, Timestamp::now()).await.unwrap(), records::Changed::Yes);
     scheduled.invoke_raw(json!({})).await.unwrap();
     let [message] = &envelopes(&deployment.messages("weavr", 1).await)[..] else { panic!("one message") };
     assert!(message["id"].as_str().unwrap().starts_with(&format!("{id}#")), "{message}");

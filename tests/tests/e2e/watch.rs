@@ -16,7 +16,7 @@ use tests::{LocalAws, unique, valid_envelope};
 const WITHIN: Duration = Duration::from_secs(60);
 
 fn umaaas() -> &'static Sender {
-    SENDERS.iter().find(|provider| provider.name == "umaaas").unwrap()
+    Sender::named("umaaas").unwrap()
 }
 
 async fn post(url: &str, path: &str, body: &str, headers: &[(&str, &str)]) -> Response<Bytes> {
