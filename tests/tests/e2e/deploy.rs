@@ -179,7 +179,7 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
 
 /// The `Authorization` header for a call to an emulated service. The emulator does not check the signature;
 /// it takes the region and the service from the scope.
-fn authorization(service: &str) -> String {
+pub(crate) fn authorization(service: &str) -> String {
     let scope = format!("{}/20260101/{}/{service}/aws4_request", stack::ACCESS_KEY, stack::REGION);
     format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=none")
 }
