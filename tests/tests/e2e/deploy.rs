@@ -170,12 +170,9 @@ async fn alarms_watch_what_functions_write(endpoint: &str) {
             checked.insert(metric_name);
         }
     }
-    assert_eq!(
-        checked,
-        BTreeSet::from(["Concerns", "DecisionLatency", "Deliveries", "Proven", "Replies5xx"]),
-        "of {:?}",
-        written.keys()
-    );
+    // On a slow machine the reconciler's schedule has run too, and its metrics are checked as well.
+    let of_deliveries = BTreeSet::from(["Concerns", "DecisionLatency", "Deliveries", "Proven", "Replies5xx"]);
+    assert!(checked.is_superset(&of_deliveries), "{checked:?} of {:?}", written.keys());
 }
 
 /// The `Authorization` header for a call to an emulated service. The emulator does not check the signature;
