@@ -54,15 +54,23 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, NoCondition> {
         let (path, value) = text.split_once('=').ok_or(NoCondition)?;
+        Self::at(path, value)
+    }
+}
+
+impl Condition {
+    /// The condition that a body has this value at this path.
+    ///
+    /// # Errors
+    /// [`NoCondition`] when a step of the path is empty.
+    pub fn at(path: &str, value: &str) -> Result<Self, NoCondition> {
         let path: Vec<String> = path.split('.').map(str::to_owned).collect();
         if path.iter().any(String::is_empty) {
             return Err(NoCondition);
         }
         Ok(Self { path, value: value.to_owned() })
     }
-}
 
-impl Condition {
     /// Whether it holds for a body. A body that is no JSON fulfils no condition.
     #[must_use]
     pub fn holds(&self, body: &[u8]) -> bool {

@@ -32,6 +32,8 @@ pub struct Stored {
     pub decided_later: Option<Decision>,
     /// When its body and what else was personal in it was erased.
     pub erased_at: Option<Timestamp>,
+    /// Why that was done although the law demands to keep it.
+    pub erased_reason: Option<String>,
     /// When DynamoDB may delete it.
     pub expires_at: Option<Timestamp>,
 }
@@ -59,6 +61,7 @@ impl Stored {
             reply_confirmed: item.get("reply_confirmed").and_then(|value| value.as_bool().ok()).copied(),
             decided_later,
             erased_at: time(&item, "erased_at"),
+            erased_reason: item.get("erased_reason").and_then(|reason| reason.as_s().ok()).cloned(),
             expires_at,
             record: item::record_of(item).map_err(|source| RecordsError::Unreadable { key, source })?,
         };

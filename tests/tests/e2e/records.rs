@@ -2,21 +2,25 @@
 //! written, everything about a subject, and one record with its message.
 
 use std::collections::BTreeSet;
+use std::io::Write;
 use std::time::Duration;
 
 use aws::DynamoStore;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::future::join_all;
 use ingest::{
-    Decision, Message, Record, State, Store, StoredPayload, TIME_SHARDS, Verdict, memory, sha256_hex,
+    Decision, Message, Record, Recorded, Repetition, State, Store, StoredPayload, TIME_SHARDS, Verdict,
+    memory, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
 use local_stack::stack;
-use records::{Changed, Condition, Entry, Filter, Order, Page, Query, Records};
+use records::{Changed, Condition, Entry, Erased, Erasure, Filter, Order, Page, Person, Query, Records};
 use serde_json::json;
-use tests::{Deployment, FaultProxy, Host, LocalAws, LocalDynamo, umaaas_event, unique};
+use tests::{Deployment, FaultProxy, Host, LocalAws, LocalDynamo, items_with, umaaas_event, unique};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const RETENTION: SignedDuration = SignedDuration::from_hours(24);
@@ -44,6 +48,7 @@ async fn queries(endpoint: &str, dynamodb: &Client, table: &str) {
     one_record(&store, &records, dynamodb, table, &proxy).await;
     searching(&store, &records, &proxy).await;
     holding(&store, &records).await;
+    erasing(&store, &records, dynamodb, table).await;
 }
 
 /// In order, over days and shards, whatever the size of a page is.
@@ -297,6 +302,101 @@ async fn holding(store: &DynamoStore, records: &Records) {
         assert_eq!(records.discard(key).await.unwrap(), Changed::NotHeld);
     }
     assert_eq!(state(&released).await, Some(State::Pending));
+}
+
+/// Nothing of the person is left in any item or index, and a redelivery is still recognised.
+async fn erasing(store: &DynamoStore, records: &Records, dynamodb: &Client, table: &str) {
+    let address = format!("ada{}@example.com", unique());
+    let now = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
+    let years_ago = now - SignedDuration::from_hours(24 * 365 * 6);
+    let body = format!(r#"{{"consumer": {{"email": "{address}"}}}}"#);
+    let about = |received_at| Record {
+        subject: Some(sha256_hex(address.as_bytes())),
+        call_ref: Some(address.clone()),
+        drift: vec![format!("{address}: is not documented")],
+        ..with_body(event("T:5", received_at), &body)
+    };
+    let decided =
+        |received_at| Record { decision: Some(Decision::new(Verdict::Approve)), ..about(received_at) };
+    let long = format!(r#"{{"consumer": {{"email": "{address}"}}, "note": "{}"}}"#, "x".repeat(40_000));
+    let mut compressed = with_body(about(now), &long);
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&compressed.payload).unwrap();
+    compressed.stored.bytes = encoder.finish().unwrap().into();
+    compressed.stored.encoding = Some("gzip");
+    let informed = about(now);
+    let (kept, old) = (decided(now), decided(years_ago));
+    let (pending, held) = (about(now), Record { held: true, ..about(now).as_conflict() });
+    for record in [&informed, &compressed, &kept, &old, &pending, &held] {
+        store.record(record, WITHIN).await.unwrap();
+    }
+    for record in [&informed, &compressed, &kept, &old] {
+        store.settle(record, true, now).await.unwrap();
+    }
+    let personal = [address.as_str(), &sha256_hex(address.as_bytes())];
+    assert_eq!(items_with(dynamodb, table, &personal).await, 6);
+    let found = async |person: Person| {
+        let (found, read) = records.about_person(&person, 1_000_000, |_| true).await.unwrap();
+        assert_eq!(found.len(), read.found);
+        found.into_iter().map(|stored| stored.record.key).collect::<BTreeSet<String>>()
+    };
+    let all = [&informed, &compressed, &kept, &old, &pending, &held].map(|record| record.key.clone());
+    let person = Person::new(&address);
+    for (path, count) in [("consumer.email", 6), ("consumer", 0), ("email", 0), ("note", 0)] {
+        assert_eq!(found(person.clone().at(path).unwrap()).await.len(), count, "{path}");
+    }
+    assert!(person.clone().at("").is_err());
+    assert_eq!(found(person.clone()).await, BTreeSet::from(all));
+
+    let keep_decided_since = now - SignedDuration::from_hours(24 * 1826);
+    let erasure = Erasure { now, keep_decided_since, override_reason: None };
+    for (record, expected) in [
+        (&informed, Erased::Yes),
+        (&compressed, Erased::Yes),
+        (&old, Erased::Yes),
+        (&kept, Erased::Retained),
+        (&pending, Erased::NotForwarded(State::Pending)),
+        (&held, Erased::NotForwarded(State::Conflict)),
+        (&event("T:5", now), Erased::Gone),
+    ] {
+        // as it is foretold
+        if let Some(stored) = records.get(&record.key).await.unwrap() {
+            assert_eq!(erasure.of(&stored), expected, "{}", record.key);
+        }
+        for _ in 0..2 {
+            assert_eq!(records.erase(&record.key, &erasure).await.unwrap(), expected, "{}", record.key);
+        }
+    }
+    assert_eq!(items_with(dynamodb, table, &personal).await, 3);
+    // a reason is for decisions alone, and what was erased before keeps its time
+    let overriding =
+        Erasure { now: now + SignedDuration::from_secs(9), override_reason: Some("a test"), ..erasure };
+    for (record, expected, reason) in [
+        (&informed, Erased::Yes, None),
+        (&kept, Erased::Overridden, Some("a test")),
+        (&pending, Erased::NotForwarded(State::Pending), None),
+        (&held, Erased::NotForwarded(State::Conflict), None),
+    ] {
+        assert_eq!(records.erase(&record.key, &overriding).await.unwrap(), expected, "{}", record.key);
+        let stored = records.get(&record.key).await.unwrap().unwrap();
+        assert_eq!(stored.erased_reason.as_deref(), reason);
+    }
+    let at = async |record: &Record| records.get(&record.key).await.unwrap().unwrap().erased_at;
+    assert_eq!((at(&informed).await, at(&kept).await), (Some(now), Some(overriding.now)));
+
+    // what was pending or held is erased when it is not any more
+    store.settle(&pending, true, now).await.unwrap();
+    assert_eq!(records.discard(&held.key).await.unwrap(), Changed::Yes);
+    assert_eq!(records.erase(&pending.key, &erasure).await.unwrap(), Erased::Yes);
+    assert_eq!(items_with(dynamodb, table, &personal).await, 0);
+    assert!(found(person).await.is_empty());
+    for record in [&informed, &compressed, &kept, &old, &pending] {
+        let again = Record { delivery_id: "another".into(), ..record.clone() };
+        let Recorded::Before(earlier) = store.record(&again, WITHIN).await.unwrap() else { panic!("again") };
+        assert_eq!(again.repeats(&earlier), Repetition::Redelivery { restamped: false });
+        assert_eq!(earlier.decision, record.decision);
+    }
+    assert_eq!(items_with(dynamodb, table, &personal).await, 0, "nothing is stored again");
 }
 
 /// The two indexes cost one write each: no later write of a delivery or of the reconciler touches what is in them, and
