@@ -1,7 +1,7 @@
 //! Queries over what is recorded, on two emulators of DynamoDB: listings that skip and repeat nothing while records are
 //! written, everything about a subject, and one record with its message.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::Write;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use futures_util::future::join_all;
 use ingest::{
-    Decision, Message, Record, Recorded, Repetition, State, Store, StoredPayload, TIME_SHARDS, Verdict,
+    Base, Decision, Message, Record, Recorded, Repetition, State, Store, StoredPayload, TIME_SHARDS, Verdict,
     memory, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
@@ -319,11 +319,7 @@ async fn erasing(store: &DynamoStore, records: &Records, dynamodb: &Client, tabl
     let decided =
         |received_at| Record { decision: Some(Decision::new(Verdict::Approve)), ..about(received_at) };
     let long = format!(r#"{{"consumer": {{"email": "{address}"}}, "note": "{}"}}"#, "x".repeat(40_000));
-    let mut compressed = with_body(about(now), &long);
-    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
-    encoder.write_all(&compressed.payload).unwrap();
-    compressed.stored.bytes = encoder.finish().unwrap().into();
-    compressed.stored.encoding = Some("gzip");
+    let compressed = compressed(with_body(about(now), &long));
     let informed = about(now);
     let (kept, old) = (decided(now), decided(years_ago));
     let (pending, held) = (about(now), Record { held: true, ..about(now).as_conflict() });
@@ -397,6 +393,77 @@ async fn erasing(store: &DynamoStore, records: &Records, dynamodb: &Client, tabl
         assert_eq!(earlier.decision, record.decision);
     }
     assert_eq!(items_with(dynamodb, table, &personal).await, 0, "nothing is stored again");
+}
+
+/// The tables in infra/personal-data.md name every attribute that the code writes, what `erase` leaves, and what the
+/// indexes hold.
+#[tokio::test]
+async fn the_page_on_personal_data_names_every_attribute() {
+    let page = std::fs::read_to_string(local_stack::root().join("infra/personal-data.md")).unwrap();
+    let rows = |heading: &str| {
+        let section = page.split_once(&format!("# {heading}\n")).unwrap().1.split("\n#").next().unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| row.trim_matches(['|', ' ']).split(" | ").map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    let names = |text: &str| {
+        text.split(", ").map(|name| name.trim_matches('`').to_owned()).collect::<BTreeSet<String>>()
+    };
+
+    let dynamo = LocalDynamo::start().await;
+    let config = stack::config(&dynamo.endpoint);
+    let store = DynamoStore::new(&config, dynamo.table.clone(), RETENTION, true);
+    let records = Records::new(&config, dynamo.table.clone());
+    let now = Timestamp::now();
+    let base = compressed(Record {
+        published_at: Some(now),
+        trace_id: Some("1-trace".into()),
+        occurred_at: Some(now),
+        call_ref: Some("reference".into()),
+        drift: vec!["a: is not documented".into()],
+        ..event("T:6", now)
+    });
+    let decision = Some(Decision::new(Verdict::Approve));
+    let conflict = Record { decision, content_sha256: "f".repeat(64), ..base.clone() }.as_conflict();
+    let attributes = async || {
+        let scan = dynamo.dynamodb.scan().table_name(&dynamo.table).send().await.unwrap();
+        scan.items.unwrap().into_iter().flat_map(HashMap::into_keys).collect::<BTreeSet<String>>()
+    };
+    store.record(&base, WITHIN).await.unwrap();
+    let on_base = Base { key: &base.key, delivery_id: &base.delivery_id };
+    store.record_decision(&conflict, &on_base, WITHIN).await.unwrap();
+    let mut written = attributes().await;
+    for record in [&base, &conflict] {
+        store.settle(record, true, now).await.unwrap();
+    }
+    written.extend(attributes().await);
+    let erasure = Erasure { now, keep_decided_since: Timestamp::UNIX_EPOCH, override_reason: Some("a test") };
+    for record in [&base, &conflict] {
+        assert_eq!(records.erase(&record.key, &erasure).await.unwrap(), Erased::Overridden);
+    }
+    let left = attributes().await;
+    written.extend(left.iter().cloned());
+
+    let documented = rows("What a record holds");
+    assert_eq!(
+        documented.iter().map(|row| row[0].trim_matches('`').to_owned()).collect::<BTreeSet<_>>(),
+        written
+    );
+    let stays =
+        documented.iter().filter(|row| row[3] == "stays").map(|row| row[0].trim_matches('`').to_owned());
+    assert_eq!(stays.collect::<BTreeSet<_>>(), left);
+
+    let table =
+        dynamo.dynamodb.describe_table().table_name(&dynamo.table).send().await.unwrap().table.unwrap();
+    let indexes = table.global_secondary_indexes().iter().map(|index| {
+        let keys = index.key_schema().iter().map(|key| key.attribute_name().to_owned());
+        let others = index.projection().unwrap().non_key_attributes().iter().cloned();
+        let held: BTreeSet<String> = keys.chain(others).chain(["pk".to_owned()]).collect();
+        (index.index_name().unwrap().to_owned(), held)
+    });
+    let documented = rows("In the indexes").into_iter();
+    let documented = documented.map(|row| (row[0].trim_matches('`').to_owned(), names(&row[1])));
+    assert_eq!(documented.collect::<BTreeMap<_, _>>(), indexes.collect());
 }
 
 /// The two indexes cost one write each: no later write of a delivery or of the reconciler touches what is in them, and
@@ -488,6 +555,14 @@ fn event(subject: &str, received_at: Timestamp) -> Record {
         delivery_id: "d".into(),
         ..memory::record(&key, r#"{"status": "PENDING"}"#, received_at)
     }
+}
+
+/// The same record as it is stored when its body is long.
+fn compressed(record: Record) -> Record {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&record.payload).unwrap();
+    let bytes = encoder.finish().unwrap().into();
+    Record { stored: StoredPayload { bytes, encoding: Some("gzip"), ..record.stored.clone() }, ..record }
 }
 
 fn with_body(record: Record, body: &str) -> Record {
