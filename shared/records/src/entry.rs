@@ -128,8 +128,8 @@ impl Records {
         Ok(items.iter().filter_map(line).collect())
     }
 
-    /// Some attributes of items.
-    async fn read(
+    /// Some attributes of items, `#state` among them.
+    pub(crate) async fn read(
         &self,
         keys: impl IntoIterator<Item = &String>,
         attributes: &str,

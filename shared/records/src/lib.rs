@@ -4,6 +4,7 @@
 //! This is for people's tools. No function uses it, and no call of a delivery reads the indexes `by_time` and
 //! `by_subject` that it reads. Both are eventually consistent: a record is in them a moment after it was written.
 
+mod copying;
 mod entry;
 mod held;
 mod listing;
@@ -15,6 +16,7 @@ mod statistics;
 mod stored;
 mod timeline;
 
+pub use copying::Copied;
 pub use entry::{Current, Entry, Listed};
 pub use held::Changed;
 pub use listing::{Filter, Listing, Order, Page};

@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use crate::{Records, RecordsError, Stored, failed, key_of};
 
 /// How many records one call reads at most. A call has no more than 1 MB.
-const PAGE: i32 = 200;
+pub(crate) const PAGE: i32 = 200;
 
 /// What a read of 4 KB costs, eventually consistent.
-const UNITS_PER_4_KB: f64 = 0.5;
+pub(crate) const UNITS_PER_4_KB: f64 = 0.5;
 
 /// Which records to search for. All that is given has to hold.
 #[derive(Clone, Debug, Default)]

@@ -738,6 +738,58 @@ async fn a_decided_payment_is_erased_for_a_reason_only() {
     assert!(operated.envelopes("umaaas", 0).await.is_empty());
 }
 
+/// A table was restored to an earlier time beside this one: what is missing here is copied, and what is here stays.
+#[tokio::test]
+async fn what_is_missing_is_copied_from_a_restored_table() {
+    let operated = Operated::start().await;
+    let scheduled = Host::start().await;
+    let _reconciler = operated.deployment.function(&scheduled, "reconciler");
+    let stack = &operated.deployment.aws.stack;
+    let records = operated.fill(230).await;
+    // one of them was not forwarded yet at the time of the restore
+    let pending = event(Timestamp::now() - SignedDuration::from_mins(5));
+    let config = stack::config(&stack.endpoint);
+    let store = DynamoStore::new(&config, stack.table.clone(), SignedDuration::from_hours(24), true);
+    store.record(&pending, WITHIN).await.unwrap();
+    let restored = format!("{}-restored", stack.table);
+    stack::create_table(&stack.dynamodb, &restored).await.unwrap();
+    for (key, item) in operated.deployment.records("").await {
+        let put = stack.dynamodb.put_item().table_name(&restored).set_item(Some(item));
+        put.send().await.unwrap();
+        // all but ten are lost, one has changed since
+        if !records[..10].iter().any(|record| record.key == key) {
+            let delete = stack.dynamodb.delete_item().table_name(&stack.table);
+            delete.key("pk", AttributeValue::S(key)).send().await.unwrap();
+        }
+    }
+    let erased = &records[3];
+    let done = operated.run_with(&["person", "erase", "--yes"], &erased.id).await;
+    assert_eq!(done.status, Some(0), "{done:?}");
+    let kept = operated.deployment.records("").await;
+    assert_eq!(kept.len(), 10);
+
+    let copy = ["records", "copy", "--from", &restored];
+    let done = operated.run(&copy).await;
+    assert!(done.status == Some(4) && done.err.contains("231 read, 221 missing here, 0 copied"), "{done:?}");
+    assert_eq!(operated.deployment.records("").await, kept, "it counts only");
+    let done = operated.run(&[&copy[..], &["--yes", "--json"]].concat()).await;
+    let copied: Value = done.json();
+    assert_eq!((done.status, copied), (Some(0), json!({"read": 231, "missing": 221, "copied": 221})));
+    let now = operated.deployment.records("").await;
+    assert_eq!(now.len(), 231);
+    for (key, item) in kept {
+        assert_eq!(now[&key], item, "what is here stays, an erasure too");
+    }
+    assert_eq!(operated.run(&copy).await.status, Some(3), "nothing is missing any more");
+
+    // what was pending then is forwarded again, under its id
+    assert_eq!(scheduled.invoke_raw(json!({})).await.unwrap()["forwarded"], 1);
+    let [message] = &operated.envelopes("umaaas", 1).await[..] else { panic!("one message") };
+    assert_eq!(message["id"], pending.id);
+    let itself = operated.run(&["records", "copy", "--from", &stack.table]).await;
+    assert!(itself.status == Some(1) && itself.err.contains("the table itself"), "{itself:?}");
+}
+
 /// A record whose state somebody has changed.
 struct Changed<'a> {
     operated: &'a Operated,
