@@ -15,6 +15,9 @@ use crate::exit::Exit;
 use crate::output::{Progress, coloured, masked, print, print_json, table};
 use crate::target::Target;
 
+/// How many records about the same subject are shown beside a record. A busy subject can have any number.
+const MAX_RELATED: u16 = 100;
+
 #[derive(Subcommand)]
 pub(crate) enum RecordsCommand {
     /// Lists records, the newest first
@@ -183,9 +186,14 @@ pub(crate) async fn show(records: &Records, id: &str, reveal: bool, json: bool) 
     }
     for stored in found {
         let subject = stored.record.subject.clone().unwrap_or_default();
-        let mut related = records.related(&subject).await?;
+        let (mut related, more) = records.latest_related(&subject, MAX_RELATED).await?;
         related.retain(|entry| entry.key != stored.record.key);
         let related = records.with_states(related).await?;
+        if more {
+            eprintln!(
+                "there are more about the same subject than the latest {MAX_RELATED}: records search --subject"
+            );
+        }
         if json {
             print(&format!("{}\n", shown_json(&stored, &related, reveal)?))?;
         } else {

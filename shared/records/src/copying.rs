@@ -45,7 +45,7 @@ impl Records {
             let page = scan.send().await.map_err(failed("read the other table"))?;
             let items = page.items.unwrap_or_default();
             let keys: Vec<String> = items.iter().map(key_of).collect();
-            let here = self.read(&keys, "pk, #state").await?;
+            let here = self.read(&keys, Some("pk, #state")).await?;
             let here: HashSet<String> = here.iter().map(key_of).collect();
             let missing: Vec<_> = items.iter().filter(|item| !here.contains(&key_of(item))).collect();
             so_far.read += items.len();

@@ -193,8 +193,18 @@ async fn one_record(
     let related: Vec<String> =
         records.related(&subject).await.unwrap().into_iter().map(|entry| entry.key).collect();
     assert_eq!(related, [first.key.clone(), conflict.key.clone()], "in the order of receipt");
+    for (limit, latest, more) in
+        [(1, &related[1..], true), (2, &related[..], false), (9, &related[..], false)]
+    {
+        let (entries, is_more) = records.latest_related(&subject, limit).await.unwrap();
+        assert_eq!(entries.into_iter().map(|entry| entry.key).collect::<Vec<_>>(), latest);
+        // DynamoDB may say that there is more when it has just read the last one.
+        assert!(is_more == more || (limit == 2 && is_more), "{limit}");
+    }
+    assert_eq!(records.latest_related("", 9).await.unwrap(), (vec![], false));
     let calls = proxy.take_calls();
-    assert!(calls.iter().all(|call| call == "GetItem" || call == "Query"), "{calls:?}");
+    // one record by its key, two through one call for all prefixes, what is related by an index
+    assert!(calls.iter().all(|call| ["GetItem", "BatchGetItem", "Query"].contains(&&**call)), "{calls:?}");
 
     // the message as it was sent, and what happened
     let stored = records.get(&first.key).await.unwrap().unwrap();
