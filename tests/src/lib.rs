@@ -14,6 +14,7 @@ mod envelope;
 mod host;
 pub mod properties;
 mod proxy;
+mod stored;
 pub mod usage;
 
 pub use deployment::{Deployment, named, signed_event, umaaas_event};
@@ -21,6 +22,7 @@ pub use dynoxide::LocalDynamo;
 pub use envelope::{provider_bytes, valid_envelope};
 pub use host::{Answer, Exchange, Function, Host, binaries, post};
 pub use proxy::{Call, Fault, FaultProxy, Rule};
+pub use stored::items_with;
 
 /// The worked example in `functions/adding-a-provider.md`, compiled and run.
 #[cfg(doctest)]

@@ -1,8 +1,9 @@
 //! A proxy between a function and AWS that injects faults into the calls of chosen operations.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -25,6 +26,14 @@ pub enum Fault {
     Drop,
     /// The call does not reach AWS; the answer is a throttling error.
     Throttle,
+    /// Of the items that have one value in this attribute, only so many are written each second. Further calls do not
+    /// reach AWS and are throttled, as when the attribute is the partition key of an index.
+    ThrottleAbove {
+        /// The name of the attribute, a text.
+        attribute: &'static str,
+        /// How many writes of one value reach AWS in a second.
+        a_second: usize,
+    },
     /// A call whose body contains a text does not reach AWS; the answer is an error, such as
     /// `AccessDeniedException`.
     Refuse {
@@ -92,6 +101,8 @@ struct State {
     calls: Mutex<Vec<Call>>,
     held: AtomicUsize,
     pings: AtomicUsize,
+    /// When the current second of a value began, and how many writes of it there have been since then.
+    seconds: Mutex<HashMap<String, (Instant, usize)>>,
 }
 
 impl FaultProxy {
@@ -106,6 +117,7 @@ impl FaultProxy {
             calls: Mutex::default(),
             held: AtomicUsize::new(0),
             pings: AtomicUsize::new(0),
+            seconds: Mutex::default(),
         });
         let serving = Arc::clone(&state);
         tokio::spawn(async move {
@@ -163,6 +175,20 @@ impl State {
         rule.times = rule.times.map(|times| times - 1);
         Some(rule.fault)
     }
+
+    /// Counts a write of this value, and says whether it is one too many for this second.
+    fn is_above(&self, value: &str, a_second: usize) -> bool {
+        let mut seconds = self.seconds.lock().unwrap();
+        let (began, count) = seconds.entry(value.to_owned()).or_insert((Instant::now(), 0));
+        if began.elapsed() >= Duration::from_secs(1) {
+            (*began, *count) = (Instant::now(), 0);
+        }
+        if *count == a_second {
+            return true;
+        }
+        *count += 1;
+        false
+    }
 }
 
 /// Handles one call. An error closes the connection without an answer.
@@ -192,6 +218,15 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
         Some(Fault::Hang) => state.hold().await,
         Some(Fault::Drop) => anyhow::bail!("dropped"),
         Some(Fault::Throttle) => answer(StatusCode::BAD_REQUEST, "ThrottlingException"),
+        Some(Fault::ThrottleAbove { attribute, a_second }) => {
+            let parameters: Value = serde_json::from_slice(request.body()).unwrap_or_default();
+            let value = parameters["Item"][attribute]["S"].as_str();
+            if value.is_some_and(|value| state.is_above(value, a_second)) {
+                answer(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException")
+            } else {
+                forward(&state.target, request).await
+            }
+        }
         Some(Fault::Refuse { error, .. }) => answer(StatusCode::BAD_REQUEST, error),
         Some(Fault::Contend) => contention(),
         Some(Fault::Fail) => answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),

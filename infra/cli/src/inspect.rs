@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use local_stack::senders::SENDERS;
-use records::{Condition, Entry, Listed, Order, Position, Query, Records, Step, Stored};
+use records::{Condition, Copied, Entry, Listed, Order, Position, Query, Records, Step, Stored};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
@@ -14,6 +14,9 @@ use crate::choice::{Choice, When, period, when};
 use crate::exit::Exit;
 use crate::output::{Progress, coloured, masked, print, print_json, table};
 use crate::target::Target;
+
+/// How many records about the same subject are shown beside a record. A busy subject can have any number.
+const MAX_RELATED: u16 = 100;
 
 #[derive(Subcommand)]
 pub(crate) enum RecordsCommand {
@@ -48,6 +51,27 @@ Examples:
   cargo webhooks records search --id Webhook:1                         # reads the whole table
   cargo webhooks records search --where transaction.status=PENDING --units-per-second 50")]
     Search(SearchOptions),
+    /// Copies records that are missing here from a restored table, and changes nothing that is here
+    #[command(after_help = "\
+infra/operating.md, \"Restore the table\", says what happens to the copied records.
+
+Examples:
+  cargo webhooks records copy --from webhook-events-restored          # how many are missing
+  cargo webhooks records copy --from webhook-events-restored --yes")]
+    Copy {
+        /// The table with the records
+        #[arg(long, value_name = "TABLE")]
+        from: String,
+        /// Does it; without this it counts
+        #[arg(long)]
+        yes: bool,
+        /// At most this many read units a second, each of 8 KB, of the other table
+        #[arg(long, value_name = "UNITS", default_value = "100")]
+        units_per_second: NonZeroU32,
+        /// Prints one JSON object: `read`, `missing`, `copied`
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Args)]
@@ -97,7 +121,43 @@ pub(crate) async fn run(target: &Target, command: RecordsCommand) -> Result<Exit
         RecordsCommand::List(options) => list(&target.records(), options).await,
         RecordsCommand::Show { id, reveal, json } => show(&target.records(), &id, reveal, json).await,
         RecordsCommand::Search(options) => search(&target.records(), options).await,
+        RecordsCommand::Copy { from, yes, units_per_second, json } => {
+            anyhow::ensure!(from != target.table, "--from is the table itself");
+            let from = Records::new(&target.config, from);
+            copy(&target.records(), &from, yes, units_per_second, json).await
+        }
     }
+}
+
+async fn copy(
+    records: &Records,
+    from: &Records,
+    yes: bool,
+    units_per_second: NonZeroU32,
+    json: bool,
+) -> Result<Exit> {
+    eprintln!("reading the whole other table, at most {units_per_second} read units a second");
+    let mut shown = Progress::new();
+    let progress = |so_far: Copied| {
+        shown.say(|| {
+            format!("{} read, {} missing here, {:.0} units", so_far.read, so_far.missing, so_far.units)
+        });
+    };
+    let Copied { read, missing, .. } =
+        records.copy_missing(from, !yes, units_per_second.get(), progress).await?;
+    let copied = if yes { missing } else { 0 };
+    eprintln!("{read} read, {missing} missing here, {copied} copied");
+    if json {
+        print_json(&json!({ "read": read, "missing": missing, "copied": copied }))?;
+    }
+    if missing == 0 {
+        return Ok(Exit::Nothing);
+    }
+    if !yes {
+        eprintln!("nothing is copied yet: give --yes");
+        return Ok(Exit::Refused);
+    }
+    Ok(Exit::Done)
 }
 
 async fn list(records: &Records, options: ListOptions) -> Result<Exit> {
@@ -126,9 +186,14 @@ pub(crate) async fn show(records: &Records, id: &str, reveal: bool, json: bool) 
     }
     for stored in found {
         let subject = stored.record.subject.clone().unwrap_or_default();
-        let mut related = records.related(&subject).await?;
+        let (mut related, more) = records.latest_related(&subject, MAX_RELATED).await?;
         related.retain(|entry| entry.key != stored.record.key);
         let related = records.with_states(related).await?;
+        if more {
+            eprintln!(
+                "there are more about the same subject than the latest {MAX_RELATED}: records search --subject"
+            );
+        }
         if json {
             print(&format!("{}\n", shown_json(&stored, &related, reveal)?))?;
         } else {

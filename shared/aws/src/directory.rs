@@ -17,8 +17,8 @@ use crate::time_refusal::TimeRefusal;
 use crate::variables::RECEIVER_DIRECTORY_TABLE;
 use crate::{Environment, metrics};
 
-/// The name of the table's partition key.
-const KEY: &str = "platformUserId";
+/// The name of the partition key of a receiver directory: the receiver's id on the user's own platform.
+pub const DIRECTORY_KEY: &str = "platformUserId";
 
 /// Facts about receivers in a DynamoDB table. An item has one attribute per fact; the attribute has the
 /// provider's name of the fact. Without a table, no facts are found.
@@ -55,7 +55,7 @@ impl DynamoDirectory {
             .client
             .get_item()
             .table_name(table)
-            .key(KEY, AttributeValue::S(user.to_owned()))
+            .key(DIRECTORY_KEY, AttributeValue::S(user.to_owned()))
             .projection_expression(aliases.join(", "));
         for (alias, name) in aliases.into_iter().zip(names) {
             call = call.expression_attribute_names(alias, *name);

@@ -36,7 +36,7 @@ mod start;
 mod time_refusal;
 pub mod variables;
 
-pub use directory::DynamoDirectory;
+pub use directory::{DIRECTORY_KEY, DynamoDirectory};
 pub use dynamodb::DynamoStore;
 pub use metrics::written_metrics;
 pub use reconcile::run_reconciler;

@@ -115,7 +115,7 @@ impl Records {
         &self,
         keys: impl IntoIterator<Item = &String>,
     ) -> Result<HashMap<String, Current>, RecordsError> {
-        let items = self.read(keys, "pk, #state, occurred_at, forwarded_at, attempts").await?;
+        let items = self.read(keys, Some("pk, #state, occurred_at, forwarded_at, attempts")).await?;
         Ok(items.iter().filter_map(|item| Some((key_of(item), Current::of(item)?))).collect())
     }
 
@@ -125,32 +125,36 @@ impl Records {
         keys: impl IntoIterator<Item = &String>,
     ) -> Result<Vec<Listed>, RecordsError> {
         const LINE: &str = "pk, #state, occurred_at, forwarded_at, attempts, kind, id, subject, received_at, reply, decision";
-        let items = self.read(keys, LINE).await?;
+        let items = self.read(keys, Some(LINE)).await?;
         let line = |item: &Item| Some(Listed { entry: Entry::of(item)?, current: Current::of(item) });
         Ok(items.iter().filter_map(line).collect())
     }
 
-    /// Some attributes of items.
-    async fn read(
+    /// Some attributes of items, `#state` among them; or all of them, read consistently. In no order.
+    pub(crate) async fn read(
         &self,
         keys: impl IntoIterator<Item = &String>,
-        attributes: &str,
+        attributes: Option<&str>,
     ) -> Result<Vec<Item>, RecordsError> {
         let keys: Vec<&String> = keys.into_iter().collect();
         let mut items = Vec::new();
         for keys in keys.chunks(MAX_BATCH) {
             let keys = keys.iter().map(|key| Item::from([("pk".into(), AttributeValue::S((*key).clone()))]));
+            let wanted = KeysAndAttributes::builder().set_keys(Some(keys.collect()));
+            let wanted = match attributes {
+                Some(attributes) => {
+                    wanted.projection_expression(attributes).expression_attribute_names("#state", "state")
+                }
+                None => wanted.consistent_read(true),
+            };
             let mut asked = Some(
-                KeysAndAttributes::builder()
-                    .set_keys(Some(keys.collect()))
-                    .projection_expression(attributes)
-                    .expression_attribute_names("#state", "state")
+                wanted
                     .build()
-                    .map_err(|error| RecordsError::Call { doing: "read states", source: error.into() })?,
+                    .map_err(|error| RecordsError::Call { doing: "read records", source: error.into() })?,
             );
             while let Some(request) = asked.take() {
                 let call = self.client.batch_get_item().request_items(&self.table, request);
-                let mut answer = call.send().await.map_err(failed("read states"))?;
+                let mut answer = call.send().await.map_err(failed("read records"))?;
                 let read = answer.responses.take().and_then(|mut tables| tables.remove(&self.table));
                 items.extend(read.unwrap_or_default());
                 asked = answer.unprocessed_keys.take().and_then(|mut tables| tables.remove(&self.table));

@@ -4,21 +4,25 @@
 //! This is for people's tools. No function uses it, and no call of a delivery reads the indexes `by_time` and
 //! `by_subject` that it reads. Both are eventually consistent: a record is in them a moment after it was written.
 
+mod copying;
 mod entry;
 mod held;
 mod listing;
 mod person;
 mod position;
+mod receivers;
 mod search;
 mod statistics;
 mod stored;
 mod timeline;
 
+pub use copying::Copied;
 pub use entry::{Current, Entry, Listed};
 pub use held::Changed;
 pub use listing::{Filter, Listing, Order, Page};
-pub use person::Erased;
+pub use person::{Erased, Erasure, Person};
 pub use position::{NoPosition, Position};
+pub use receivers::{Receiver, Receivers};
 pub use search::{Condition, NoCondition, Progress, Query};
 pub use statistics::{Hour, Latency, Statistics};
 pub use stored::Stored;

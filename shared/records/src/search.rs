@@ -11,10 +11,10 @@ use tokio::time::Instant;
 use crate::{Records, RecordsError, Stored, failed, key_of};
 
 /// How many records one call reads at most. A call has no more than 1 MB.
-const PAGE: i32 = 200;
+pub(crate) const PAGE: i32 = 200;
 
 /// What a read of 4 KB costs, eventually consistent.
-const UNITS_PER_4_KB: f64 = 0.5;
+pub(crate) const UNITS_PER_4_KB: f64 = 0.5;
 
 /// Which records to search for. All that is given has to hold.
 #[derive(Clone, Debug, Default)]
@@ -54,15 +54,23 @@ impl FromStr for Condition {
 
     fn from_str(text: &str) -> Result<Self, NoCondition> {
         let (path, value) = text.split_once('=').ok_or(NoCondition)?;
+        Self::at(path, value)
+    }
+}
+
+impl Condition {
+    /// The condition that a body has this value at this path.
+    ///
+    /// # Errors
+    /// [`NoCondition`] when a step of the path is empty.
+    pub fn at(path: &str, value: &str) -> Result<Self, NoCondition> {
         let path: Vec<String> = path.split('.').map(str::to_owned).collect();
         if path.iter().any(String::is_empty) {
             return Err(NoCondition);
         }
         Ok(Self { path, value: value.to_owned() })
     }
-}
 
-impl Condition {
     /// Whether it holds for a body. A body that is no JSON fulfils no condition.
     #[must_use]
     pub fn holds(&self, body: &[u8]) -> bool {

@@ -1,17 +1,20 @@
 //! One record as it stands in the table.
 
 use aws::item::{self, Item};
+use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
-use futures_util::future::try_join_all;
 use ingest::{Decision, Message, Record, State};
 use jiff::Timestamp;
 
 use crate::entry::{number, state, time};
-use crate::{Current, Entry, Listed, Records, RecordsError, failed, key_of};
+use crate::{Current, Entry, Listed, Position, Records, RecordsError, failed, key_of};
 
 /// The longest key that DynamoDB takes.
 const MAX_KEY_BYTES: usize = 2048;
+
+/// What a failed query of the index was to do.
+const READ_BY_SUBJECT: &str = "read the index by_subject";
 
 /// A record, and what became of it.
 #[derive(Clone, Debug)]
@@ -32,6 +35,8 @@ pub struct Stored {
     pub decided_later: Option<Decision>,
     /// When its body and what else was personal in it was erased.
     pub erased_at: Option<Timestamp>,
+    /// Why that was done although the law demands to keep it.
+    pub erased_reason: Option<String>,
     /// When DynamoDB may delete it.
     pub expires_at: Option<Timestamp>,
 }
@@ -59,6 +64,7 @@ impl Stored {
             reply_confirmed: item.get("reply_confirmed").and_then(|value| value.as_bool().ok()).copied(),
             decided_later,
             erased_at: time(&item, "erased_at"),
+            erased_reason: item.get("erased_reason").and_then(|reason| reason.as_s().ok()).cloned(),
             expires_at,
             record: item::record_of(item).map_err(|source| RecordsError::Unreadable { key, source })?,
         };
@@ -147,7 +153,30 @@ impl Records {
     async fn under(&self, id: &str, prefixes: &[String]) -> Result<Vec<Stored>, RecordsError> {
         let keys: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}{id}")).collect();
         let keys = keys.iter().filter(|key| key.len() <= MAX_KEY_BYTES);
-        Ok(try_join_all(keys.map(|key| self.get(key))).await?.into_iter().flatten().collect())
+        let items = self.read(keys, None).await?;
+        let mut found = items.into_iter().map(Stored::of).collect::<Result<Vec<_>, _>>()?;
+        found.sort_by_key(|stored| Position::of(&stored.entry()));
+        Ok(found)
+    }
+
+    /// The newest records about one transaction, instrument or identity, at most `limit`, in the order of receipt; and
+    /// whether there are more. One call, however many there are.
+    ///
+    /// # Errors
+    /// [`RecordsError`] when the index does not answer.
+    pub async fn latest_related(
+        &self,
+        subject: &str,
+        limit: u16,
+    ) -> Result<(Vec<Entry>, bool), RecordsError> {
+        if subject.is_empty() {
+            return Ok((Vec::new(), false));
+        }
+        let query = self.of_subject(subject).scan_index_forward(false).limit(limit.into());
+        let page = query.send().await.map_err(failed(READ_BY_SUBJECT))?;
+        let mut entries: Vec<Entry> = page.items.unwrap_or_default().iter().filter_map(Entry::of).collect();
+        entries.reverse();
+        Ok((entries, page.last_evaluated_key.is_some()))
     }
 
     /// Everything about one transaction, instrument or identity, in the order of receipt.
@@ -160,22 +189,22 @@ impl Records {
             return Ok(entries);
         }
         loop {
-            let page = self
-                .client
-                .query()
-                .table_name(&self.table)
-                .index_name("by_subject")
-                .key_condition_expression("subject = :subject")
-                .expression_attribute_values(":subject", AttributeValue::S(subject.to_owned()))
-                .set_exclusive_start_key(next)
-                .send()
-                .await
-                .map_err(failed("read the index by_subject"))?;
+            let query = self.of_subject(subject).set_exclusive_start_key(next);
+            let page = query.send().await.map_err(failed(READ_BY_SUBJECT))?;
             entries.extend(page.items.unwrap_or_default().iter().filter_map(Entry::of));
             next = page.last_evaluated_key;
             if next.is_none() {
                 return Ok(entries);
             }
         }
+    }
+
+    fn of_subject(&self, subject: &str) -> QueryFluentBuilder {
+        self.client
+            .query()
+            .table_name(&self.table)
+            .index_name("by_subject")
+            .key_condition_expression("subject = :subject")
+            .expression_attribute_values(":subject", AttributeValue::S(subject.to_owned()))
     }
 }

@@ -68,7 +68,9 @@ impl Stored {
         }
         match (self.has_body, self.erased_at) {
             (_, Some(at)) => {
-                step(Some(at), "erased", "its body is gone, and it cannot be sent again".to_owned())
+                let reason = self.erased_reason.as_ref().map(|reason| format!("; before its time: {reason}"));
+                let reason = reason.unwrap_or_default();
+                step(Some(at), "erased", format!("its body is gone, and it cannot be sent again{reason}"));
             }
             (false, None) => step(None, "body removed", "it cannot be sent again".to_owned()),
             (true, None) => {}

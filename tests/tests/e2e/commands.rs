@@ -49,6 +49,50 @@ struct Found {
     records: Vec<Line>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PersonFound {
+    records: Vec<Line>,
+    receiver: Option<ReceiverFound>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct ReceiverFound {
+    table: String,
+    facts: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExportedRecord {
+    record: Line,
+    message: Box<serde_json::value::RawValue>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Erased {
+    done: bool,
+    found: usize,
+    erased: usize,
+    overridden: usize,
+    reason: Option<String>,
+    refused: NotErased,
+    gone: usize,
+    unreadable: usize,
+    receiver: bool,
+    keys: Vec<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NotErased {
+    pending: usize,
+    held: usize,
+    retained: usize,
+}
+
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct Line {
@@ -186,6 +230,12 @@ impl Operated {
             result.unwrap();
         }
         records
+    }
+
+    /// How many items of the table, or entries of its indexes, have one of these texts in an attribute.
+    async fn stored_with(&self, texts: &[&str]) -> usize {
+        let stack = &self.deployment.aws.stack;
+        tests::items_with(&stack.dynamodb, &stack.table, texts).await
     }
 
     /// The messages on a queue, once so many are there.
@@ -528,10 +578,12 @@ async fn a_persons_data_is_found_exported_and_erased() {
         "/weavr/consumers/consumer_activated/watch",
         &format!(r#"{{"emailAddress":"{address}","actionDoneBy":"ADMIN"}}"#),
     );
+    // so long that it is stored compressed
+    let note = "x".repeat(40_000);
     let kyc = signed_event(
         "weavr",
         "/weavr/consumers/kyc/watch",
-        &format!(r#"{{"consumerId":"7","consumerEmail":"{address}","status":"APPROVED"}}"#),
+        &format!(r#"{{"consumerId":"7","consumerEmail":"{address}","status":"APPROVED","note":"{note}"}}"#),
     );
     let other =
         signed_event("weavr", "/weavr/consumers/kyc/watch", r#"{"consumerId":"8","status":"APPROVED"}"#);
@@ -540,48 +592,200 @@ async fn a_persons_data_is_found_exported_and_erased() {
         host.idle(1).await;
     }
     let messages = operated.deployment.messages("weavr", 3).await;
+    assert_eq!(operated.stored_with(&[&address]).await, 2, "one of them compressed");
 
     let done = operated.run_with(&["person", "find", "--json"], &address).await;
-    let found: Found = done.json();
-    assert_eq!((done.status, found.records.len()), (Some(0), 2));
+    let found: PersonFound = done.json();
+    assert_eq!((done.status, found.records.len(), &found.receiver), (Some(0), 2, &None));
     assert!(!done.out.contains(&address) && !done.err.contains(&address));
+    assert!(done.err.contains("no receiver directory is looked at: give --directory-table"), "{}", done.err);
+    let at = operated.run_with(&["person", "find", "--at", "consumerEmail", "--json"], &address).await;
+    assert_eq!(at.json::<PersonFound>().records, found.records[1..]);
+    let at = operated.run_with(&["person", "find", "--at", "status"], &address).await;
+    assert_eq!(at.status, Some(3), "the value is in another field");
+    assert_eq!(operated.run_with(&["person", "find", "--at", "a..b"], &address).await.status, Some(1));
     let done = operated.run_with(&["person", "export"], &format!("{address}\n")).await;
-    for line in done.out.lines() {
-        let exported: BTreeMap<String, Box<serde_json::value::RawValue>> =
-            serde_json::from_str(line).unwrap();
-        assert!(messages.contains(&exported["message"].get().to_owned()), "as it was sent: {line}");
+    for (line, record) in done.out.lines().zip(&found.records) {
+        let exported: ExportedRecord = serde_json::from_str(line).unwrap();
+        assert_eq!(&exported.record, record);
+        assert!(messages.contains(&exported.message.get().to_owned()), "as it was sent: {line}");
     }
     assert_eq!(done.out.lines().count(), 2);
-    assert_eq!(operated.run_with(&["person", "erase"], &address).await.status, Some(4));
-    assert_eq!(operated.run_with(&["person", "find"], &address).await.status, Some(0), "nothing was erased");
+    let done = operated.run_with(&["person", "erase"], &address).await;
+    assert!(done.status == Some(4) && done.err.contains("2 of 2 records would be erased"), "{done:?}");
+    let done = operated.run_with(&["person", "erase", "--yes", "--max", "1"], &address).await;
+    assert!(done.status == Some(4) && done.err.contains("give --max"), "{done:?}");
+    assert_eq!(operated.stored_with(&[&address]).await, 2, "nothing is erased");
 
-    // one that is pending is left as it is
+    // one that is pending stays as it is
     let left = operated.hold_pending(&found.records[0].key).await;
-    let done = operated.run_with(&["person", "erase", "--yes"], &address).await;
-    assert!(
-        done.status == Some(5) && done.err.contains("is pending") && done.err.contains("1 erased"),
-        "{done:?}"
-    );
+    let done = operated.run_with(&["person", "erase", "--yes", "--json"], &address).await;
+    let report: Erased = done.json();
+    assert!(done.status == Some(5) && done.err.contains("is pending"), "{done:?}");
+    assert_eq!((report.done, report.found, report.erased, report.refused.pending), (true, 2, 1, 1));
+    assert_eq!(report.keys, [found.records[1].key.as_str()]);
     left.settle().await;
-    assert_eq!(operated.run_with(&["person", "erase", "--yes"], &address).await.status, Some(0));
+    let done = operated.run_with(&["person", "erase", "--yes"], &address).await;
+    assert!(done.status == Some(0) && done.err.contains("1 of 1 records is erased"), "{done:?}");
     for command in ["find", "export", "erase"] {
         assert_eq!(operated.run_with(&["person", command], &address).await.status, Some(3), "{command}");
     }
 
     // nothing personal is left in the table, and a redelivery is still one
-    let digest = sha256_hex(address.as_bytes());
-    let items = operated.deployment.records("weavr#").await;
-    let text = format!("{items:?}");
-    assert!(!text.contains(&address) && !text.contains(&digest), "{text}");
+    assert_eq!(operated.stored_with(&[&address, &sha256_hex(address.as_bytes())]).await, 0);
+    let before = operated.deployment.records("").await;
     for event in [activated, kyc] {
         assert_eq!(host.invoke(event).await.unwrap().status, 200);
         host.idle(1).await;
     }
     assert!(operated.envelopes("weavr", 0).await.is_empty(), "recorded once");
+    assert_eq!(operated.deployment.records("").await, before, "nothing is stored again");
     let done = operated.run(&["records", "show", &found.records[0].key]).await;
     assert!(done.out.contains("  erased  ") && done.out.contains("the body is gone"), "{}", done.out);
     assert_eq!(operated.run(&["replay", &found.records[0].key]).await.status, Some(5));
     assert_eq!(operated.run_with(&["person", "find"], " ").await.status, Some(1));
+}
+
+/// The law demands to keep decisions about payments, and the receiver directory has what no record has.
+#[tokio::test]
+async fn a_decided_payment_is_erased_for_a_reason_only() {
+    let operated = Operated::start().await;
+    let host = Host::start().await;
+    let _function = operated.deployment.function(&host, "umaaas");
+    let stack = &operated.deployment.aws.stack;
+    let directory = format!("receivers-{}", unique());
+    stack::create_directory(&stack.dynamodb, &directory).await.unwrap();
+    let user = format!("user-{}", unique());
+    for (user, name) in [(&user, "Grace Receiver"), (&"somebody else".to_owned(), "Alan Other")] {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let put = stack.dynamodb.put_item().table_name(&directory).item("platformUserId", text(user));
+        put.item("FULL_NAME", text(name)).send().await.unwrap();
+    }
+    let payment = |status: &str| {
+        let body = json!({
+            "webhookId": format!("Webhook:{}", unique()), "type": "INCOMING_PAYMENT", "timestamp": "2026-11-02T09:25:10Z",
+            "transaction": {"id": format!("Transaction:{}", unique()), "type": "INCOMING", "status": status,
+                "platformUserId": user, "counterpartyInformation": {"fullName": "Ada Sender"}},
+        });
+        umaaas_event("/umaaas", &body.to_string())
+    };
+    let (decided, completed) = (payment("PENDING"), payment("COMPLETED"));
+    for event in [&decided, &completed] {
+        host.invoke(event.clone()).await.unwrap();
+        host.idle(1).await;
+    }
+    assert_eq!(operated.deployment.messages("umaaas", 2).await.len(), 2);
+    let personal = ["Ada Sender", user.as_str()];
+    assert_eq!(operated.stored_with(&personal).await, 2);
+
+    let with = |words: &[&'static str]| {
+        let words = [&["person"], words].concat();
+        let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        words.extend(["--directory-table".to_owned(), directory.clone()]);
+        words
+    };
+    let run = async |words: &[&'static str], input: &str| {
+        let words = with(words);
+        operated.run_with(&words.iter().map(String::as_str).collect::<Vec<_>>(), input).await
+    };
+    let found: PersonFound = run(&["find", "--json"], &user).await.json();
+    let receiver = found.receiver.unwrap();
+    assert_eq!((found.records.len(), &receiver.table), (2, &directory));
+    assert_eq!(receiver.facts, ["FULL_NAME", "platformUserId"]);
+    let exported = run(&["export"], &user).await.out;
+    let entry: Value = serde_json::from_str(exported.lines().last().unwrap()).unwrap();
+    assert_eq!(entry, json!({"receiver": {"FULL_NAME": "Grace Receiver", "platformUserId": user}}));
+
+    // without a reason the decision stays
+    let done = run(&["erase", "--yes", "--json"], &user).await;
+    let report: Erased = done.json();
+    assert_eq!((done.status, report.erased, report.overridden), (Some(5), 1, 0));
+    assert_eq!((report.refused.retained, report.refused.held, report.receiver), (1, 0, true));
+    assert_eq!(report.reason, None);
+    assert!(done.err.contains("--decided-retention"), "{}", done.err);
+    assert_eq!(operated.stored_with(&personal).await, 1);
+    let entries = stack.dynamodb.scan().table_name(&directory).send().await.unwrap().items.unwrap();
+    assert_eq!(entries.len(), 1, "the other one stays");
+    for (reason, why) in [(" ", "needs a reason"), (user.as_str(), "must not name the person")] {
+        let done = operated.run_with(&["person", "erase", "--yes", "--override", reason], &user).await;
+        assert!(done.status == Some(1) && done.err.contains(why), "{done:?}");
+    }
+    assert_eq!(run(&["erase", "--yes", "--override"], &user).await.status, Some(2), "a reason is text");
+    let days = operated.run_with(&["person", "erase", "--decided-retention", "0", "--json"], &user).await;
+    let report: Erased = days.json();
+    assert_eq!((days.status, report.done, report.erased), (Some(4), false, 1), "a time that is over");
+
+    // with one it is erased, and the reason stays
+    let reason = "a test, no customer";
+    let done = operated.run_with(&["person", "erase", "--yes", "--json", "--override", reason], &user).await;
+    let report: Erased = done.json();
+    assert_eq!((done.status, report.erased, report.overridden), (Some(0), 1, 1));
+    assert_eq!((report.reason.as_deref(), report.gone, report.unreadable), (Some(reason), 0, 0));
+    assert!(done.err.contains(reason), "{}", done.err);
+    assert_eq!(operated.stored_with(&personal).await, 0);
+    let shown = operated.run(&["records", "show", &report.keys[0]]).await;
+    assert!(shown.out.contains(&format!("before its time: {reason}")), "{}", shown.out);
+
+    // both are still known: the decision is repeated, and nothing is stored again
+    let before = operated.deployment.records("").await;
+    for event in [decided, completed] {
+        assert_eq!(host.invoke(event).await.unwrap().status, 409);
+        host.idle(1).await;
+    }
+    assert_eq!(operated.deployment.records("").await, before);
+    assert!(operated.envelopes("umaaas", 0).await.is_empty());
+}
+
+/// A table was restored to an earlier time beside this one: what is missing here is copied, and what is here stays.
+#[tokio::test]
+async fn what_is_missing_is_copied_from_a_restored_table() {
+    let operated = Operated::start().await;
+    let scheduled = Host::start().await;
+    let _reconciler = operated.deployment.function(&scheduled, "reconciler");
+    let stack = &operated.deployment.aws.stack;
+    let records = operated.fill(230).await;
+    // one of them was not forwarded yet at the time of the restore
+    let pending = event(Timestamp::now() - SignedDuration::from_mins(5));
+    let config = stack::config(&stack.endpoint);
+    let store = DynamoStore::new(&config, stack.table.clone(), SignedDuration::from_hours(24), true);
+    store.record(&pending, WITHIN).await.unwrap();
+    let restored = format!("{}-restored", stack.table);
+    stack::create_table(&stack.dynamodb, &restored).await.unwrap();
+    for (key, item) in operated.deployment.records("").await {
+        let put = stack.dynamodb.put_item().table_name(&restored).set_item(Some(item));
+        put.send().await.unwrap();
+        // all but ten are lost, one has changed since
+        if !records[..10].iter().any(|record| record.key == key) {
+            let delete = stack.dynamodb.delete_item().table_name(&stack.table);
+            delete.key("pk", AttributeValue::S(key)).send().await.unwrap();
+        }
+    }
+    let erased = &records[3];
+    let done = operated.run_with(&["person", "erase", "--yes"], &erased.id).await;
+    assert_eq!(done.status, Some(0), "{done:?}");
+    let kept = operated.deployment.records("").await;
+    assert_eq!(kept.len(), 10);
+
+    let copy = ["records", "copy", "--from", &restored];
+    let done = operated.run(&copy).await;
+    assert!(done.status == Some(4) && done.err.contains("231 read, 221 missing here, 0 copied"), "{done:?}");
+    assert_eq!(operated.deployment.records("").await, kept, "it counts only");
+    let done = operated.run(&[&copy[..], &["--yes", "--json"]].concat()).await;
+    let copied: Value = done.json();
+    assert_eq!((done.status, copied), (Some(0), json!({"read": 231, "missing": 221, "copied": 221})));
+    let now = operated.deployment.records("").await;
+    assert_eq!(now.len(), 231);
+    for (key, item) in kept {
+        assert_eq!(now[&key], item, "what is here stays, an erasure too");
+    }
+    assert_eq!(operated.run(&copy).await.status, Some(3), "nothing is missing any more");
+
+    // what was pending then is forwarded again, under its id
+    assert_eq!(scheduled.invoke_raw(json!({})).await.unwrap()["forwarded"], 1);
+    let [message] = &operated.envelopes("umaaas", 1).await[..] else { panic!("one message") };
+    assert_eq!(message["id"], pending.id);
+    let itself = operated.run(&["records", "copy", "--from", &stack.table]).await;
+    assert!(itself.status == Some(1) && itself.err.contains("the table itself"), "{itself:?}");
 }
 
 /// A record whose state somebody has changed.

@@ -24,6 +24,7 @@ mod properties;
 mod reconcile;
 mod records;
 mod repetition;
+mod scale;
 mod secrets;
 mod store_contract;
 mod tools;

@@ -1,22 +1,26 @@
 //! Queries over what is recorded, on two emulators of DynamoDB: listings that skip and repeat nothing while records are
 //! written, everything about a subject, and one record with its message.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Write;
 use std::time::Duration;
 
 use aws::DynamoStore;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::types::AttributeValue;
 use bytes::Bytes;
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use futures_util::future::join_all;
 use ingest::{
-    Decision, Message, Record, State, Store, StoredPayload, TIME_SHARDS, Verdict, memory, sha256_hex,
+    Base, Decision, Message, Record, Recorded, Repetition, State, Store, StoredPayload, TIME_SHARDS, Verdict,
+    memory, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
 use local_stack::stack;
-use records::{Changed, Condition, Entry, Filter, Order, Page, Query, Records};
+use records::{Changed, Condition, Entry, Erased, Erasure, Filter, Order, Page, Person, Query, Records};
 use serde_json::json;
-use tests::{Deployment, FaultProxy, Host, LocalAws, LocalDynamo, umaaas_event, unique};
+use tests::{Deployment, FaultProxy, Host, LocalAws, LocalDynamo, items_with, umaaas_event, unique};
 
 const WITHIN: Duration = Duration::from_secs(60);
 const RETENTION: SignedDuration = SignedDuration::from_hours(24);
@@ -44,6 +48,7 @@ async fn queries(endpoint: &str, dynamodb: &Client, table: &str) {
     one_record(&store, &records, dynamodb, table, &proxy).await;
     searching(&store, &records, &proxy).await;
     holding(&store, &records).await;
+    erasing(&store, &records, dynamodb, table).await;
 }
 
 /// In order, over days and shards, whatever the size of a page is.
@@ -188,8 +193,18 @@ async fn one_record(
     let related: Vec<String> =
         records.related(&subject).await.unwrap().into_iter().map(|entry| entry.key).collect();
     assert_eq!(related, [first.key.clone(), conflict.key.clone()], "in the order of receipt");
+    for (limit, latest, more) in
+        [(1, &related[1..], true), (2, &related[..], false), (9, &related[..], false)]
+    {
+        let (entries, is_more) = records.latest_related(&subject, limit).await.unwrap();
+        assert_eq!(entries.into_iter().map(|entry| entry.key).collect::<Vec<_>>(), latest);
+        // DynamoDB may say that there is more when it has just read the last one.
+        assert!(is_more == more || (limit == 2 && is_more), "{limit}");
+    }
+    assert_eq!(records.latest_related("", 9).await.unwrap(), (vec![], false));
     let calls = proxy.take_calls();
-    assert!(calls.iter().all(|call| call == "GetItem" || call == "Query"), "{calls:?}");
+    // one record by its key, two through one call for all prefixes, what is related by an index
+    assert!(calls.iter().all(|call| ["GetItem", "BatchGetItem", "Query"].contains(&&**call)), "{calls:?}");
 
     // the message as it was sent, and what happened
     let stored = records.get(&first.key).await.unwrap().unwrap();
@@ -299,6 +314,168 @@ async fn holding(store: &DynamoStore, records: &Records) {
     assert_eq!(state(&released).await, Some(State::Pending));
 }
 
+/// Nothing of the person is left in any item or index, and a redelivery is still recognised.
+async fn erasing(store: &DynamoStore, records: &Records, dynamodb: &Client, table: &str) {
+    let address = format!("ada{}@example.com", unique());
+    let now = Timestamp::from_millisecond(Timestamp::now().as_millisecond()).unwrap();
+    let years_ago = now - SignedDuration::from_hours(24 * 365 * 6);
+    let body = format!(r#"{{"consumer": {{"email": "{address}"}}}}"#);
+    let about = |received_at| Record {
+        subject: Some(sha256_hex(address.as_bytes())),
+        call_ref: Some(address.clone()),
+        drift: vec![format!("{address}: is not documented")],
+        ..with_body(event("T:5", received_at), &body)
+    };
+    let decided =
+        |received_at| Record { decision: Some(Decision::new(Verdict::Approve)), ..about(received_at) };
+    let long = format!(r#"{{"consumer": {{"email": "{address}"}}, "note": "{}"}}"#, "x".repeat(40_000));
+    let compressed = compressed(with_body(about(now), &long));
+    let informed = about(now);
+    let (kept, old) = (decided(now), decided(years_ago));
+    let (pending, held) = (about(now), Record { held: true, ..about(now).as_conflict() });
+    for record in [&informed, &compressed, &kept, &old, &pending, &held] {
+        store.record(record, WITHIN).await.unwrap();
+    }
+    for record in [&informed, &compressed, &kept, &old] {
+        store.settle(record, true, now).await.unwrap();
+    }
+    let personal = [address.as_str(), &sha256_hex(address.as_bytes())];
+    assert_eq!(items_with(dynamodb, table, &personal).await, 6);
+    let found = async |person: Person| {
+        let (found, read) = records.about_person(&person, 1_000_000, |_| true).await.unwrap();
+        assert_eq!(found.len(), read.found);
+        found.into_iter().map(|stored| stored.record.key).collect::<BTreeSet<String>>()
+    };
+    let all = [&informed, &compressed, &kept, &old, &pending, &held].map(|record| record.key.clone());
+    let person = Person::new(&address);
+    for (path, count) in [("consumer.email", 6), ("consumer", 0), ("email", 0), ("note", 0)] {
+        assert_eq!(found(person.clone().at(path).unwrap()).await.len(), count, "{path}");
+    }
+    assert!(person.clone().at("").is_err());
+    assert_eq!(found(person.clone()).await, BTreeSet::from(all));
+
+    let keep_decided_since = now - SignedDuration::from_hours(24 * 1826);
+    let erasure = Erasure { now, keep_decided_since, override_reason: None };
+    for (record, expected) in [
+        (&informed, Erased::Yes),
+        (&compressed, Erased::Yes),
+        (&old, Erased::Yes),
+        (&kept, Erased::Retained),
+        (&pending, Erased::NotForwarded(State::Pending)),
+        (&held, Erased::NotForwarded(State::Conflict)),
+        (&event("T:5", now), Erased::Gone),
+    ] {
+        // as it is foretold
+        if let Some(stored) = records.get(&record.key).await.unwrap() {
+            assert_eq!(erasure.of(&stored), expected, "{}", record.key);
+        }
+        for _ in 0..2 {
+            assert_eq!(records.erase(&record.key, &erasure).await.unwrap(), expected, "{}", record.key);
+        }
+    }
+    assert_eq!(items_with(dynamodb, table, &personal).await, 3);
+    // a reason is for decisions alone, and what was erased before keeps its time
+    let overriding =
+        Erasure { now: now + SignedDuration::from_secs(9), override_reason: Some("a test"), ..erasure };
+    for (record, expected, reason) in [
+        (&informed, Erased::Yes, None),
+        (&kept, Erased::Overridden, Some("a test")),
+        (&pending, Erased::NotForwarded(State::Pending), None),
+        (&held, Erased::NotForwarded(State::Conflict), None),
+    ] {
+        assert_eq!(records.erase(&record.key, &overriding).await.unwrap(), expected, "{}", record.key);
+        let stored = records.get(&record.key).await.unwrap().unwrap();
+        assert_eq!(stored.erased_reason.as_deref(), reason);
+    }
+    let at = async |record: &Record| records.get(&record.key).await.unwrap().unwrap().erased_at;
+    assert_eq!((at(&informed).await, at(&kept).await), (Some(now), Some(overriding.now)));
+
+    // what was pending or held is erased when it is not any more
+    store.settle(&pending, true, now).await.unwrap();
+    assert_eq!(records.discard(&held.key).await.unwrap(), Changed::Yes);
+    assert_eq!(records.erase(&pending.key, &erasure).await.unwrap(), Erased::Yes);
+    assert_eq!(items_with(dynamodb, table, &personal).await, 0);
+    assert!(found(person).await.is_empty());
+    for record in [&informed, &compressed, &kept, &old, &pending] {
+        let again = Record { delivery_id: "another".into(), ..record.clone() };
+        let Recorded::Before(earlier) = store.record(&again, WITHIN).await.unwrap() else { panic!("again") };
+        assert_eq!(again.repeats(&earlier), Repetition::Redelivery { restamped: false });
+        assert_eq!(earlier.decision, record.decision);
+    }
+    assert_eq!(items_with(dynamodb, table, &personal).await, 0, "nothing is stored again");
+}
+
+/// The tables in infra/personal-data.md name every attribute that the code writes, what `erase` leaves, and what the
+/// indexes hold.
+#[tokio::test]
+async fn the_page_on_personal_data_names_every_attribute() {
+    let page = std::fs::read_to_string(local_stack::root().join("infra/personal-data.md")).unwrap();
+    let rows = |heading: &str| {
+        let section = page.split_once(&format!("# {heading}\n")).unwrap().1.split("\n#").next().unwrap();
+        let rows = section.lines().filter(|line| line.starts_with("| `"));
+        rows.map(|row| row.trim_matches(['|', ' ']).split(" | ").map(str::to_owned).collect::<Vec<_>>())
+            .collect::<Vec<_>>()
+    };
+    let names = |text: &str| {
+        text.split(", ").map(|name| name.trim_matches('`').to_owned()).collect::<BTreeSet<String>>()
+    };
+
+    let dynamo = LocalDynamo::start().await;
+    let config = stack::config(&dynamo.endpoint);
+    let store = DynamoStore::new(&config, dynamo.table.clone(), RETENTION, true);
+    let records = Records::new(&config, dynamo.table.clone());
+    let now = Timestamp::now();
+    let base = compressed(Record {
+        published_at: Some(now),
+        trace_id: Some("1-trace".into()),
+        occurred_at: Some(now),
+        call_ref: Some("reference".into()),
+        drift: vec!["a: is not documented".into()],
+        ..event("T:6", now)
+    });
+    let decision = Some(Decision::new(Verdict::Approve));
+    let conflict = Record { decision, content_sha256: "f".repeat(64), ..base.clone() }.as_conflict();
+    let attributes = async || {
+        let scan = dynamo.dynamodb.scan().table_name(&dynamo.table).send().await.unwrap();
+        scan.items.unwrap().into_iter().flat_map(HashMap::into_keys).collect::<BTreeSet<String>>()
+    };
+    store.record(&base, WITHIN).await.unwrap();
+    let on_base = Base { key: &base.key, delivery_id: &base.delivery_id };
+    store.record_decision(&conflict, &on_base, WITHIN).await.unwrap();
+    let mut written = attributes().await;
+    for record in [&base, &conflict] {
+        store.settle(record, true, now).await.unwrap();
+    }
+    written.extend(attributes().await);
+    let erasure = Erasure { now, keep_decided_since: Timestamp::UNIX_EPOCH, override_reason: Some("a test") };
+    for record in [&base, &conflict] {
+        assert_eq!(records.erase(&record.key, &erasure).await.unwrap(), Erased::Overridden);
+    }
+    let left = attributes().await;
+    written.extend(left.iter().cloned());
+
+    let documented = rows("What a record holds");
+    assert_eq!(
+        documented.iter().map(|row| row[0].trim_matches('`').to_owned()).collect::<BTreeSet<_>>(),
+        written
+    );
+    let stays =
+        documented.iter().filter(|row| row[3] == "stays").map(|row| row[0].trim_matches('`').to_owned());
+    assert_eq!(stays.collect::<BTreeSet<_>>(), left);
+
+    let table =
+        dynamo.dynamodb.describe_table().table_name(&dynamo.table).send().await.unwrap().table.unwrap();
+    let indexes = table.global_secondary_indexes().iter().map(|index| {
+        let keys = index.key_schema().iter().map(|key| key.attribute_name().to_owned());
+        let others = index.projection().unwrap().non_key_attributes().iter().cloned();
+        let held: BTreeSet<String> = keys.chain(others).chain(["pk".to_owned()]).collect();
+        (index.index_name().unwrap().to_owned(), held)
+    });
+    let documented = rows("In the indexes").into_iter();
+    let documented = documented.map(|row| (row[0].trim_matches('`').to_owned(), names(&row[1])));
+    assert_eq!(documented.collect::<BTreeMap<_, _>>(), indexes.collect());
+}
+
 /// The two indexes cost one write each: no later write of a delivery or of the reconciler touches what is in them, and
 /// none of their calls reads them.
 #[tokio::test]
@@ -388,6 +565,14 @@ fn event(subject: &str, received_at: Timestamp) -> Record {
         delivery_id: "d".into(),
         ..memory::record(&key, r#"{"status": "PENDING"}"#, received_at)
     }
+}
+
+/// The same record as it is stored when its body is long.
+fn compressed(record: Record) -> Record {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+    encoder.write_all(&record.payload).unwrap();
+    let bytes = encoder.finish().unwrap().into();
+    Record { stored: StoredPayload { bytes, encoding: Some("gzip"), ..record.stored.clone() }, ..record }
 }
 
 fn with_body(record: Record, body: &str) -> Record {
