@@ -10,10 +10,10 @@ use aws::gateway::{GatewayEvent, GatewayRequest, GatewayResponse};
 use futures_util::FutureExt;
 use grid::Grid;
 use http::{HeaderName, HeaderValue, Method};
-use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
+use ingest::memory::{MemoryControl, MemoryDirectory, MemorySink, MemoryStore};
 use ingest::{
     Breakers, Decision, MAX_MESSAGE_BYTES, MAX_PAYLOAD_BYTES, Message, Object, Provider, Receiver, Record,
-    Report, Request, StoredPayload, Verdict, bounded_id, epoch_time, queue_accepts,
+    Report, Request, StoredPayload, Switch, Verdict, bounded_id, epoch_time, queue_accepts,
 };
 use jiff::{SignedDuration, Timestamp};
 use local_stack::keys::SigningKey;
@@ -26,7 +26,7 @@ use weavr::{Demand, Family, SIGNATURE_V1, SIGNATURE_V2, Weavr};
 
 use crate::{provider_bytes, unique, valid_envelope};
 
-type Deployment<P> = Receiver<P, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;
+type Deployment<P> = Receiver<P, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory, MemoryControl>;
 
 /// One deployment for all inputs, because reading the policy is slow.
 static UMAAAS: LazyLock<Mutex<Deployment<Umaaas>>> = LazyLock::new(|| {
@@ -324,6 +324,7 @@ fn deployment<P: Provider>(provider: P) -> Deployment<P> {
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
         clock: now,
+        switch: Switch::new(MemoryControl::default()),
         breakers: Breakers::default(),
     }
 }

@@ -5,8 +5,8 @@
 use std::collections::BTreeSet;
 
 use http::{HeaderMap, Method};
-use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
-use ingest::{Breakers, Forwarding, Receiver, Reply, Report, Request, bounded_id, key_part};
+use ingest::memory::{MemoryControl, MemoryDirectory, MemorySink, MemoryStore};
+use ingest::{Breakers, Forwarding, Receiver, Reply, Report, Request, Switch, bounded_id, key_part};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -23,7 +23,7 @@ fn now() -> Timestamp {
     "2026-11-02T09:26:10Z".parse().unwrap()
 }
 
-type UmaaasReceiver = Receiver<Umaaas, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;
+type UmaaasReceiver = Receiver<Umaaas, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory, MemoryControl>;
 
 fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
     Receiver {
@@ -33,6 +33,7 @@ fn receiver(secrets: &str, tolerance: Option<Tolerance>) -> UmaaasReceiver {
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
         clock: now,
+        switch: Switch::new(MemoryControl::default()),
         breakers: Breakers::default(),
     }
 }

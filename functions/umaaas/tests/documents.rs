@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use http::{HeaderMap, Method};
-use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
+use ingest::memory::{MemoryControl, MemoryDirectory, MemorySink, MemoryStore};
 use ingest::schema::described;
-use ingest::{Breakers, Receiver, Request};
+use ingest::{Breakers, Receiver, Request, Switch};
 use jiff::SignedDuration;
 use serde_json::Value;
 use verify::{Delivery, Secrets};
@@ -58,6 +58,7 @@ async fn every_example_has_its_kind_and_subject_and_no_drift() {
                 sink: MemorySink::default(),
                 directory: MemoryDirectory::default(),
                 clock: || "2023-08-15T14:32:01Z".parse().unwrap(),
+                switch: Switch::new(MemoryControl::default()),
                 breakers: Breakers::default(),
             };
             let (reply, received) = receiver.receive(signed(path, body), "delivery".to_owned()).await;

@@ -7,8 +7,8 @@ use std::sync::{Arc, LazyLock};
 
 use aws::Environment;
 use http::{HeaderMap, Method};
-use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
-use ingest::{Arrival, Breakers, Decision, Provider, Receiver, Request};
+use ingest::memory::{MemoryControl, MemoryDirectory, MemorySink, MemoryStore};
+use ingest::{Arrival, Breakers, Decision, Provider, Receiver, Request, Switch};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ const PENDING: &str = include_str!("../../../events/umaaas/incoming_payment.json
 const SAMPLE: &str = include_str!("../../../shared/decisions/policies/sample.cedar");
 const PERMIT: &str = "permit (principal, action, resource);";
 
-type UmaaasReceiver = Receiver<Umaaas, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;
+type UmaaasReceiver = Receiver<Umaaas, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory, MemoryControl>;
 
 fn receiver(policy: &str) -> UmaaasReceiver {
     Receiver {
@@ -29,6 +29,7 @@ fn receiver(policy: &str) -> UmaaasReceiver {
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
         clock: Timestamp::now,
+        switch: Switch::new(MemoryControl::default()),
         breakers: Breakers::default(),
     }
 }

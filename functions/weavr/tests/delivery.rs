@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method};
-use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
-use ingest::{Breakers, Receiver, Reply, Report, Request, State, sha256_hex};
+use ingest::memory::{MemoryControl, MemoryDirectory, MemorySink, MemoryStore};
+use ingest::{Breakers, Receiver, Reply, Report, Request, State, Switch, sha256_hex};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -33,7 +33,7 @@ fn secrets() -> Secrets {
 
 /// Weavr with all its functions, one table and one queue.
 struct Deployment {
-    receiver: Receiver<Weavr, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>,
+    receiver: Receiver<Weavr, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory, MemoryControl>,
     demand: Demand,
     tolerance: Option<Tolerance>,
     deliveries: u32,
@@ -48,6 +48,7 @@ impl Deployment {
             sink: MemorySink::default(),
             directory: MemoryDirectory::default(),
             clock: now,
+            switch: Switch::new(MemoryControl::default()),
             breakers: Breakers::default(),
         };
         Self { receiver, demand, tolerance: None, deliveries: 0 }

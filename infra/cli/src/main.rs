@@ -7,6 +7,7 @@ mod choice;
 mod compare;
 mod conflicts;
 mod dead_letters;
+mod decisions;
 mod diagnose;
 mod doctor;
 mod exit;
@@ -68,6 +69,9 @@ enum Command {
     /// Shows, releases and discards what is held until a person decides
     #[command(subcommand)]
     Conflicts(conflicts::ConflictsCommand),
+    /// Stops all decisions about payments in an emergency, and lets them go on
+    #[command(subcommand)]
+    Decisions(decisions::DecisionsCommand),
     /// Shows dead letters and moves them back to their queue
     #[command(subcommand)]
     Dlq(dead_letters::DlqCommand),
@@ -179,6 +183,9 @@ fn main() -> ExitCode {
         Command::Replay(options) => block_on(async { replay::run(&target.resolve().await?, options).await }),
         Command::Conflicts(command) => {
             block_on(async { conflicts::run(&target.resolve().await?, command).await })
+        }
+        Command::Decisions(command) => {
+            block_on(async { decisions::run(&target.resolve().await?, command).await })
         }
         Command::Dlq(command) => {
             block_on(async { dead_letters::run(&target.resolve().await?, command).await })

@@ -34,6 +34,9 @@ pub const SECRETS: Budget = Budget { total: Duration::from_millis(700), attempt:
 pub const DIRECTORY: Budget =
     Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 
+/// Reading the switch that stops decisions. It is read while the directory is.
+pub const CONTROL: Budget = DIRECTORY;
+
 /// Sending the message to SQS.
 pub const FORWARD: Budget = Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 

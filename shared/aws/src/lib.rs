@@ -8,7 +8,7 @@
 //! | `settings` | reads the environment variables and refuses invalid values |
 //! | `secrets` | the provider's secrets, from the environment or Secrets Manager |
 //! | `gateway` | reads events of API Gateway, function URLs and load balancers; writes the responses |
-//! | `dynamodb`, `sqs`, `directory` | the adapters [`DynamoStore`], [`SqsSink`] and [`DynamoDirectory`] |
+//! | `dynamodb`, `sqs`, `directory`, [`control`] | the adapters [`DynamoStore`], [`SqsSink`], [`DynamoDirectory`] and [`DynamoControl`] |
 //! | [`item`] | a record as an item of the table, and back |
 //! | `connect` | opens connections at the start |
 //! | `failure` | turns a failed call into an error for our log |
@@ -20,6 +20,7 @@
 
 pub mod budget;
 mod connect;
+pub mod control;
 mod directory;
 mod dynamodb;
 mod failure;
@@ -36,6 +37,7 @@ mod start;
 mod time_refusal;
 pub mod variables;
 
+pub use control::DynamoControl;
 pub use directory::{DIRECTORY_KEY, DynamoDirectory};
 pub use dynamodb::DynamoStore;
 pub use metrics::written_metrics;

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
-use ingest::{Reconciler, Summary};
+use ingest::{Control as _, PortError, Reconciler, Summary};
 use jiff::Timestamp;
 use lambda_runtime::LambdaEvent;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use crate::budget::TO_FINISH;
 use crate::metrics::{Directive, Line, Metric, Unit};
 use crate::start::{sdk_config, serve};
 use crate::variables::Variable;
-use crate::{DynamoStore, Environment, SettingsError, SqsSink, budget, metrics};
+use crate::{DynamoControl, DynamoStore, Environment, SettingsError, SqsSink, budget, metrics};
 
 /// The length of a run without a usable deadline: `cargo lambda watch` sends a deadline in 1970.
 const WITHOUT_DEADLINE: Duration = Duration::from_secs(45);
@@ -36,17 +36,23 @@ const OLDEST_AGE: Directive = Directive::new(&[&[]], &[Metric::new("PendingOldes
 /// The metric of how late the reconciler is, known only when the index query succeeds.
 const LAG: Directive = Directive::new(&[&[]], &[Metric::new("ReconcilerLag", Unit::Seconds)]);
 
+/// Whether decisions are stopped (1) or not (0), known only when the switch could be read.
+const STOPPED: Directive = Directive::new(&[&[]], &[Metric::new("DecisionsStopped", Unit::Count)]);
+
 /// Every metric that a run can write.
-pub(crate) const OF_A_RUN: [Directive; 3] = [RUN, OLDEST_AGE, LAG];
+pub(crate) const OF_A_RUN: [Directive; 4] = [RUN, OLDEST_AGE, LAG, STOPPED];
 
 /// Runs the reconciler's function until Lambda ends it. `queues` has, for each provider, the name with which
 /// its record keys begin, and the variable that holds the URL of its queue.
 pub async fn run_reconciler(queues: &[(&'static str, Variable)]) -> ExitCode {
     serve(
         async |environment| reconciler(environment, queues).await,
-        |reconciler, event: LambdaEvent<Value>| async move {
-            let summary = reconciler.run(stop_at(event.context.deadline())).await;
-            (report(&summary), |_| std::future::ready(()))
+        |built, event: LambdaEvent<Value>| async move {
+            let (reconciler, control) = &*built;
+            let stop_at = stop_at(event.context.deadline());
+            let (summary, stopped) =
+                tokio::join!(reconciler.run(stop_at), control.is_stopped(budget::CONTROL.total));
+            (report(&summary, &stopped), |_| std::future::ready(()))
         },
     )
     .await
@@ -55,7 +61,7 @@ pub async fn run_reconciler(queues: &[(&'static str, Variable)]) -> ExitCode {
 async fn reconciler(
     environment: &Environment,
     queues: &[(&'static str, Variable)],
-) -> Result<Reconciler<DynamoStore, SqsSink>, SettingsError> {
+) -> Result<(Reconciler<DynamoStore, SqsSink>, DynamoControl), SettingsError> {
     let urls: Vec<_> =
         queues.iter().filter_map(|(name, variable)| Some((*name, environment.optional(variable)?))).collect();
     if let (true, Some((_, first))) = (urls.is_empty(), queues.first()) {
@@ -63,11 +69,12 @@ async fn reconciler(
     }
     let config = sdk_config(environment)?;
     let sink = |(name, url)| (name, SqsSink::new(&config, url, budget::FORWARD_BATCH));
-    Ok(Reconciler {
+    let reconciler = Reconciler {
         store: DynamoStore::from_environment(environment, &config)?,
         sinks: urls.into_iter().map(sink).collect(),
         clock: Timestamp::now,
-    })
+    };
+    Ok((reconciler, DynamoControl::from_environment(environment, &config)?))
 }
 
 /// The time after which the run begins no new page: [`TO_FINISH`] before the deadline.
@@ -78,7 +85,7 @@ fn stop_at(deadline: SystemTime) -> Timestamp {
 }
 
 /// Logs a run, writes its metrics, and returns the result of the invocation.
-fn report(summary: &Summary) -> Value {
+fn report(summary: &Summary, stopped: &Result<bool, PortError>) -> Value {
     let Summary { due, forwarded, taken, failed, keeps_failing, untried, unfinished, .. } = summary;
     let oldest_age = summary.oldest_age.map(|age| age.as_secs_f64());
     let lag = summary.lag.map(|lag| lag.as_secs_f64());
@@ -100,19 +107,30 @@ fn report(summary: &Summary) -> Value {
         tracing::info!(due, forwarded, taken, oldest_age, lag, "reconciled");
     }
     let now = Timestamp::now();
-    metrics::write(&run_metrics(now, summary));
+    let stopped = match stopped {
+        Ok(stopped) => Some(*stopped),
+        Err(error) => {
+            tracing::error!(cause = error.chain(), "the switch of the decisions did not answer");
+            None
+        }
+    };
+    if stopped == Some(true) {
+        tracing::warn!("decisions are stopped: every payment that waits for one is rejected");
+    }
+    metrics::write(&run_metrics(now, summary, stopped));
     for (provider, operation) in &summary.failures {
         metrics::failure(now, provider, *operation);
     }
     json!({
         "due": due, "forwarded": forwarded, "taken": taken, "failed": failed, "keepsFailing": keeps_failing,
         "untried": untried, "oldestAgeSeconds": oldest_age, "lagSeconds": lag, "unfinished": unfinished,
+        "decisionsStopped": stopped,
     })
 }
 
 /// The metrics of a run. A metric whose value is unknown is left out, so that its alarm gets no data instead
 /// of a wrong value.
-fn run_metrics(now: Timestamp, summary: &Summary) -> Line {
+fn run_metrics(now: Timestamp, summary: &Summary, stopped: Option<bool>) -> Line {
     let counts = json!({
         "PendingOverdue": summary.due,
         "PendingForwarded": summary.forwarded,
@@ -129,6 +147,10 @@ fn run_metrics(now: Timestamp, summary: &Summary) -> Line {
             fields.insert(name.to_owned(), value.as_secs_f64().into());
             directives.push(directive);
         }
+    }
+    if let Some(stopped) = stopped {
+        fields.insert("DecisionsStopped".to_owned(), u8::from(stopped).into());
+        directives.push(STOPPED);
     }
     Line::new(now, directives, fields)
 }
@@ -151,7 +173,7 @@ mod tests {
 
     #[test]
     fn a_metric_with_an_unknown_value_is_left_out() {
-        let line = |oldest_age: Option<u32>, lag: Option<u32>| {
+        let line = |oldest_age: Option<u32>, lag: Option<u32>, stopped: Option<bool>| {
             let summary = Summary {
                 due: 3,
                 failed: 2,
@@ -160,7 +182,7 @@ mod tests {
                 lag: lag.map(|lag| SignedDuration::from_millis(lag.into())),
                 ..Summary::default()
             };
-            serde_json::to_value(run_metrics(Timestamp::UNIX_EPOCH, &summary)).unwrap()
+            serde_json::to_value(run_metrics(Timestamp::UNIX_EPOCH, &summary, stopped)).unwrap()
         };
         let announced = |line: &Value| {
             let directives = line["_aws"]["CloudWatchMetrics"].as_array().unwrap();
@@ -174,12 +196,14 @@ mod tests {
             "PendingKeepsFailing",
             "ReconcilerUnfinished",
         ];
-        for (oldest_age, lag, known) in [
-            (Some(0), Some(0), vec!["PendingOldestAge", "ReconcilerLag"]),
-            (Some(301_500), None, vec!["PendingOldestAge"]),
-            (None, None, vec![]),
+        for (oldest_age, lag, stopped, known) in [
+            (Some(0), Some(0), None, vec!["PendingOldestAge", "ReconcilerLag"]),
+            (Some(301_500), None, Some(true), vec!["PendingOldestAge", "DecisionsStopped"]),
+            (None, None, Some(false), vec!["DecisionsStopped"]),
+            (None, None, None, vec![]),
         ] {
-            let line = line(oldest_age, lag);
+            let line = line(oldest_age, lag, stopped);
+            assert_eq!(line["DecisionsStopped"].as_u64(), stopped.map(u64::from));
             assert_eq!(announced(&line), [always.to_vec(), known].concat());
             // every announced metric has a value, and there are no other values
             let values: BTreeSet<&str> =

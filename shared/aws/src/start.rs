@@ -10,7 +10,7 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::Provider as Tls;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_types::SdkConfig;
-use ingest::{Arrival, Breakers, Provider, Receiver};
+use ingest::{Arrival, Breakers, Provider, Receiver, Switch};
 use jiff::{SignedDuration, Timestamp};
 use lambda_runtime::tower::util::MapFutureLayer;
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -24,7 +24,10 @@ use crate::variables::{
     AWS_ACCESS_KEY_ID, AWS_ENDPOINT_URL, AWS_REGION, AWS_SECRET_ACCESS_KEY, AWS_SESSION_TOKEN,
     AWS_USE_DUALSTACK_ENDPOINT, AWS_USE_FIPS_ENDPOINT, CONNECT_AT_START, QUEUE_URL,
 };
-use crate::{DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, line, log, metrics};
+use crate::{
+    DynamoControl, DynamoDirectory, DynamoStore, Environment, SettingsError, SqsSink, budget, line, log,
+    metrics,
+};
 
 /// Runs one provider's function until Lambda ends it. `keys` says which variables have the provider's keys. A missing
 /// or invalid variable is logged and ends the process, which Lambda reports as a failed start.
@@ -51,8 +54,12 @@ pub async fn run<P: Provider + 'static>(
             let rest = move |answer: Posted| async move {
                 let Some(received) = received else { return };
                 let confirmed = answer.is_in_time(received.arrival());
-                let renewed = receiver.secrets.renew(Timestamp::now());
-                let (report, ()) = tokio::join!(receiver.finish(received, confirmed), renewed);
+                let now = Timestamp::now();
+                let (report, (), ()) = tokio::join!(
+                    receiver.finish(received, confirmed),
+                    receiver.secrets.renew(now),
+                    receiver.switch.refresh(now, budget::CONTROL.total),
+                );
                 line::write(P::NAME, &delivery_id, &report);
             };
             (response, rest)
@@ -67,13 +74,15 @@ async fn receiver<P: Provider>(
     environment: &Environment,
     keys: KeyVariables,
     provider: impl FnOnce(&Environment) -> Result<P, SettingsError>,
-) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink, DynamoDirectory>, SettingsError> {
+) -> Result<Receiver<P, ProviderSecrets, DynamoStore, SqsSink, DynamoDirectory, DynamoControl>, SettingsError>
+{
     let queue_url = environment.required(&QUEUE_URL)?;
     let config = sdk_config(environment)?;
     let secrets = ProviderSecrets::from_environment(environment, &config, P::NAME, keys)?;
     let store = DynamoStore::from_environment(environment, &config)?;
     let sink = SqsSink::new(&config, queue_url, budget::FORWARD);
     let directory = DynamoDirectory::from_environment(environment, &config, P::NAME);
+    let switch = Switch::new(DynamoControl::from_environment(environment, &config)?);
     let connect = environment.flag(&CONNECT_AT_START)?;
     let ready = async {
         let connections = async {
@@ -91,6 +100,7 @@ async fn receiver<P: Provider>(
         store,
         sink,
         directory,
+        switch,
         clock: Timestamp::now,
         breakers: Breakers::default(),
     })

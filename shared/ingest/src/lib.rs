@@ -7,6 +7,7 @@
 //! | `digest`, `time` | SHA-256, and times as senders write them |
 //! | `breaker` | when the reconciler does the work after a reply: [`Breaker`] |
 //! | `deadline` | until when a delivery has to be answered: [`Deadline`] |
+//! | `control` | the switch that stops all decisions: [`Switch`], and the port that reads it: [`Control`] |
 //! | `directory` | the facts that a payment requests about its receiver, and the port that reads them: [`Directory`] |
 //! | `json`, `schema` | reading a body without refusing it, and reporting where it differs from the documentation: [`Drift`] |
 //! | `record` | what is stored about an event, and how a delivery relates to an earlier record |
@@ -19,6 +20,7 @@
 //! ports and a clock.
 
 mod breaker;
+mod control;
 mod deadline;
 mod digest;
 mod directory;
@@ -35,6 +37,7 @@ pub mod schema;
 mod time;
 
 pub use breaker::Breaker;
+pub use control::{Control, DECISIONS_STOPPED, READING_AT_MOST, Switch};
 pub use deadline::{Arrival, Deadline, FOR_RECORD, REPLY_WITHIN};
 pub use digest::sha256_hex;
 pub use directory::{Directory, Facts, RequestedFacts, RequestedField};

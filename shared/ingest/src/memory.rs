@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -9,8 +10,9 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Backlog, Base, BatchSink, Claim, Decision, Directory, Due, DuePage, Earlier, Facts, Message, Operation,
-    PortError, Record, Recorded, RecordedDecision, Sink, State, Store, StoredPayload, Unsent, sha256_hex,
+    Backlog, Base, BatchSink, Claim, Control, Decision, Directory, Due, DuePage, Earlier, Facts, Message,
+    Operation, PortError, Record, Recorded, RecordedDecision, Sink, State, Store, StoredPayload, Unsent,
+    sha256_hex,
 };
 
 /// A record of an accepted event with this key and this id. It has no subject, no decision and no times but the one at
@@ -232,6 +234,16 @@ impl Backlog for MemoryStore {
 /// A directory in memory: the facts of each user.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryDirectory(pub BTreeMap<String, Facts>);
+
+/// A switch in memory: whether decisions are stopped.
+#[derive(Debug, Default)]
+pub struct MemoryControl(pub AtomicBool);
+
+impl Control for MemoryControl {
+    async fn is_stopped(&self, _within: Duration) -> Result<bool, PortError> {
+        Ok(self.0.load(Ordering::SeqCst))
+    }
+}
 
 impl Directory for MemoryDirectory {
     async fn facts(&self, user: &str, names: &[&str], _within: Duration) -> Result<Option<Facts>, PortError> {

@@ -6,14 +6,15 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::future::join;
 use http::{HeaderMap, Method, header};
 use jiff::Timestamp;
 use verify::{Delivery, Keys, Refusal, Verified};
 
 use crate::{
-    Arrival, Base, Breaker, Conflicts, Deadline, Decision, Directory, Drift, Earlier, Event, Facts, Message,
-    Object, Operation, Outcome, PortError, Record, Recorded, RecordedDecision, Repetition, Reply,
-    RequestedFacts, Reread, Restamped, SecretSource, Sink, Store, Verdict,
+    Arrival, Base, Breaker, Conflicts, Control, Deadline, Decision, Directory, Drift, Earlier, Event, Facts,
+    Message, Object, Operation, Outcome, PortError, Record, Recorded, RecordedDecision, Repetition, Reply,
+    RequestedFacts, Reread, Restamped, SecretSource, Sink, Store, Switch, Verdict, control,
 };
 
 /// An HTTP request as the gateway passed it on.
@@ -84,7 +85,7 @@ pub struct Identified<P> {
 
 /// Receives the deliveries of one provider.
 #[derive(Debug)]
-pub struct Receiver<P, K, S, Q, D> {
+pub struct Receiver<P, K, S, Q, D, C> {
     /// The provider whose deliveries are received.
     pub provider: P,
     /// The source of the keys that signatures are checked with.
@@ -95,6 +96,8 @@ pub struct Receiver<P, K, S, Q, D> {
     pub sink: Q,
     /// The source of facts about the receivers of payments.
     pub directory: D,
+    /// The switch that stops all decisions.
+    pub switch: Switch<C>,
     /// The current time.
     pub clock: fn() -> Timestamp,
     /// The circuit breakers of sending and settling.
@@ -226,9 +229,9 @@ pub enum Forwarding {
     LeftToReconciler,
 }
 
-impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, K, S, Q, D> {
-    /// Handles one request up to its reply. A reply waits for the keys, the facts about the receiver, and the
-    /// record, but never for the queue.
+impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> Receiver<P, K, S, Q, D, C> {
+    /// Handles one request up to its reply. A reply waits for the keys, the switch, the facts about the receiver, and
+    /// the record, but never for the queue.
     pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Received) {
         let arrived = Arrived {
             arrival: Arrival { received_at: (self.clock)(), reached_gateway_at: request.reached_gateway_at },
@@ -286,7 +289,12 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         let Identified { event, payment } = self.identify(&delivery, arrived.arrival)?;
         let about = About::new(&event);
         let decision: Option<Decision> = payment.as_ref().map(|payment| self.decide(payment));
-        let (decision, facts) = self.supply(decision, payment.as_ref(), deadline).await;
+        let (stopped, supplied) = join(
+            self.stopped(decision.as_ref(), deadline),
+            self.supply(decision.clone(), payment.as_ref(), deadline),
+        )
+        .await;
+        let (decision, facts) = stopped?.map_or(supplied, |stopped| (Some(stopped), Facts::default()));
         let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts };
         let status = self.provider.reply(&accepted).status;
         let record = Record::new(event, decision, status, delivery_id, arrived.arrival.received_at)
@@ -441,6 +449,24 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory> Receiver<P, 
         let taken = (self.clock)().duration_since(start).as_micros();
         // If the clock was set back meanwhile, the time is negative and left out.
         Decision { micros: u32::try_from(taken).ok(), ..decision }
+    }
+
+    /// The decision about every payment while decisions are stopped. A payment that would not be rejected anyway waits
+    /// until it is known whether they are.
+    async fn stopped(
+        &self,
+        decision: Option<&Decision>,
+        deadline: Deadline,
+    ) -> Result<Option<Decision>, Outcome> {
+        let Some(decision) = decision else { return Ok(None) };
+        let now = (self.clock)();
+        match self.switch.is_stopped(now, deadline.before_record(now)).await {
+            Ok(true) => Ok(Some(Decision::new(control::stopped()))),
+            Err(error) if !matches!(decision.verdict, Verdict::Reject { .. }) => {
+                Err(Outcome::Unavailable(error))
+            }
+            Ok(false) | Err(_) => Ok(None),
+        }
     }
 
     /// Adds the requested facts about the receiver to an approval. If a mandatory fact is not available, the

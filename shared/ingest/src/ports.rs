@@ -210,11 +210,13 @@ pub enum Operation {
     ReadIndex,
     /// [`Directory`](crate::Directory).
     Directory,
+    /// [`Control`](crate::Control).
+    Control,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Record,
         Self::RecordConflict,
         Self::Settle,
@@ -225,6 +227,7 @@ impl Operation {
         Self::ReadRecord,
         Self::ReadIndex,
         Self::Directory,
+        Self::Control,
     ];
 
     /// Its name in logs and metrics.
@@ -241,6 +244,7 @@ impl Operation {
             Self::ReadRecord => "read a record",
             Self::ReadIndex => "read the index of pending records",
             Self::Directory => "directory",
+            Self::Control => "control",
         }
     }
 }

@@ -8,12 +8,12 @@ use std::time::Duration;
 use http::{HeaderMap, Method};
 use jiff::{SignedDuration, Timestamp};
 use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verified, Verifier};
-use webhook_ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
+use webhook_ingest::memory::{MemoryControl, MemoryDirectory, MemorySink, MemoryStore};
 use webhook_ingest::{
-    Arrival, Base, Breakers, Conflicts, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding, Identified,
-    Message, NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded,
+    Arrival, Base, Breakers, Conflicts, Control, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding,
+    Identified, Message, NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded,
     RecordedDecision, Reply, Report, Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink,
-    State, Store, Verdict, sha256_hex,
+    State, Store, Switch, Verdict, sha256_hex,
 };
 
 const SCHEME: Scheme = Scheme {
@@ -137,7 +137,7 @@ fn request(body: &'static str) -> Request {
     }
 }
 
-type PlainReceiver<K, S, Q> = Receiver<Plain<false>, K, S, Q, MemoryDirectory>;
+type PlainReceiver<K, S, Q> = Receiver<Plain<false>, K, S, Q, MemoryDirectory, MemoryControl>;
 
 fn receiver<K, S, Q>(secrets: K, store: S, sink: Q) -> PlainReceiver<K, S, Q> {
     let directory = MemoryDirectory::default();
@@ -148,13 +148,14 @@ fn receiver<K, S, Q>(secrets: K, store: S, sink: Q) -> PlainReceiver<K, S, Q> {
         sink,
         directory,
         clock: Timestamp::now,
+        switch: Switch::new(MemoryControl::default()),
         breakers: Breakers::default(),
     }
 }
 
 /// The whole path.
-async fn deliver<K: SecretSource, S: Store, Q: Sink, D: Directory>(
-    receiver: &Receiver<Plain<false>, K, S, Q, D>,
+async fn deliver<K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control>(
+    receiver: &Receiver<Plain<false>, K, S, Q, D, C>,
     request: Request,
     delivery_id: &str,
 ) -> (Reply, Report) {
@@ -168,6 +169,12 @@ fn store() -> MemoryStore {
 
 /// A port that does not answer.
 struct Broken;
+
+impl Control for Broken {
+    async fn is_stopped(&self, _: Duration) -> Result<bool, PortError> {
+        Err(PortError::new(Operation::Control, "no answer"))
+    }
+}
 
 impl Store for Broken {
     async fn record(&self, _: &Record, _: Duration) -> Result<Recorded, PortError> {
@@ -469,6 +476,7 @@ async fn a_held_conflict_waits_for_a_person() {
         sink: MemorySink::default(),
         directory: MemoryDirectory::default(),
         clock: Timestamp::now,
+        switch: Switch::new(MemoryControl::default()),
         breakers: Breakers::default(),
     };
     for (body, outcome) in
@@ -516,9 +524,40 @@ async fn an_approval_brings_the_facts_that_it_must_bring() {
     for (body, status) in [("h ?approve:NAME!", 403), ("i ?approve:NAME", 200), ("j ?approve", 200)] {
         let directory = Broken;
         let plain = receiver(keys(), store(), MemorySink::default());
-        let Receiver { provider, secrets, store, sink, clock, breakers, .. } = plain;
-        let receiver = Receiver { provider, secrets, store, sink, directory, clock, breakers };
+        let Receiver { provider, secrets, store, sink, clock, switch, breakers, .. } = plain;
+        let receiver = Receiver { provider, secrets, store, sink, directory, clock, switch, breakers };
         assert_eq!(deliver(&receiver, request(body), "d").await.0.status, status, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn while_decisions_are_stopped_every_payment_is_rejected() {
+    for (body, status, reason) in [
+        ("a ?approve", 403, Some("decisions_stopped")),
+        ("b ?ask", 403, Some("decisions_stopped")),
+        ("c ?reject", 403, Some("decisions_stopped")),
+        ("d ?approve:NAME!", 403, Some("decisions_stopped")),
+        ("e no question", 200, None),
+    ] {
+        let switch = Switch::new(MemoryControl(true.into()));
+        let receiver = Receiver { switch, ..receiver(keys(), store(), MemorySink::default()) };
+        let (reply, _) = deliver(&receiver, request(body), "d").await;
+        let record = receiver.store.get(&body[..1]).expect("it is recorded all the same").record;
+        let decided = record.decision.as_ref().and_then(Decision::reason);
+        assert_eq!((reply.status, decided), (status, reason), "{body}");
+        assert_eq!(receiver.sink.messages().len(), 1, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn no_payment_is_approved_while_it_is_unknown_whether_decisions_are_stopped() {
+    for (body, status) in [("a ?approve", 503), ("b ?ask", 503), ("c ?reject", 403), ("d no question", 200)] {
+        let plain = receiver(keys(), store(), MemorySink::default());
+        let Receiver { provider, secrets, store, sink, directory, clock, breakers, .. } = plain;
+        let switch = Switch::new(Broken);
+        let receiver = Receiver { provider, secrets, store, sink, directory, clock, switch, breakers };
+        assert_eq!(deliver(&receiver, request(body), "d").await.0.status, status, "{body}");
+        assert_eq!(receiver.store.get(&body[..1]).is_some(), status != 503, "{body}");
     }
 }
 

@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 use tokio::time::Instant;
 
 use crate::search::{PAGE, UNITS_PER_4_KB};
-use crate::{Records, RecordsError, failed, key_of, written};
+use crate::{Records, RecordsError, failed, is_record, key_of, written};
 
 /// How many items are written at a time.
 const AT_ONCE: usize = 25;
@@ -43,7 +43,8 @@ impl Records {
             let scan = from.client.scan().table_name(&from.table).limit(PAGE).set_exclusive_start_key(next);
             let scan = scan.return_consumed_capacity(ReturnConsumedCapacity::Total);
             let page = scan.send().await.map_err(failed("read the other table"))?;
-            let items = page.items.unwrap_or_default();
+            let mut items = page.items.unwrap_or_default();
+            items.retain(is_record);
             let keys: Vec<String> = items.iter().map(key_of).collect();
             let here = self.read(&keys, Some("pk, #state")).await?;
             let here: HashSet<String> = here.iter().map(key_of).collect();

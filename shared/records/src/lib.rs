@@ -14,6 +14,7 @@ mod receivers;
 mod search;
 mod statistics;
 mod stored;
+mod switch;
 mod timeline;
 
 pub use copying::Copied;
@@ -26,6 +27,7 @@ pub use receivers::{Receiver, Receivers};
 pub use search::{Condition, NoCondition, Progress, Query};
 pub use statistics::{Hour, Latency, Statistics};
 pub use stored::Stored;
+pub use switch::DecisionSwitch;
 pub use timeline::Step;
 
 use std::error::Error;
@@ -72,6 +74,15 @@ pub enum RecordsError {
         #[source]
         source: PortError,
     },
+}
+
+/// What the keys of items begin with that are no records.
+const NO_RECORDS: [&str; 4] = ["control#", "decision#", "limit#", "policy#"];
+
+/// Whether an item of the table is a record of an event.
+fn is_record(item: &Item) -> bool {
+    let key = key_of(item);
+    !key.is_empty() && !NO_RECORDS.iter().any(|prefix| key.starts_with(prefix))
 }
 
 /// A call that failed.

@@ -8,7 +8,7 @@ use ingest::State;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{Records, RecordsError, Stored, failed, key_of};
+use crate::{Records, RecordsError, Stored, failed, is_record};
 
 /// How many records one call reads at most. A call has no more than 1 MB.
 pub(crate) const PAGE: i32 = 200;
@@ -147,7 +147,7 @@ impl Records {
             let used = page.consumed_capacity.and_then(|used| used.capacity_units);
             so_far.units += used.unwrap_or(UNITS_PER_4_KB * f64::from(page.scanned_count));
             for item in page.items.unwrap_or_default() {
-                if key_of(&item).is_empty() {
+                if !is_record(&item) {
                     continue;
                 }
                 match Stored::of(item) {

@@ -10,6 +10,7 @@ mod alarms;
 mod breaker;
 mod commands;
 mod consumers;
+mod decisions;
 mod deploy;
 mod envelope;
 mod faults;

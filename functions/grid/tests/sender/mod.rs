@@ -8,14 +8,14 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use http::{HeaderMap, Method};
-use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
-use ingest::{Breakers, Receiver, Request};
+use ingest::memory::{MemoryControl, MemoryDirectory, MemorySink, MemoryStore};
+use ingest::{Breakers, Receiver, Request, Switch};
 use jiff::SignedDuration;
 use verify::{Keys, PublicKeys};
 use webhook_grid::{Grid, SIGNATURE};
 
 /// A receiver on the in-memory ports.
-pub type GridReceiver = Receiver<Grid, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory>;
+pub type GridReceiver = Receiver<Grid, Arc<Keys>, MemoryStore, MemorySink, MemoryDirectory, MemoryControl>;
 
 /// A sender with a private key.
 pub struct Sender(EcdsaKeyPair);
@@ -51,6 +51,7 @@ impl Sender {
             sink: MemorySink::default(),
             directory: MemoryDirectory::default(),
             clock: || "2026-08-21T14:32:01Z".parse().unwrap(),
+            switch: Switch::new(MemoryControl::default()),
             breakers: Breakers::default(),
         }
     }
