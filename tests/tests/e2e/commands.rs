@@ -15,7 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use local_stack::stack;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tests::{Deployment, Host, binaries, named, provider_bytes, signed_event, umaaas_event, unique};
+use tests::{
+    Deployment, Fault, Host, Rule, binaries, named, provider_bytes, signed_event, umaaas_event, unique,
+};
 use tokio::process::Command;
 use verify::Delivery;
 
@@ -736,6 +738,83 @@ async fn a_decided_payment_is_erased_for_a_reason_only() {
     }
     assert_eq!(operated.deployment.records("").await, before);
     assert!(operated.envelopes("umaaas", 0).await.is_empty());
+}
+
+/// An empty table, a missing permission, a wrong profile, region or table: each ends with its status and says what to
+/// look at.
+#[tokio::test]
+async fn what_goes_wrong_is_said_plainly() {
+    let operated = Operated::start().await;
+    let reading: [&[&str]; 8] = [
+        &["records", "list"],
+        &["records", "show", "Webhook:1"],
+        &["records", "search", "--subject", "Transaction:1"],
+        &["records", "search", "--id", "Webhook:1"],
+        &["replay", "--since", "1h"],
+        &["conflicts", "list"],
+        &["person", "find"],
+        &["stats"],
+    ];
+    for command in reading {
+        let done = operated.run_with(command, "ada@example.com").await;
+        assert_eq!(done.status, Some(3), "nothing is there: {command:?}: {done:?}");
+    }
+    // not a single word on standard output but JSON, for scripts
+    let empty: Listing = operated.run(&["records", "list", "--json"]).await.json();
+    assert_eq!((empty.records.len(), empty.next), (0, None));
+
+    let refuse = ["GetItem", "BatchGetItem", "Query", "Scan"].map(|operation| Rule {
+        operation,
+        fault: Fault::Refuse { error: "AccessDeniedException", holding: "" },
+        times: None,
+    });
+    operated.deployment.proxy.set(refuse);
+    for command in reading {
+        let done = operated.run_with(command, "ada@example.com").await;
+        assert_eq!(done.status, Some(1), "{command:?}: {done:?}");
+        assert!(
+            done.err.contains("a permission is missing") && done.err.contains("AccessDeniedException"),
+            "{command:?}: {}",
+            done.err
+        );
+        assert_eq!(done.out, "", "{command:?}");
+    }
+    operated.deployment.proxy.set([]);
+
+    let failing = async |what: &str, expected: &str, set: &dyn Fn(&mut Command)| {
+        let mut command = operated.command(&["records", "list"]);
+        let nothing = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+        command.envs(nothing.map(|name| (name, "/dev/null"))).env("AWS_EC2_METADATA_DISABLED", "true");
+        set(&mut command);
+        let output = tokio::time::timeout(WITHIN, command.output()).await.expect("it ends").unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && err.contains(expected), "{what}: {err}");
+    };
+    failing("a wrong profile", "no usable credentials: look at the profile", &|command| {
+        command.args(["--profile", "nobody"]);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    })
+    .await;
+    failing("a wrong table", "there is no such table or index", &|command| {
+        let mut other = Command::new(binaries().join("webhooks"));
+        other.args(["--table", "nowhere", "--region", stack::REGION, "records", "list"]);
+        other.env("AWS_ENDPOINT_URL", &operated.deployment.proxy.endpoint);
+        other.env("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY);
+        *command = other;
+    })
+    .await;
+    failing("no region", "no region is given", &|command| {
+        let mut other = Command::new(binaries().join("webhooks"));
+        other.args(["--table", "nowhere", "records", "list"]).env("AWS_EC2_METADATA_DISABLED", "true");
+        other.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").env("AWS_CONFIG_FILE", "/dev/null");
+        other.env("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY);
+        *command = other;
+    })
+    .await;
+    failing("nobody answers", "Connection refused", &|command| {
+        command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    })
+    .await;
 }
 
 /// A table was restored to an earlier time beside this one: what is missing here is copied, and what is here stays.
