@@ -80,12 +80,12 @@ where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    move |error| RecordsError::Call { doing, source: cause(error) }
+    move |error| RecordsError::Call { doing, source: explained(error) }
 }
 
-/// Why a call failed, for the person who asked for it. The SDK's own texts leave out what DynamoDB says, and name the
-/// last place where credentials were looked for.
-fn cause<E, R>(error: SdkError<E, R>) -> Box<dyn Error + Send + Sync>
+/// Why a call to DynamoDB or SQS failed, for the person who asked for it. The SDK's own texts leave out what the service
+/// says, and name the last place where credentials were looked for.
+pub fn explained<E, R>(error: SdkError<E, R>) -> Box<dyn Error + Send + Sync>
 where
     E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
@@ -93,8 +93,8 @@ where
     if let Some(code) = error.code() {
         let message = error.message().unwrap_or("no further explanation");
         return match code {
-            "AccessDeniedException" => {
-                format!("a permission is missing: {message} ({code}). \"What commands need\" lists them")
+            "AccessDeniedException" | "AccessDenied" => {
+                format!("a permission is missing: {message} ({code}); infra/cli/README.md lists what commands need")
             }
             "ResourceNotFoundException" => {
                 format!("there is no such table or index in this account and region: {message} ({code})")

@@ -781,6 +781,33 @@ async fn what_goes_wrong_is_said_plainly() {
     }
     operated.deployment.proxy.set([]);
 
+    let refused = |operation| Rule {
+        operation,
+        fault: Fault::Refuse { error: "AccessDenied", holding: "" },
+        times: None,
+    };
+    operated.deployment.proxy.set([refused("ReceiveMessage")]);
+    let done = operated.run(&["dlq", "peek", "--provider", "umaaas"]).await;
+    assert!(done.status == Some(1) && done.err.contains("a permission is missing"), "{done:?}");
+    operated.deployment.proxy.set([]);
+
+    // in the middle of a replay: it says where it stood, and goes on when the permission is there
+    let records = operated.fill(30).await;
+    let passes = Rule { operation: "SendMessageBatch", fault: Fault::Delay(Duration::ZERO), times: Some(1) };
+    operated.deployment.proxy.set([passes, refused("SendMessageBatch"), refused("SendMessage")]);
+    let since = records[0].received_at.to_string();
+    let done = operated.run(&["replay", "--since", &since]).await;
+    assert!(
+        done.status == Some(5) && done.err.contains("AccessDenied") && done.err.contains("10 of 30 are sent"),
+        "{done:?}"
+    );
+    operated.deployment.proxy.set([]);
+    let go_on = done.err.lines().find_map(|line| line.trim().strip_prefix("cargo webhooks ")).unwrap();
+    assert_eq!(operated.run(&go_on.split(' ').collect::<Vec<_>>()).await.status, Some(0));
+    let messages = operated.envelopes("umaaas", 30).await;
+    let ids: BTreeSet<&str> = messages.iter().map(|message| message["id"].as_str().unwrap()).collect();
+    assert_eq!((messages.len(), ids.len()), (30, 30));
+
     let failing = async |what: &str, expected: &str, set: &dyn Fn(&mut Command)| {
         let mut command = operated.command(&["records", "list"]);
         let nothing = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
