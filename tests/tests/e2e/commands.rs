@@ -728,7 +728,7 @@ async fn a_decided_payment_is_erased_for_a_reason_only() {
     assert!(done.err.contains(reason), "{}", done.err);
     assert_eq!(operated.stored_with(&personal).await, 0);
     let shown = operated.run(&["records", "show", &report.keys[0]]).await;
-    assert!(shown.out.contains(&format!("before its time: {reason}")), "{}", shown.out);
+    assert!(shown.out.contains(&format!("was erased because: {reason}")), "{}", shown.out);
 
     // both are still known: the decision is repeated, and nothing is stored again
     let before = operated.deployment.records("").await;

@@ -39,7 +39,7 @@ async fn a_throttled_index_loses_nothing() {
     // Instead of 1,000 writes a second for one partition key of an index: so few that a slow machine reaches them too.
     for (what, attribute, a_second, events, subjects, throttled) in [
         ("a hot subject", "subject", 4, 40, 1, true),
-        ("a burst over many subjects, index by subject", "subject", 1, 60, 60, false),
+        ("a burst over many subjects, index by subject", "subject", 3, 60, 60, false),
         ("a burst over many subjects, index by time", "time_shard", 2, 80, 80, true),
     ] {
         let fault = Fault::ThrottleAbove { attribute, a_second };
