@@ -720,6 +720,7 @@ async fn a_decided_payment_is_erased_for_a_reason_only() {
     assert_eq!((days.status, report.done, report.erased), (Some(4), false, 1), "a time that is over");
 
     // with one it is erased, and the reason stays
+    let restored = operated.deployment.records("").await;
     let reason = "a test, no customer";
     let done = operated.run_with(&["person", "erase", "--yes", "--json", "--override", reason], &user).await;
     let report: Erased = done.json();
@@ -729,6 +730,29 @@ async fn a_decided_payment_is_erased_for_a_reason_only() {
     assert_eq!(operated.stored_with(&personal).await, 0);
     let shown = operated.run(&["records", "show", &report.keys[0]]).await;
     assert!(shown.out.contains(&format!("was erased because: {reason}")), "{}", shown.out);
+
+    // after a restore the data is there again: the report names the records, and no value is needed
+    let erased = operated.deployment.records("").await;
+    let key = AttributeValue::S(report.keys[0].clone());
+    let item = restored[&report.keys[0]].clone();
+    stack.dynamodb.put_item().table_name(&stack.table).set_item(Some(item)).send().await.unwrap();
+    assert_eq!(operated.stored_with(&personal).await, 1);
+    let file = local_stack::scratch().join(format!("erased-{}.json", unique()));
+    std::fs::write(&file, &done.out).unwrap();
+    let again = ["person", "erase", "--json", "--again", file.to_str().unwrap()];
+    assert_eq!(operated.run(&again).await.status, Some(4), "--yes");
+    let done = operated.run(&[&again[..], &["--yes"]].concat()).await;
+    let repeated: Erased = done.json();
+    assert_eq!((done.status, repeated.overridden, &repeated.keys), (Some(0), 1, &report.keys), "{done:?}");
+    assert_eq!(repeated.reason, report.reason);
+    assert_eq!(operated.stored_with(&personal).await, 0);
+    assert_eq!(operated.run(&[&again[..], &["--yes"]].concat()).await.status, Some(3), "all are erased");
+    std::fs::write(&file, "{}").unwrap();
+    assert_eq!(operated.run(&again).await.status, Some(1));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(operated.deployment.records("").await.len(), erased.len());
+    let item = stack.dynamodb.get_item().table_name(&stack.table).key("pk", key).send().await.unwrap().item;
+    assert_eq!(item.unwrap()["erased_reason"], AttributeValue::S(reason.into()));
 
     // both are still known: the decision is repeated, and nothing is stored again
     let before = operated.deployment.records("").await;

@@ -106,6 +106,30 @@ async fn a_throttled_index_loses_nothing() {
     }
 }
 
+/// A payment that waits for a decision is never approved unrecorded: the provider cancels it.
+#[tokio::test]
+async fn a_payment_is_not_approved_while_its_index_is_throttled() {
+    let deployment = Deployment::start().await;
+    let host = Host::start().await;
+    let _function = deployment.function(&host, "umaaas");
+    let provider = &SENDERS[0];
+    let payment = provider.samples.iter().find(|sample| sample.decision == Some("approve")).unwrap();
+    let event = umaaas_event(payment.path, &provider.body(payment).unwrap());
+    for attribute in ["subject", "time_shard"] {
+        let fault = Fault::ThrottleAbove { attribute, a_second: 0 };
+        deployment.proxy.set([Rule { operation: "PutItem", fault, times: None }]);
+        let answer = host.exchange(event.to_string().into()).await.unwrap();
+        assert_eq!(answer.response["statusCode"], 503, "{attribute}");
+        assert!(answer.responded - answer.handed_out < DEADLINE, "{attribute}");
+        host.idle(1).await;
+    }
+    assert!(deployment.records("").await.is_empty());
+    // the same once more, when there is room
+    deployment.proxy.set([]);
+    assert_eq!(host.invoke(event).await.unwrap().status, 200);
+    assert_eq!(deployment.arrived("umaaas", 1).await.len(), 1);
+}
+
 /// The figures in infra/cost-and-scale.md, "A hot subject and a burst", are those of the records of all samples.
 #[tokio::test]
 async fn what_an_index_entry_costs() {
