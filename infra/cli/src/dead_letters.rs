@@ -1,9 +1,11 @@
 //! `cargo webhooks dlq`: what the consumer could not handle.
 
+use std::fmt::Display;
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use aws_sdk_sqs::Client;
+use aws_sdk_sqs::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use clap::Subcommand;
 use ingest::sha256_hex;
@@ -71,11 +73,20 @@ pub(crate) async fn run(target: &Target, command: DlqCommand) -> Result<Exit> {
     }
 }
 
+/// What could not be done, and why.
+fn failed<E, R>(what: impl Display + Send + Sync + 'static) -> impl FnOnce(SdkError<E, R>) -> anyhow::Error
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    move |error| anyhow!(records::explained(error)).context(what)
+}
+
 /// The dead-letter queue of a queue, as the queue itself names it.
 pub(crate) async fn dead_letters_of(sqs: &Client, queue: &str) -> Result<String> {
     let attributes =
         sqs.get_queue_attributes().queue_url(queue).attribute_names(QueueAttributeName::RedrivePolicy);
-    let attributes = attributes.send().await.with_context(|| format!("cannot read the queue {queue}"))?;
+    let attributes = attributes.send().await.map_err(failed(format!("cannot read the queue {queue}")))?;
     let policy = attributes.attributes().and_then(|all| all.get(&QueueAttributeName::RedrivePolicy));
     let policy: Value = serde_json::from_str(policy.context("the queue has no dead-letter queue")?)?;
     let arn = policy["deadLetterTargetArn"].as_str().context("the queue's redrive policy names no queue")?;
@@ -84,7 +95,7 @@ pub(crate) async fn dead_letters_of(sqs: &Client, queue: &str) -> Result<String>
     let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
     let found = sqs.get_queue_url().queue_name(name).queue_owner_aws_account_id(account).send().await;
     found
-        .with_context(|| format!("cannot find the queue {name}"))?
+        .map_err(failed(format!("cannot find the queue {name}")))?
         .queue_url
         .context("a queue without an address")
 }
@@ -98,7 +109,12 @@ async fn receive(sqs: &Client, queue: &str, count: usize) -> Result<Vec<Message>
         .wait_time_seconds(1)
         .message_attribute_names("All")
         .message_system_attribute_names(MessageSystemAttributeName::All);
-    Ok(call.send().await.context("cannot receive from the dead-letter queue")?.messages.unwrap_or_default())
+    Ok(call
+        .send()
+        .await
+        .map_err(failed("cannot receive from the dead-letter queue"))?
+        .messages
+        .unwrap_or_default())
 }
 
 async fn peek(sqs: &Client, queue: &str, max: usize, reveal: bool, json: bool) -> Result<Exit> {
@@ -119,7 +135,7 @@ async fn peek(sqs: &Client, queue: &str, max: usize, reveal: bool, json: bool) -
         let handle = message.receipt_handle().unwrap_or_default();
         let back =
             sqs.change_message_visibility().queue_url(queue).receipt_handle(handle).visibility_timeout(0);
-        back.send().await.context("a message comes back in a minute, not at once")?;
+        back.send().await.map_err(failed("a message comes back in a minute, not at once"))?;
     }
     read?;
     let seen: Vec<Value> = messages.iter().map(|message| described(message, reveal)).collect();
@@ -166,7 +182,8 @@ async fn redrive(sqs: &Client, from: &str, to: &str, max: usize) -> Result<Exit>
             send_again(sqs, to, &message).await?;
             let handle = message.receipt_handle().unwrap_or_default();
             let deleted = sqs.delete_message().queue_url(from).receipt_handle(handle).send().await;
-            deleted.context("a message is in both queues now: a later redrive sends it once more")?;
+            let twice = "a message is in both queues now: a later redrive sends it once more";
+            deleted.map_err(failed(twice))?;
             moved += 1;
         }
         shown.say(|| format!("{moved} moved"));
@@ -187,6 +204,6 @@ async fn send_again(sqs: &Client, queue: &str, message: &Message) -> Result<()> 
         let id = sha256_hex(format!("{}#redrive", message.message_id().unwrap_or_default()).as_bytes());
         call = call.message_group_id(group).message_deduplication_id(id);
     }
-    call.send().await.context("cannot send to the queue")?;
+    call.send().await.map_err(failed("cannot send to the queue"))?;
     Ok(())
 }

@@ -4,12 +4,14 @@
 use std::collections::BTreeSet;
 use std::io::{IsTerminal, Read};
 use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use ingest::State;
 use jiff::{SignedDuration, Timestamp};
 use records::{Erased, Erasure, Listed, Person, Receiver, Receivers, Records, Stored};
+use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value, json};
 
@@ -65,7 +67,9 @@ when it is the decision about a payment and the law demands to keep it (--decide
 Examples:
   printf %s ada@example.com | cargo webhooks person erase                # how many would be erased
   printf %s ada@example.com | cargo webhooks person erase --yes
-  printf %s ada@example.com | cargo webhooks person erase --yes --override 'test data, no customer; ticket 4711'")]
+  printf %s ada@example.com | cargo webhooks person erase --yes --json > erased.json
+  printf %s ada@example.com | cargo webhooks person erase --yes --override 'test data, no customer; ticket 4711'
+  cargo webhooks person erase --yes --again erased.json                  # after a restore: the same records")]
     Erase {
         #[command(flatten)]
         reading: Reading,
@@ -105,9 +109,20 @@ pub(crate) struct Erasing {
     /// do not name the person
     #[arg(long = "override", value_name = "REASON")]
     reason: Option<String>,
+    /// Erases the records that an earlier report (--json) names, as after a restore: no value is read, and the reason of
+    /// that report counts
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["at", "directory_table"])]
+    again: Option<PathBuf>,
     /// Prints the report as one JSON object
     #[arg(long)]
     json: bool,
+}
+
+/// What an earlier report says.
+#[derive(Deserialize)]
+struct Earlier {
+    keys: Vec<String>,
+    reason: Option<String>,
 }
 
 /// What is stored about a person.
@@ -117,11 +132,23 @@ struct Found {
     unreadable: usize,
     receivers: Option<Receivers>,
     receiver: Option<Receiver>,
-    value: String,
+    /// What names the person. `None` where an earlier report names the records.
+    value: Option<String>,
 }
 
 /// Runs it.
-pub(crate) async fn run(target: &Target, command: PersonCommand) -> Result<Exit> {
+pub(crate) async fn run(target: &Target, mut command: PersonCommand) -> Result<Exit> {
+    if let PersonCommand::Erase { erasing, .. } = &mut command
+        && let Some(file) = erasing.again.take()
+    {
+        let found = named_in(&target.records(), &file, erasing).await?;
+        return if found.records.is_empty() {
+            eprintln!("all records of this report are erased or gone");
+            Ok(Exit::Nothing)
+        } else {
+            erase(&target.records(), &found, erasing).await
+        };
+    }
     let (PersonCommand::Find { reading, .. }
     | PersonCommand::Export { reading }
     | PersonCommand::Erase { reading, .. }) = &command;
@@ -134,6 +161,19 @@ pub(crate) async fn run(target: &Target, command: PersonCommand) -> Result<Exit>
         PersonCommand::Export { .. } => export(&found),
         PersonCommand::Erase { erasing, .. } => erase(&target.records(), &found, &erasing).await,
     }
+}
+
+/// The records that an earlier report names and that have not been erased.
+async fn named_in(records: &Records, file: &Path, erasing: &mut Erasing) -> Result<Found> {
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let report: Earlier = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no report of `person erase --json`", file.display()))?;
+    erasing.reason = erasing.reason.take().or(report.reason);
+    let mut found = Vec::new();
+    for key in &report.keys {
+        found.extend(records.get(key).await?.filter(|stored| stored.erased_at.is_none()));
+    }
+    Ok(Found { records: found, unreadable: 0, receivers: None, receiver: None, value: None })
 }
 
 /// What names the person.
@@ -179,7 +219,7 @@ async fn about(target: &Target, reading: &Reading) -> Result<Found> {
             read.unreadable
         );
     }
-    Ok(Found { records: found, unreadable: read.unreadable, receivers, receiver, value })
+    Ok(Found { records: found, unreadable: read.unreadable, receivers, receiver, value: Some(value) })
 }
 
 /// The directory that was named, or that the deployment has.
@@ -324,10 +364,8 @@ async fn erase(records: &Records, found: &Found, erasing: &Erasing) -> Result<Ex
     if let Some(reason) = &erasing.reason {
         let fits = !reason.trim().is_empty() && reason.len() <= MAX_REASON_BYTES;
         ensure!(fits, "--override needs a reason of at most {MAX_REASON_BYTES} bytes");
-        ensure!(
-            !reason.contains(&found.value),
-            "the reason of --override must not name the person: it is kept"
-        );
+        let names = found.value.as_ref().is_some_and(|value| reason.contains(value));
+        ensure!(!names, "the reason of --override must not name the person: it is kept");
     }
     let now = Timestamp::now();
     let retention = SignedDuration::from_hours(24 * i64::from(erasing.decided_retention));
@@ -362,8 +400,8 @@ async fn erase_all(
         let key = &stored.record.key;
         report.note(key, records.erase(key, erasure).await?);
     }
-    if let Some(receivers) = found.receivers.as_ref().filter(|_| found.receiver.is_some()) {
-        report.receiver = receivers.erase(&found.value).await?;
+    if let (Some(receivers), Some(_), Some(user)) = (&found.receivers, &found.receiver, &found.value) {
+        report.receiver = receivers.erase(user).await?;
     }
     Ok(())
 }

@@ -505,12 +505,23 @@ async fn send_to_queues(
         for (key, result) in keys.into_iter().zip(sink.forward_batch(&messages, CALL.total).await) {
             match result {
                 Ok(()) => outcome.sent += 1,
-                Err(ingest::Unsent::Message(error)) => outcome.unsent.push((key.to_owned(), error.chain())),
-                Err(ingest::Unsent::Queue(error)) => bail!("the queue of {provider}: {}", error.chain()),
+                Err(ingest::Unsent::Message(error)) if !is_for_all(&error.chain()) => {
+                    outcome.unsent.push((key.to_owned(), error.chain()));
+                }
+                Err(ingest::Unsent::Message(error) | ingest::Unsent::Queue(error)) => {
+                    bail!("the queue of {provider}: {}", error.chain())
+                }
             }
         }
     }
     Ok(())
+}
+
+/// Whether the queue refuses each message for the same reason: the caller may not send, or there is no such queue.
+fn is_for_all(error: &str) -> bool {
+    ["AccessDenied", "NonExistentQueue", "QueueDoesNotExist", "InvalidClientTokenId", "ExpiredToken"]
+        .iter()
+        .any(|code| error.contains(code))
 }
 
 impl Url {

@@ -88,10 +88,49 @@ fn is_record(item: &Item) -> bool {
 /// A call that failed.
 fn failed<E, R>(doing: &'static str) -> impl FnOnce(SdkError<E, R>) -> RecordsError
 where
-    E: Error + Send + Sync + 'static,
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
     R: std::fmt::Debug + Send + Sync + 'static,
 {
-    move |error| RecordsError::Call { doing, source: error.into() }
+    move |error| RecordsError::Call { doing, source: explained(error) }
+}
+
+/// Why a call to DynamoDB or SQS failed, for the person who asked for it. The SDK's own texts leave out what the service
+/// says, and name the last place where credentials were looked for.
+pub fn explained<E, R>(error: SdkError<E, R>) -> Box<dyn Error + Send + Sync>
+where
+    E: ProvideErrorMetadata + Error + Send + Sync + 'static,
+    R: std::fmt::Debug + Send + Sync + 'static,
+{
+    if let Some(code) = error.code() {
+        let message = error.message().unwrap_or("no further explanation");
+        return match code {
+            "AccessDeniedException" | "AccessDenied" => {
+                format!("a permission is missing: {message} ({code}); infra/cli/README.md lists what commands need")
+            }
+            "ResourceNotFoundException" => {
+                format!("there is no such table or index in this account and region: {message} ({code})")
+            }
+            _ => format!("{message} ({code})"),
+        }
+        .into();
+    }
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text = format!("{text}: {inner}");
+        source = inner.source();
+    }
+    if text.contains("credential") {
+        return format!(
+            "no usable credentials: look at the profile and the AWS_ variables; `aws sts get-caller-identity` with the \
+             same profile says more ({text})"
+        )
+        .into();
+    }
+    if ["missing signing region", "Missing Region"].iter().any(|missing| text.contains(missing)) {
+        return "no region is given, and the profile has none".into();
+    }
+    error.into()
 }
 
 /// Whether a conditional write was done. It was not where its condition does not hold.

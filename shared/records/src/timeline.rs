@@ -68,7 +68,10 @@ impl Stored {
         }
         match (self.has_body, self.erased_at) {
             (_, Some(at)) => {
-                let reason = self.erased_reason.as_ref().map(|reason| format!("; before its time: {reason}"));
+                let reason = self
+                    .erased_reason
+                    .as_ref()
+                    .map(|reason| format!("; it had to be kept, and was erased because: {reason}"));
                 let reason = reason.unwrap_or_default();
                 step(Some(at), "erased", format!("its body is gone, and it cannot be sent again{reason}"));
             }

@@ -15,7 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use local_stack::stack;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tests::{Deployment, Host, binaries, named, provider_bytes, signed_event, umaaas_event, unique};
+use tests::{
+    Deployment, Fault, Host, Rule, binaries, named, provider_bytes, signed_event, umaaas_event, unique,
+};
 use tokio::process::Command;
 use verify::Delivery;
 
@@ -716,6 +718,7 @@ async fn a_decided_payment_is_erased_for_a_reason_only() {
     assert_eq!((days.status, report.done, report.erased), (Some(4), false, 1), "a time that is over");
 
     // with one it is erased, and the reason stays
+    let restored = operated.deployment.records("").await;
     let reason = "a test, no customer";
     let done = operated.run_with(&["person", "erase", "--yes", "--json", "--override", reason], &user).await;
     let report: Erased = done.json();
@@ -724,7 +727,30 @@ async fn a_decided_payment_is_erased_for_a_reason_only() {
     assert!(done.err.contains(reason), "{}", done.err);
     assert_eq!(operated.stored_with(&personal).await, 0);
     let shown = operated.run(&["records", "show", &report.keys[0]]).await;
-    assert!(shown.out.contains(&format!("before its time: {reason}")), "{}", shown.out);
+    assert!(shown.out.contains(&format!("was erased because: {reason}")), "{}", shown.out);
+
+    // after a restore the data is there again: the report names the records, and no value is needed
+    let erased = operated.deployment.records("").await;
+    let key = AttributeValue::S(report.keys[0].clone());
+    let item = restored[&report.keys[0]].clone();
+    stack.dynamodb.put_item().table_name(&stack.table).set_item(Some(item)).send().await.unwrap();
+    assert_eq!(operated.stored_with(&personal).await, 1);
+    let file = local_stack::scratch().join(format!("erased-{}.json", unique()));
+    std::fs::write(&file, &done.out).unwrap();
+    let again = ["person", "erase", "--json", "--again", file.to_str().unwrap()];
+    assert_eq!(operated.run(&again).await.status, Some(4), "--yes");
+    let done = operated.run(&[&again[..], &["--yes"]].concat()).await;
+    let repeated: Erased = done.json();
+    assert_eq!((done.status, repeated.overridden, &repeated.keys), (Some(0), 1, &report.keys), "{done:?}");
+    assert_eq!(repeated.reason, report.reason);
+    assert_eq!(operated.stored_with(&personal).await, 0);
+    assert_eq!(operated.run(&[&again[..], &["--yes"]].concat()).await.status, Some(3), "all are erased");
+    std::fs::write(&file, "{}").unwrap();
+    assert_eq!(operated.run(&again).await.status, Some(1));
+    std::fs::remove_file(&file).unwrap();
+    assert_eq!(operated.deployment.records("").await.len(), erased.len());
+    let item = stack.dynamodb.get_item().table_name(&stack.table).key("pk", key).send().await.unwrap().item;
+    assert_eq!(item.unwrap()["erased_reason"], AttributeValue::S(reason.into()));
 
     // both are still known: the decision is repeated, and nothing is stored again
     let before = operated.deployment.records("").await;
@@ -736,6 +762,110 @@ async fn a_decided_payment_is_erased_for_a_reason_only() {
     assert!(operated.envelopes("umaaas", 0).await.is_empty());
 }
 
+/// An empty table, a missing permission, a wrong profile, region or table: each ends with its status and says what to
+/// look at.
+#[tokio::test]
+async fn what_goes_wrong_is_said_plainly() {
+    let operated = Operated::start().await;
+    let reading: [&[&str]; 8] = [
+        &["records", "list"],
+        &["records", "show", "Webhook:1"],
+        &["records", "search", "--subject", "Transaction:1"],
+        &["records", "search", "--id", "Webhook:1"],
+        &["replay", "--since", "1h"],
+        &["conflicts", "list"],
+        &["person", "find"],
+        &["stats"],
+    ];
+    for command in reading {
+        let done = operated.run_with(command, "ada@example.com").await;
+        assert_eq!(done.status, Some(3), "nothing is there: {command:?}: {done:?}");
+    }
+    // not a single word on standard output but JSON, for scripts
+    let empty: Listing = operated.run(&["records", "list", "--json"]).await.json();
+    assert_eq!((empty.records.len(), empty.next), (0, None));
+
+    let refuse = ["GetItem", "BatchGetItem", "Query", "Scan"].map(|operation| Rule {
+        operation,
+        fault: Fault::Refuse { error: "AccessDeniedException", holding: "" },
+        times: None,
+    });
+    operated.deployment.proxy.set(refuse);
+    for command in reading {
+        let done = operated.run_with(command, "ada@example.com").await;
+        assert_eq!(done.status, Some(1), "{command:?}: {done:?}");
+        assert!(
+            done.err.contains("a permission is missing") && done.err.contains("AccessDeniedException"),
+            "{command:?}: {}",
+            done.err
+        );
+        assert_eq!(done.out, "", "{command:?}");
+    }
+    operated.deployment.proxy.set([]);
+
+    let refused = |operation| Rule {
+        operation,
+        fault: Fault::Refuse { error: "AccessDenied", holding: "" },
+        times: None,
+    };
+    operated.deployment.proxy.set([refused("ReceiveMessage")]);
+    let done = operated.run(&["dlq", "peek", "--provider", "umaaas"]).await;
+    assert!(done.status == Some(1) && done.err.contains("a permission is missing"), "{done:?}");
+    operated.deployment.proxy.set([]);
+
+    // in the middle of a replay: it says where it stood, and goes on when the permission is there
+    let records = operated.fill(30).await;
+    let passes = Rule { operation: "SendMessageBatch", fault: Fault::Delay(Duration::ZERO), times: Some(1) };
+    operated.deployment.proxy.set([passes, refused("SendMessageBatch"), refused("SendMessage")]);
+    let since = records[0].received_at.to_string();
+    let done = operated.run(&["replay", "--since", &since]).await;
+    assert!(
+        done.status == Some(5) && done.err.contains("AccessDenied") && done.err.contains("10 of 30 are sent"),
+        "{done:?}"
+    );
+    operated.deployment.proxy.set([]);
+    let go_on = done.err.lines().find_map(|line| line.trim().strip_prefix("cargo webhooks ")).unwrap();
+    assert_eq!(operated.run(&go_on.split(' ').collect::<Vec<_>>()).await.status, Some(0));
+    let messages = operated.envelopes("umaaas", 30).await;
+    let ids: BTreeSet<&str> = messages.iter().map(|message| message["id"].as_str().unwrap()).collect();
+    assert_eq!((messages.len(), ids.len()), (30, 30));
+
+    let failing = async |what: &str, expected: &str, set: &dyn Fn(&mut Command)| {
+        let mut command = operated.command(&["records", "list"]);
+        let nothing = ["AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"];
+        command.envs(nothing.map(|name| (name, "/dev/null"))).env("AWS_EC2_METADATA_DISABLED", "true");
+        set(&mut command);
+        let output = tokio::time::timeout(WITHIN, command.output()).await.expect("it ends").unwrap();
+        let err = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(1) && err.contains(expected), "{what}: {err}");
+    };
+    failing("a wrong profile", "no usable credentials: look at the profile", &|command| {
+        command.args(["--profile", "nobody"]);
+        command.env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_SECRET_ACCESS_KEY");
+    })
+    .await;
+    failing("a wrong table", "there is no such table or index", &|command| {
+        let mut other = Command::new(binaries().join("webhooks"));
+        other.args(["--table", "nowhere", "--region", stack::REGION, "records", "list"]);
+        other.env("AWS_ENDPOINT_URL", &operated.deployment.proxy.endpoint);
+        other.env("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY);
+        *command = other;
+    })
+    .await;
+    failing("no region", "no region is given", &|command| {
+        let mut other = Command::new(binaries().join("webhooks"));
+        other.args(["--table", "nowhere", "records", "list"]).env("AWS_EC2_METADATA_DISABLED", "true");
+        other.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").env("AWS_CONFIG_FILE", "/dev/null");
+        other.env("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY);
+        *command = other;
+    })
+    .await;
+    failing("nobody answers", "Connection refused", &|command| {
+        command.env("AWS_ENDPOINT_URL", "http://127.0.0.1:1");
+    })
+    .await;
+}
+
 /// A table was restored to an earlier time beside this one: what is missing here is copied, and what is here stays.
 #[tokio::test]
 async fn what_is_missing_is_copied_from_a_restored_table() {
@@ -743,7 +873,11 @@ async fn what_is_missing_is_copied_from_a_restored_table() {
     let scheduled = Host::start().await;
     let _reconciler = operated.deployment.function(&scheduled, "reconciler");
     let stack = &operated.deployment.aws.stack;
-    let records = operated.fill(230).await;
+    // more than one call reads
+    let mut records = Vec::new();
+    for _ in 0..4 {
+        records.extend(operated.fill(60).await);
+    }
     // one of them was not forwarded yet at the time of the restore
     let pending = event(Timestamp::now() - SignedDuration::from_mins(5));
     let config = stack::config(&stack.endpoint);
@@ -768,13 +902,13 @@ async fn what_is_missing_is_copied_from_a_restored_table() {
 
     let copy = ["records", "copy", "--from", &restored];
     let done = operated.run(&copy).await;
-    assert!(done.status == Some(4) && done.err.contains("231 read, 221 missing here, 0 copied"), "{done:?}");
+    assert!(done.status == Some(4) && done.err.contains("241 read, 231 missing here, 0 copied"), "{done:?}");
     assert_eq!(operated.deployment.records("").await, kept, "it counts only");
     let done = operated.run(&[&copy[..], &["--yes", "--json"]].concat()).await;
     let copied: Value = done.json();
-    assert_eq!((done.status, copied), (Some(0), json!({"read": 231, "missing": 221, "copied": 221})));
+    assert_eq!((done.status, copied), (Some(0), json!({"read": 241, "missing": 231, "copied": 231})));
     let now = operated.deployment.records("").await;
-    assert_eq!(now.len(), 231);
+    assert_eq!(now.len(), 241);
     for (key, item) in kept {
         assert_eq!(now[&key], item, "what is here stays, an erasure too");
     }

@@ -476,6 +476,28 @@ async fn the_page_on_personal_data_names_every_attribute() {
     assert_eq!(documented.collect::<BTreeMap<_, _>>(), indexes.collect());
 }
 
+/// The times in infra/personal-data.md are the template's.
+#[test]
+fn the_page_on_personal_data_has_the_times_of_the_template() {
+    let read = |file: &str| std::fs::read_to_string(local_stack::root().join("infra").join(file)).unwrap();
+    let (page, template, provider) = (read("personal-data.md"), read("template.yaml"), read("provider.yaml"));
+    for parameter in ["RetentionDays", "LogRetentionDays"] {
+        let (_, declared) = template.split_once(&format!("\n  {parameter}:\n")).unwrap();
+        let (_, default) = declared.split_once("Default: \"").unwrap();
+        let default = default.split('"').next().unwrap();
+        assert!(page.contains(&format!("`{parameter}` ({default})")), "{parameter} is {default}");
+    }
+    let (_, declared) = template.split_once("\n  RetentionDays:\n").unwrap();
+    let (_, limits) = declared.split_once("is a whole number from ").unwrap();
+    let minimum = limits.split(' ').next().unwrap();
+    assert!(
+        page.contains(&format!("its minimum, {minimum}")) && page.contains(&format!("at least {minimum}"))
+    );
+    let seconds = stack::MESSAGE_RETENTION_SECONDS;
+    assert_eq!(provider.matches(&format!("MessageRetentionPeriod: {seconds}")).count(), 2);
+    assert!(page.contains(&format!("at most {} days |", seconds / 86_400)));
+}
+
 /// The two indexes cost one write each: no later write of a delivery or of the reconciler touches what is in them, and
 /// none of their calls reads them.
 #[tokio::test]

@@ -39,7 +39,7 @@ async fn a_throttled_index_loses_nothing() {
     // Instead of 1,000 writes a second for one partition key of an index: so few that a slow machine reaches them too.
     for (what, attribute, a_second, events, subjects, throttled) in [
         ("a hot subject", "subject", 4, 40, 1, true),
-        ("a burst over many subjects, index by subject", "subject", 1, 60, 60, false),
+        ("a burst over many subjects, index by subject", "subject", 3, 60, 60, false),
         ("a burst over many subjects, index by time", "time_shard", 2, 80, 80, true),
     ] {
         let fault = Fault::ThrottleAbove { attribute, a_second };
@@ -104,6 +104,30 @@ async fn a_throttled_index_loses_nothing() {
         );
         assert_eq!(deployment.pending().await, 0, "{what}");
     }
+}
+
+/// A payment that waits for a decision is never approved unrecorded: the provider cancels it.
+#[tokio::test]
+async fn a_payment_is_not_approved_while_its_index_is_throttled() {
+    let deployment = Deployment::start().await;
+    let host = Host::start().await;
+    let _function = deployment.function(&host, "umaaas");
+    let provider = &SENDERS[0];
+    let payment = provider.samples.iter().find(|sample| sample.decision == Some("approve")).unwrap();
+    let event = umaaas_event(payment.path, &provider.body(payment).unwrap());
+    for attribute in ["subject", "time_shard"] {
+        let fault = Fault::ThrottleAbove { attribute, a_second: 0 };
+        deployment.proxy.set([Rule { operation: "PutItem", fault, times: None }]);
+        let answer = host.exchange(event.to_string().into()).await.unwrap();
+        assert_eq!(answer.response["statusCode"], 503, "{attribute}");
+        assert!(answer.responded - answer.handed_out < DEADLINE, "{attribute}");
+        host.idle(1).await;
+    }
+    assert!(deployment.records("").await.is_empty());
+    // the same once more, when there is room
+    deployment.proxy.set([]);
+    assert_eq!(host.invoke(event).await.unwrap().status, 200);
+    assert_eq!(deployment.arrived("umaaas", 1).await.len(), 1);
 }
 
 /// The figures in infra/cost-and-scale.md, "A hot subject and a burst", are those of the records of all samples.
