@@ -60,6 +60,16 @@ pub struct Rule {
     pub times: Option<usize>,
 }
 
+impl Rule {
+    fn is_for(&self, operation: &str, body: &[u8]) -> bool {
+        let holds = match self.fault {
+            Fault::Refuse { holding, .. } => String::from_utf8_lossy(body).contains(holding),
+            _ => true,
+        };
+        self.operation == operation && self.times != Some(0) && holds
+    }
+}
+
 /// A call that arrived at the proxy.
 #[derive(Clone, Debug)]
 pub struct Call {
@@ -158,9 +168,10 @@ impl State {
         std::future::pending().await
     }
 
-    fn fault(&self, operation: &str) -> Option<Fault> {
+    /// The fault of a call with this body. Counts it.
+    fn fault(&self, operation: &str, body: &[u8]) -> Option<Fault> {
         let mut rules = self.rules.lock().unwrap();
-        let rule = rules.iter_mut().find(|rule| rule.operation == operation && rule.times != Some(0))?;
+        let rule = rules.iter_mut().find(|rule| rule.is_for(operation, body))?;
         rule.times = rule.times.map(|times| times - 1);
         Some(rule.fault)
     }
@@ -187,7 +198,7 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
     let target = parts.headers.get("x-amz-target").and_then(|target| target.to_str().ok());
     let target = target.unwrap_or_default().to_owned();
     let call = Call { target, parameters: serde_json::from_slice(&body).unwrap_or_default() };
-    let fault = state.fault(call.operation());
+    let fault = state.fault(call.operation(), &body);
     if parts.method == Method::GET {
         state.pings.fetch_add(1, Ordering::SeqCst);
     } else {
@@ -216,13 +227,7 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
                 forward(&state.target, request).await
             }
         }
-        Some(Fault::Refuse { error, holding }) => {
-            if String::from_utf8_lossy(request.body()).contains(holding) {
-                answer(StatusCode::BAD_REQUEST, error)
-            } else {
-                forward(&state.target, request).await
-            }
-        }
+        Some(Fault::Refuse { error, .. }) => answer(StatusCode::BAD_REQUEST, error),
         Some(Fault::Contend) => contention(),
         Some(Fault::Fail) => answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
     }
@@ -252,4 +257,35 @@ fn answer(status: StatusCode, error: &str) -> anyhow::Result<Response<Full<Bytes
         .header("content-type", "application/x-amz-json-1.0")
         .header("x-amzn-errortype", error)
         .body(Full::from(body))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A rule counts the calls that get its fault, and no others: a call with another operation or body leaves the
+    /// rule as it is, and the next rule may apply to it.
+    #[tokio::test]
+    async fn a_rule_counts_the_calls_that_get_its_fault() {
+        let proxy = FaultProxy::start("http://127.0.0.1:1").await;
+        let refuse = |holding| Fault::Refuse { error: "AccessDeniedException", holding };
+        let rule = |operation, fault, times| Rule { operation, fault, times };
+        proxy.set([
+            rule("PutItem", refuse("one"), Some(1)),
+            rule("PutItem", refuse(""), Some(2)),
+            rule("PutItem", Fault::Hang, None),
+            rule("GetItem", Fault::Drop, Some(1)),
+        ]);
+        for (operation, body, expected) in [
+            ("PutItem", "two", Some(refuse(""))),
+            ("GetItem", "one", Some(Fault::Drop)),
+            ("GetItem", "one", None),
+            ("PutItem", "one", Some(refuse("one"))),
+            ("PutItem", "one", Some(refuse(""))),
+            ("PutItem", "one", Some(Fault::Hang)),
+            ("PutItem", "one", Some(Fault::Hang)),
+        ] {
+            assert_eq!(proxy.state.fault(operation, body.as_bytes()), expected, "{operation} {body}");
+        }
+    }
 }

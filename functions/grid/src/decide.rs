@@ -3,7 +3,7 @@
 
 use decisions::{
     Asking, Asks, Content, Direction, Layout, Policy, Value, direction, folded, is_informational, is_pending,
-    members, says, transactions,
+    may_credit, members, says, transactions,
 };
 use ingest::{Decision, Object, Verdict};
 
@@ -39,6 +39,7 @@ pub(crate) fn asks(body: &Object<'_>) -> Asks {
         // Resources of the known kinds have a `type` of their own, or none.
         Direction::Unclear | Direction::Unsaid | Direction::Other if known => Asks::Nothing,
         Direction::Unclear => Asks::Unclear,
+        Direction::Unsaid if may_credit(body, &LAYOUT) => Asks::Unclear,
         Direction::Unsaid if transactions(body, &LAYOUT).any(|data| is_pending(&data)) && pays(body) => {
             Asks::Unclear
         }
@@ -176,8 +177,16 @@ mod tests {
         let other_types = ["PAYMENT.PENDING", "LOAN.PAID", "x"];
         let known = KINDS.iter().map(|kind| kind.wire);
         let types: Vec<&str> = known.chain(incoming_types).chain(other_types).collect();
-        let directions =
-            ["\"INCOMING\"", "\"incoming\"", "\" INCOMING \"", "5", "[\"INCOMING\"]", "\"OUTGOING\""];
+        let directions = [
+            "\"INCOMING\"",
+            "\"incoming\"",
+            "\" INCOMING \"",
+            "5",
+            "[\"INCOMING\"]",
+            "\"OUTGOING\"",
+            "\"PAYMENT\"",
+        ];
+        let credits = [None, Some("\"CREDIT\""), Some("\"DEBIT\"")];
         let directions: Vec<_> = directions.into_iter().map(Some).chain([None]).collect();
         let informational = Asks::INFORMATIONAL.map(|status| format!("\"{status}\""));
         let statuses = informational.iter().map(|status| Some(status.as_str())).chain(WAITING);
@@ -193,9 +202,12 @@ mod tests {
         for wire in &types {
             for direction in &directions {
                 for status in &statuses {
-                    for (source, rail) in sources {
+                    for ((source, rail), credit) in
+                        sources.iter().flat_map(|it| credits.map(|credit| (*it, credit)))
+                    {
                         let inner = [
                             member("type", *direction),
+                            member("direction", credit),
                             member("status", *status),
                             member("source", source),
                             member("receivedAmount", Some("{}")),
@@ -208,6 +220,7 @@ mod tests {
                             it.to_uppercase().contains("\"INCOMING\"") || it.contains(" INCOMING ")
                         }) && !direction.unwrap().starts_with('[');
                         let unreadable = direction.is_some_and(|it| it.starts_with(['5', '[']));
+                        let unsaid = direction.is_none_or(|it| it == "\"PAYMENT\"");
                         let pending = status.is_some_and(|status| status.to_uppercase().contains("PENDING"));
                         let may_wait = wire.to_uppercase().contains("INCOMING_PAYMENT")
                             && (*wire == "INCOMING_PAYMENT.PENDING"
@@ -220,7 +233,7 @@ mod tests {
                             Asks::Approval
                         } else if KINDS.iter().any(|kind| kind.wire == *wire) {
                             Asks::Nothing
-                        } else if unreadable || (direction.is_none() && pending) {
+                        } else if unreadable || (unsaid && (pending || credit == Some("\"CREDIT\""))) {
                             Asks::Unclear
                         } else {
                             Asks::Nothing
@@ -333,6 +346,20 @@ mod tests {
                 Asks::Unclear,
             ),
             (r#"{"type":"PAYMENT.PENDING","data":[{"type":"INCOMING","status":"PENDING"}]}"#.to_owned(), Asks::Unclear),
+            // an incoming payment in other words
+            (r#"{"type":"PAYMENT.NEW","data":{"type":"PAYMENT","direction":"CREDIT"}}"#.to_owned(), Asks::Unclear),
+            (r#"{"type":"PAYMENT.NEW","data":{"type":"PAYMENT","direction":"INBOUND"}}"#.to_owned(), Asks::Unclear),
+            (r#"{"type":"PAYMENT.NEW","data":{"Direction":["CREDIT"]}}"#.to_owned(), Asks::Unclear),
+            (r#"{"type":"PAYMENT.NEW","data":{"direction":"DEBIT","direction":"CREDIT"}}"#.to_owned(), Asks::Unclear),
+            (r#"{"type":"PAYMENT.NEW","data":{"type":"OUTGOING","type":"PAYMENT","direction":"CREDIT"}}"#.to_owned(), Asks::Unclear),
+            (
+                r#"{"type":"PAYMENT.NEW","data":{"type":"PAYMENT","direction":"CREDIT","status":"COMPLETED"}}"#.to_owned(),
+                Asks::Nothing,
+            ),
+            (r#"{"type":"PAYMENT.NEW","data":{"type":"CARD","direction":"CREDIT"}}"#.to_owned(), Asks::Nothing),
+            (r#"{"type":"PAYMENT.NEW","data":{"type":"PAYMENT","direction":"DEBIT"}}"#.to_owned(), Asks::Nothing),
+            (r#"{"type":"LOAN.NEW","data":{"type":"LOAN","status":"OPEN"}}"#.to_owned(), Asks::Nothing),
+            (r#"{"type":"CARD_TRANSACTION.REFUNDED","data":{"direction":"CREDIT"}}"#.to_owned(), Asks::Nothing),
         ] {
             assert_eq!(asks(&body), expected, "{body}");
         }

@@ -32,20 +32,21 @@ pub(crate) fn identify(
     }
 
     let name = message_type(&wire);
-    let key_id = bounded_id(delivery_id.clone());
+    let wire_part = key_part(&wire);
     // Two types can have the same `type` in messages: those that are not in the form of Grid, and those that differ
     // only in the case of letters. The id then includes the wire type, so that two such events under one `id` have
-    // different ids.
-    let id = if name.is_some() && !wire.bytes().any(|byte| byte.is_ascii_lowercase()) {
-        key_id.clone()
+    // different ids. An `id` with a `#` could be such a pair itself, so it includes the type too.
+    let type_tells = name.is_some() && !wire.bytes().any(|byte| byte.is_ascii_lowercase());
+    let id = if type_tells && !delivery_id.contains('#') {
+        bounded_id(delivery_id.clone())
     } else {
-        bounded_id(format!("{wire}#{delivery_id}"))
+        bounded_id(format!("{wire_part}#{delivery_id}"))
     };
     let asks = asks(&body);
     let payment = Asking::new(asks, || Payment::read(&body, &LAYOUT, occurred_at, arrival.received_at));
     let event = Event {
         kind: name.unwrap_or(UNKNOWN.into()),
-        key: format!("grid#{}#{key_id}", key_part(&wire)),
+        key: format!("grid#{wire_part}#{}", key_part(&delivery_id)),
         id,
         source: PATH,
         subject: kinds::subject(&body).map(bounded_id),

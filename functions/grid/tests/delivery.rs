@@ -274,6 +274,45 @@ async fn types_that_are_not_known_keep_their_name_or_become_unknown() {
     }
 }
 
+/// All texts of one to three of these characters.
+fn texts(characters: &[char]) -> Vec<String> {
+    let longer = |text: &String| characters.iter().map(|next| format!("{text}{next}")).collect::<Vec<_>>();
+    let one: Vec<String> = characters.iter().map(char::to_string).collect();
+    let two: Vec<String> = one.iter().flat_map(longer).collect();
+    let three: Vec<String> = two.iter().flat_map(longer).collect();
+    [one, two, three].concat()
+}
+
+/// `#` separates the parts of keys and ids, and can occur in the parts. Consumers tell events apart by type and id.
+#[tokio::test]
+async fn two_events_never_have_the_same_identity() {
+    let grid = Sender::new();
+    let receiver = grid.receiver(sample());
+    let mut seen = BTreeSet::new();
+    let texts = texts(&['A', 'a', '#']);
+    for wire in texts.iter().filter(|text| text.len() < 3) {
+        for id in &texts {
+            for (content, status) in [("{}", 200), (r#"{"x":1}"#, 409)] {
+                let body = format!(
+                    r#"{{"id":"{id}","type":"{wire}","timestamp":"2025-08-15T14:32:00Z","data":{content}}}"#
+                );
+                let (reply, report) = send(&receiver, grid.post(&body)).await;
+                // 409 in the place of 200 would mean that another event has this key.
+                assert_eq!(
+                    (reply.status, report.outcome.name() == "conflict"),
+                    (status, status == 409),
+                    "{body}"
+                );
+                let sent = receiver.sink.messages().pop().unwrap();
+                let envelope: Value = serde_json::from_str(&sent.body).unwrap();
+                let (kind, id) = (envelope["type"].clone().to_string(), envelope["id"].clone().to_string());
+                assert!(seen.insert((kind, id)), "{body}");
+                assert!(seen.insert((sent.deduplication_id, String::new())), "{body}");
+            }
+        }
+    }
+}
+
 /// A sender that shares no code with this project: the signature is that of the command `openssl`.
 #[tokio::test]
 async fn a_signature_of_openssl_verifies() {

@@ -2,7 +2,7 @@
 //! not certainly informational is decided.
 
 use decisions::{
-    Asks, Direction, Layout, direction, is_informational, is_pending, members, says, transactions,
+    Asks, Direction, Layout, direction, is_informational, is_pending, may_credit, members, says, transactions,
 };
 use ingest::Object;
 
@@ -45,7 +45,8 @@ pub(crate) fn asks(body: &Object<'_>, path: &str) -> Asks {
                 || match direction(body, &LAYOUT) {
                     Direction::Incoming | Direction::Unclear => true,
                     Direction::Unsaid => {
-                        transactions(body, &LAYOUT).any(|transaction| is_pending(&transaction))
+                        may_credit(body, &LAYOUT)
+                            || transactions(body, &LAYOUT).any(|transaction| is_pending(&transaction))
                     }
                     Direction::Other => false,
                 };
@@ -106,7 +107,8 @@ mod tests {
         let known = KINDS.iter().map(|kind| kind.wire);
         let types: Vec<&str> = known.chain(INCOMING_NAMES).chain(OTHER_NAMES).collect();
         let directions = INCOMING_DIRECTIONS.iter().chain(&UNREADABLE_DIRECTIONS).copied().map(Some);
-        let directions: Vec<_> = directions.chain([Some("\"OUTGOING\""), Some("\"CARD\""), None]).collect();
+        let directions: Vec<_> =
+            directions.chain([Some("\"OUTGOING\""), Some("\"CARD\""), Some("\"PAYMENT\""), None]).collect();
         let informational = Asks::INFORMATIONAL.map(|status| format!("\"{status}\""));
         let statuses: Vec<_> =
             informational.iter().map(|status| Some(status.as_str())).chain(WAITING).collect();
@@ -134,7 +136,7 @@ mod tests {
                         } else if path == INCOMING_PATH
                             || incoming
                             || unreadable
-                            || (direction.is_none() && pending)
+                            || (direction.is_none_or(|it| it == "\"PAYMENT\"") && pending)
                         {
                             Asks::Unclear
                         } else {
@@ -198,6 +200,10 @@ mod tests {
                 r#"{"type":"OUTGOING_PAYMENT","transaction":{"type":"OUTGOING","type":"INCOMING"}}"#,
                 Asks::Unclear,
             ),
+            // other words
+            (r#"{"type":"NEW","transaction":{"type":"PAYMENT","direction":"CREDIT"}}"#, Asks::Unclear),
+            (r#"{"type":"NEW","transaction":{"type":"PAYMENT","direction":"DEBIT"}}"#, Asks::Nothing),
+            (r#"{"type":"NEW","transaction":{"type":"OUTGOING","direction":"CREDIT"}}"#, Asks::Nothing),
             // names in another case, or with escapes
             (r#"{"type":"NEW","Transaction":{"TYPE":"INCOMING"}}"#, Asks::Unclear),
             (

@@ -32,15 +32,18 @@ pub(crate) fn identify(
     }
 
     let kind = Kind::of(&wire);
-    let key_id = bounded_id(webhook_id.clone());
+    let wire_part = key_part(&wire);
     // In messages all unknown kinds have the same `type`. The id includes the wire type, so that two unknown
     // kinds with one `webhookId` have different ids.
-    let id = kind.map_or_else(|| bounded_id(format!("{wire}#{webhook_id}")), |_| key_id.clone());
+    let id = match kind {
+        Some(_) => bounded_id(webhook_id.clone()),
+        None => bounded_id(format!("{wire_part}#{webhook_id}")),
+    };
     let asks = asks(&body, &delivery.path);
     let payment = Asking::new(asks, || Payment::read(&body, &LAYOUT, occurred_at, arrival.received_at));
     let event = Event {
         kind: kind.map_or(UNKNOWN, |kind| kind.name).into(),
-        key: format!("umaaas#{}#{key_id}", key_part(&wire)),
+        key: format!("umaaas#{wire_part}#{}", key_part(&webhook_id)),
         id,
         source: kind.map_or(ANY_KIND, |kind| kind.path),
         subject: kinds::subject(&body).map(bounded_id),

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use http::{HeaderMap, Method};
 use ingest::memory::{MemoryDirectory, MemorySink, MemoryStore};
-use ingest::{Breakers, Forwarding, Receiver, Reply, Report, Request};
+use ingest::{Breakers, Forwarding, Receiver, Reply, Report, Request, bounded_id, key_part};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -230,6 +230,45 @@ async fn one_id_with_two_types_is_two_events_and_with_another_content_a_conflict
     assert_eq!(envelope["id"], format!("{id}#{}", &content[..16]));
     assert_eq!((&envelope["conflictof"], &envelope["reply"]), (&json!(id), &json!(409)));
     assert_ne!(messages[2].deduplication_id, messages[0].deduplication_id);
+}
+
+/// All texts of one to three of these characters.
+fn texts(characters: &[char]) -> Vec<String> {
+    let longer = |text: &String| characters.iter().map(|next| format!("{text}{next}")).collect::<Vec<_>>();
+    let one: Vec<String> = characters.iter().map(char::to_string).collect();
+    let two: Vec<String> = one.iter().flat_map(longer).collect();
+    let three: Vec<String> = two.iter().flat_map(longer).collect();
+    [one, two, three].concat()
+}
+
+/// `#` separates the parts of keys and ids, and can occur in the parts. Consumers tell events apart by type and id.
+#[tokio::test]
+async fn two_events_never_have_the_same_identity() {
+    let receiver = receiver("key", None);
+    let mut seen = BTreeSet::new();
+    let texts = texts(&['a', 'b', '#']);
+    let short = texts.iter().map(String::as_str).filter(|text| text.len() < 3);
+    for wire in short.chain(["TEST", "BULK_UPLOAD"]) {
+        for id in &texts {
+            for (content, status) in [("1", 200), ("2", 409)] {
+                let body = format!(
+                    r#"{{"webhookId":"{id}","type":"{wire}","timestamp":"2026-11-02T09:15:00Z","x":{content}}}"#
+                );
+                let (reply, report) = send(&receiver, signed("/umaaas", body.clone())).await;
+                // 409 in the place of 200 would mean that another event has this key.
+                assert_eq!(
+                    (reply.status, report.outcome.name() == "conflict"),
+                    (status, status == 409),
+                    "{body}"
+                );
+                let sent = receiver.sink.messages().pop().unwrap();
+                let envelope: Value = serde_json::from_str(&sent.body).unwrap();
+                let (kind, id) = (envelope["type"].clone().to_string(), envelope["id"].clone().to_string());
+                assert!(seen.insert((kind, id)), "{body}");
+                assert!(seen.insert((sent.deduplication_id, String::new())), "{body}");
+            }
+        }
+    }
 }
 
 #[tokio::test]
@@ -480,7 +519,7 @@ proptest! {
         let (reply, report) = runtime().block_on(send(&receiver, signed("/umaaas", body.to_string())));
         prop_assert!(matches!(reply.status, 200 | 403), "{}", reply.body);
         let known = KINDS.iter().any(|known| known.wire == kind);
-        let id = if known { "w".to_owned() } else { format!("{kind}#w") };
+        let id = if known { "w".to_owned() } else { bounded_id(format!("{}#w", key_part(&kind))) };
         prop_assert_eq!(report.event_id, Some(id));
         let message = receiver.sink.messages().remove(0).body;
         let envelope: Value = serde_json::from_str(&message).unwrap();

@@ -5,10 +5,30 @@ use grid::Grid;
 use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts};
 use jiff::Timestamp;
 use local_stack::keys::SigningKey;
+use serde::Deserialize;
 use umaaas::{Policy, Umaaas};
 use verify::{Delivery, Scheme};
 
-/// A provider that decides about payments, with a policy.
+/// A provider that asks for decisions about payments.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum PaymentProvider {
+    Umaaas,
+    Grid,
+}
+
+impl PaymentProvider {
+    /// The provider that sends such a body: Grid where the body has an `id` and no `webhookId`, or else UMAaaS.
+    pub(crate) fn of(body: &[u8]) -> Self {
+        let fields = Object::parse(body);
+        match fields.filter(|fields| fields.get("id").is_some() && fields.get("webhookId").is_none()) {
+            Some(_) => Self::Grid,
+            None => Self::Umaaas,
+        }
+    }
+}
+
+/// A provider that asks for decisions, with the policy that decides.
 pub(crate) enum Decider {
     Umaaas(Umaaas),
     Grid(Grid),
@@ -25,12 +45,11 @@ pub(crate) struct Answer {
 }
 
 impl Decider {
-    /// The provider that sends such a body: Grid where the body has an `id` and no `webhookId`, or else UMAaaS.
-    pub(crate) fn of(body: &[u8], policy: Policy) -> Self {
-        let fields = Object::parse(body);
-        match fields.filter(|fields| fields.get("id").is_some() && fields.get("webhookId").is_none()) {
-            Some(_) => Self::Grid(Grid::new(None, Some(policy))),
-            None => Self::Umaaas(Umaaas::new(None, Some(policy))),
+    /// Such a provider.
+    pub(crate) fn new(provider: PaymentProvider, policy: Policy) -> Self {
+        match provider {
+            PaymentProvider::Umaaas => Self::Umaaas(Umaaas::new(None, Some(policy))),
+            PaymentProvider::Grid => Self::Grid(Grid::new(None, Some(policy))),
         }
     }
 

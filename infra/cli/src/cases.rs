@@ -7,8 +7,15 @@ use ingest::{Decision, Verdict};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-/// The documented sample of a payment that waits for approval.
-const SAMPLE: &str = include_str!("../../../events/umaaas/incoming_payment.json");
+use crate::answer::PaymentProvider;
+
+/// A provider's documented sample of a payment that waits for approval.
+fn sample(provider: PaymentProvider) -> &'static str {
+    match provider {
+        PaymentProvider::Umaaas => include_str!("../../../events/umaaas/incoming_payment.json"),
+        PaymentProvider::Grid => include_str!("../../../events/grid/incoming_payment.pending.json"),
+    }
+}
 
 /// One case, as it stands in a file.
 #[derive(Deserialize)]
@@ -16,6 +23,8 @@ const SAMPLE: &str = include_str!("../../../events/umaaas/incoming_payment.json"
 pub(crate) struct Case {
     /// What it shows.
     pub case: String,
+    /// Who sends the webhook. Unless given, it is the provider that sends such a `body`, or else UMAaaS.
+    provider: Option<PaymentProvider>,
     /// What differs from the documented sample, as a JSON merge patch (RFC 7396): `null` removes.
     change: Option<Value>,
     /// Or the whole body.
@@ -83,11 +92,17 @@ impl Case {
         if let Some(body) = &self.body {
             return Ok(serde_json::to_vec(body)?);
         }
-        let mut body = serde_json::from_str(SAMPLE)?;
+        let provider = self.provider.unwrap_or(PaymentProvider::Umaaas);
+        let mut body = serde_json::from_str(sample(provider))?;
         if let Some(change) = &self.change {
             merge(&mut body, change);
         }
         Ok(serde_json::to_vec(&body)?)
+    }
+
+    /// Who sends the webhook that has this body.
+    pub(crate) fn provider(&self, body: &[u8]) -> PaymentProvider {
+        self.provider.unwrap_or_else(|| PaymentProvider::of(body))
     }
 
     /// What is expected, in the words of [`Case::got`].

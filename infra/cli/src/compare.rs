@@ -1,23 +1,30 @@
 //! `cargo webhooks compare`: a provider's list of transactions against the events that are recorded.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use aws_sdk_dynamodb::types::AttributeValue;
 use clap::Args;
 use ingest::any_time;
-use jiff::Timestamp;
-use jiff::civil::{Date, DateTime};
+use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 use local_stack::senders::Sender;
 use local_stack::table::aligned;
+use records::{Entry, Filter, Listed, Order, Records};
 use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use crate::connection::{Connection, ConnectionOptions};
 use crate::kinds;
+use crate::output::Progress;
 use crate::print::{Colour, coloured, harmless, line, print};
+use crate::target::TargetOptions;
+
+/// How long after its day an event may arrive: UMAaaS and Grid retry for 7 days, Weavr's support resends on request.
+const LATE: SignedDuration = SignedDuration::from_hours(8 * 24);
+
+/// How many entries of the index one look takes.
+const PAGE: usize = 1000;
 
 /// The fields that providers have a transaction's id in, in this order. A dot leads into an object.
 const ID_FIELDS: [&str; 6] =
@@ -39,8 +46,8 @@ const TIME_FIELDS: [&str; 12] = [
     "transaction.createdAt",
 ];
 
-/// Whether the subject of a kind's events is a transaction.
-const SUBJECTS: [(&str, bool); 20] = [
+/// Whether the subject of a kind's events is a transaction. All kinds of one of Grid's resources are one entry.
+const SUBJECTS: [(&str, bool); 35] = [
     ("umaaas.test", false),
     ("umaaas.bulk_upload", false),
     ("umaaas.incoming_payment", true),
@@ -61,26 +68,41 @@ const SUBJECTS: [(&str, bool); 20] = [
     ("weavr.transfers.transaction", true),
     ("weavr.send.transaction", true),
     ("weavr.outgoing_wire_transfers.transaction", true),
+    ("grid.outgoing_payment", true),
+    ("grid.incoming_payment", true),
+    ("grid.card_transaction", true),
+    ("grid.wallet_operation", true),
+    ("grid.customer", false),
+    ("grid.verification", false),
+    ("grid.external_account", false),
+    ("grid.internal_account", false),
+    ("grid.invitation", false),
+    ("grid.bulk_upload", false),
+    ("grid.agent_action", false),
+    ("grid.card", false),
+    ("grid.sweep", false),
+    ("grid.test", false),
+    ("grid.unknown", false),
 ];
 
-/// Say which transactions of a day have no event here, and which events no transaction.
+/// Says which transactions of a day have no event here, and which events no transaction.
 ///
 /// The file is what the provider's API or dashboard exports: JSON Lines, a JSON list (or one object with it),
 /// or CSV with a heading. A row's time decides whether it is of the day; a row without a time counts as one
-/// of the day. Transactions are looked for among all events of the provider, so an event that came a day
-/// later counts. Without --table it asks `cargo dev`. The whole table is read.
+/// of the day. An event counts for a transaction on whatever day it came. Events of the day are those that happened on
+/// it, if they arrived within eight days. Only indexes are read.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   cargo webhooks compare umaaas --transactions export.csv --day 2026-11-02
   cargo webhooks compare weavr --transactions day.jsonl --day 2026-11-02 --kind weavr.managed_cards --json
-  cargo webhooks compare umaaas --transactions export.csv --day 2026-11-02 --table \"$(output TableName)\" \\
+  cargo webhooks compare grid --transactions export.csv --day 2026-11-02 --stack payment-webhooks \\
     --id-field 'Transaction ID' --time-field 'Created (UTC)' --utc-offset +01:00
 
 Exit status: 0, each has its counterpart; 1, some have not; 2, wrong usage, or an input that cannot be
 read.")]
 pub(crate) struct Options {
-    /// Whose transactions: umaaas, weavr
+    /// Whose transactions: umaaas, weavr, grid
     #[arg(value_parser = kinds::provider)]
     provider: &'static Sender,
     /// The provider's list
@@ -102,11 +124,6 @@ pub(crate) struct Options {
     /// Only events whose type begins with this
     #[arg(long, value_name = "TYPE")]
     kind: Option<String>,
-    #[command(flatten)]
-    connection: ConnectionOptions,
-    /// The table; that of `cargo dev` unless given
-    #[arg(long, value_name = "NAME")]
-    table: Option<String>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -150,7 +167,7 @@ fn written<S: Serializer>(
 struct Comparison {
     /// How many transactions of the day there are.
     transactions: usize,
-    /// How many transactions our events of the day are about.
+    /// How many of them an event is about.
     with_events: usize,
     /// Transactions of the day that no event is about.
     without_event: Vec<Transaction>,
@@ -159,21 +176,13 @@ struct Comparison {
 }
 
 /// Runs the command. `true`: each has its counterpart.
-pub(crate) async fn run(options: Options) -> Result<bool> {
-    let Options { provider, day, utc_offset, kind, json, .. } = &options;
+pub(crate) async fn run(options: Options, target: &TargetOptions) -> Result<bool> {
     let listed = transactions(&options)?;
-    let connection = options.connection.connect(options.table.is_some())?;
-    let table_name = connection.table(options.table.as_deref())?;
-    eprintln!("reading the table {table_name}");
-    let mut events = events(&connection, table_name, provider).await?;
-    if let Some(kind) = kind {
-        events.retain(|event| event.kind.starts_with(kind.as_str()));
-    }
-    let of_day = |time: Timestamp| utc_offset.to_datetime(time).date() == *day;
-    let comparison = compare(listed, events, of_day);
-    if *json {
+    let records = target.resolve().await?.records();
+    let comparison = compare(&records, &options, &listed).await?;
+    if options.json {
         let mut document = serde_json::to_value(&comparison)?;
-        document["day"] = json!(day.to_string());
+        document["day"] = json!(options.day.to_string());
         line(&document.to_string());
     } else {
         show(&comparison);
@@ -181,34 +190,76 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     Ok(comparison.without_event.is_empty() && comparison.without_transaction.is_empty())
 }
 
-fn compare(
-    listed: Vec<Transaction>,
-    events: Vec<OurEvent>,
-    of_day: impl Fn(Timestamp) -> bool,
-) -> Comparison {
+async fn compare(records: &Records, options: &Options, listed: &[Transaction]) -> Result<Comparison> {
+    let Options { day, utc_offset, kind, .. } = options;
+    let of_day = |time: Timestamp| utc_offset.to_datetime(time).date() == *day;
+    let is_wanted = |entry: &Entry| {
+        is_about_a_transaction(&entry.kind)
+            && kind.as_ref().is_none_or(|kind| entry.kind.starts_with(kind.as_str()))
+    };
     let known: BTreeSet<&str> = listed.iter().map(|transaction| transaction.id.as_str()).collect();
-    let about: BTreeSet<&str> = events.iter().map(|event| event.subject.as_str()).collect();
     // Several rows may be about one transaction.
-    let mut transactions = BTreeMap::new();
-    for transaction in listed.iter().filter(|transaction| transaction.time.is_none_or(&of_day)) {
-        transactions.entry(transaction.id.as_str()).or_insert(transaction);
+    let mut of_the_day = BTreeMap::new();
+    for transaction in listed.iter().filter(|transaction| transaction.time.is_none_or(of_day)) {
+        of_the_day.entry(transaction.id.as_str()).or_insert(transaction);
     }
-    let of_the_day = || events.iter().filter(|event| of_day(event.time));
-    let missing = transactions.values().filter(|transaction| !about.contains(transaction.id.as_str()));
-    Comparison {
-        transactions: transactions.len(),
-        with_events: of_the_day().map(|event| event.subject.as_str()).collect::<BTreeSet<_>>().len(),
-        without_event: missing.copied().cloned().collect(),
-        without_transaction: of_the_day()
-            .filter(|event| !known.contains(event.subject.as_str()))
-            .cloned()
-            .collect(),
+
+    let begin = utc_offset.to_timestamp(day.to_datetime(Time::midnight()))?;
+    let end = begin.saturating_add(SignedDuration::from_hours(24))?.saturating_add(LATE)?;
+    let filter = Filter { provider: Some(options.provider.name.to_owned()), ..Filter::between(begin, end) };
+    let mut listing = records.listing(&filter, Order::OldestFirst, None, PAGE);
+    let (mut about, mut without, mut read, mut shown) = (BTreeSet::new(), Vec::new(), 0, Progress::new());
+    loop {
+        let entries = listing.take(PAGE).await?;
+        if entries.is_empty() {
+            break;
+        }
+        read += entries.len();
+        shown.say(|| format!("{read} events read"));
+        for entry in entries.into_iter().filter(is_wanted) {
+            let Some(subject) = entry.subject.clone() else { continue };
+            if !known.contains(&*subject) {
+                without.push(entry);
+            }
+            about.insert(subject);
+        }
+    }
+    // The index does not say when an event happened.
+    let without = records.with_states(without).await?;
+    let mut without_event = Vec::new();
+    for transaction in of_the_day.values().copied().filter(|transaction| !about.contains(&transaction.id)) {
+        shown.say(|| "looking for transactions by their ids".to_owned());
+        if !records.related(&transaction.id).await?.iter().any(is_wanted) {
+            without_event.push(transaction.clone());
+        }
+    }
+    Ok(Comparison {
+        transactions: of_the_day.len(),
+        with_events: of_the_day.len() - without_event.len(),
+        without_event,
+        without_transaction: without.iter().map(OurEvent::of).filter(|event| of_day(event.time)).collect(),
+    })
+}
+
+impl OurEvent {
+    fn of(listed: &Listed) -> Self {
+        let Listed { entry, current } = listed;
+        let occurred = current.as_ref().and_then(|current| current.occurred_at);
+        Self {
+            subject: entry.subject.clone().unwrap_or_default(),
+            kind: entry.kind.clone(),
+            id: entry.id.clone(),
+            time: occurred.unwrap_or(entry.received_at),
+            state: current.as_ref().map_or("gone", |current| current.state.name()).to_owned(),
+        }
     }
 }
 
 fn show(comparison: &Comparison) {
     let Comparison { transactions, with_events, without_event, without_transaction } = comparison;
-    line(&format!("{transactions} transactions in the list, {with_events} with events of the day here"));
+    line(&format!(
+        "{transactions} transactions of the day in the list, {with_events} of them with an event here"
+    ));
     let heading = |count: usize, text: &str| {
         let colour = if count == 0 { Colour::Green } else { Colour::Red };
         line(&format!("\n{}", coloured(&format!("{count} {text}"), colour)));
@@ -232,47 +283,11 @@ fn show(comparison: &Comparison) {
     print(&aligned(&rows.collect::<Vec<_>>()));
 }
 
-/// Every event of a provider that is about a transaction. This is the one place here that reads records.
-async fn events(connection: &Connection, table: &str, provider: &Sender) -> Result<Vec<OurEvent>> {
-    let mut events = Vec::new();
-    let mut pages = connection
-        .dynamodb
-        .scan()
-        .table_name(table)
-        .filter_expression("begins_with(pk, :provider) AND attribute_exists(subject)")
-        .projection_expression("#subject, #kind, #id, #state, occurred_at, received_at")
-        .expression_attribute_names("#subject", "subject")
-        .expression_attribute_names("#kind", "kind")
-        .expression_attribute_names("#id", "id")
-        .expression_attribute_names("#state", "state")
-        .expression_attribute_values(":provider", AttributeValue::S(format!("{}#", provider.name)))
-        .into_paginator()
-        .send();
-    while let Some(page) = pages.next().await {
-        let page = page.context("cannot read the table")?;
-        events.extend(
-            page.items().iter().filter_map(event).filter(|event| is_about_a_transaction(&event.kind)),
-        );
-    }
-    Ok(events)
-}
-
-fn event(item: &HashMap<String, AttributeValue>) -> Option<OurEvent> {
-    let text = |name: &str| item.get(name)?.as_s().ok().cloned();
-    let received = item.get("received_at")?.as_n().ok()?.parse().ok()?;
-    let occurred = text("occurred_at").and_then(|time| time.parse().ok());
-    Some(OurEvent {
-        subject: text("subject")?,
-        kind: text("kind")?,
-        id: text("id")?,
-        time: occurred.or(Timestamp::from_millisecond(received).ok())?,
-        state: text("state")?,
-    })
-}
-
 /// A kind that is not known may be about a transaction.
 fn is_about_a_transaction(kind: &str) -> bool {
-    SUBJECTS.iter().find(|(known, _)| *known == kind).is_none_or(|(_, transaction)| *transaction)
+    let resource = kind.rsplit_once('.').map_or(kind, |(resource, _)| resource);
+    let known = |name: &str| SUBJECTS.iter().find(|(known, _)| *known == name);
+    known(kind).or_else(|| known(resource)).is_none_or(|(_, transaction)| *transaction)
 }
 
 fn transactions(options: &Options) -> Result<Vec<Transaction>> {
@@ -411,9 +426,17 @@ mod tests {
     fn every_kind_is_sorted() {
         let kinds =
             umaaas::KINDS.iter().map(|kind| kind.name).chain(weavr::KINDS.iter().map(|kind| kind.name));
+        let resource = |name: &'static str| match name.rsplit_once('.') {
+            Some((resource, _)) if resource != "grid" => resource,
+            _ => name,
+        };
+        let resources = grid::KINDS.iter().map(|kind| resource(kind.name)).chain([grid::UNKNOWN]);
         let sorted: BTreeSet<&str> = SUBJECTS.iter().map(|(kind, _)| *kind).collect();
-        assert_eq!(sorted, kinds.collect());
-        assert!(is_about_a_transaction("weavr.unknown"));
+        assert_eq!(sorted, kinds.chain(resources).collect());
+        assert!(is_about_a_transaction("weavr.unknown") && is_about_a_transaction("grid.new_thing.done"));
+        assert!(
+            is_about_a_transaction("grid.incoming_payment.held") && !is_about_a_transaction("grid.card.new")
+        );
     }
 
     #[test]
@@ -475,40 +498,5 @@ mod tests {
         for wrong in ["", "+", "1", "+1", "+01:60", "+15", "+01:0", "Z", "é"] {
             assert!(offset(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn what_has_no_counterpart() {
-        let day = "2026-11-02T12:00:00Z".parse::<Timestamp>().unwrap();
-        let next = "2026-11-03T00:00:00Z".parse::<Timestamp>().unwrap();
-        let transaction = |id: &str, time| Transaction { id: id.to_owned(), line: 1, time };
-        let event = |subject: &str, time| OurEvent {
-            subject: subject.to_owned(),
-            kind: "k".to_owned(),
-            id: "e".to_owned(),
-            time,
-            state: "forwarded".to_owned(),
-        };
-        let listed = vec![
-            transaction("both", Some(day)),
-            transaction("both", Some(day)),
-            transaction("late event", Some(day)),
-            transaction("no event", None),
-            transaction("another day", Some(next)),
-            transaction("listed on another day", Some(next)),
-        ];
-        let events = vec![
-            event("both", day),
-            event("late event", next),
-            event("listed on another day", day),
-            event("no transaction", day),
-            event("of another day", next),
-        ];
-        let found = compare(listed, events, |time| time < next);
-        let ids = |all: &[Transaction]| all.iter().map(|one| one.id.clone()).collect::<Vec<_>>();
-        assert_eq!(ids(&found.without_event), ["no event"]);
-        let subjects: Vec<&str> = found.without_transaction.iter().map(|one| one.subject.as_str()).collect();
-        assert_eq!(subjects, ["no transaction"]);
-        assert_eq!((found.transactions, found.with_events), (3, 3));
     }
 }

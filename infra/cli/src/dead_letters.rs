@@ -83,7 +83,7 @@ where
 }
 
 /// The dead-letter queue of a queue, as the queue itself names it.
-async fn dead_letters_of(sqs: &Client, queue: &str) -> Result<String> {
+pub(crate) async fn dead_letters_of(sqs: &Client, queue: &str) -> Result<String> {
     let attributes =
         sqs.get_queue_attributes().queue_url(queue).attribute_names(QueueAttributeName::RedrivePolicy);
     let attributes = attributes.send().await.map_err(failed(format!("cannot read the queue {queue}")))?;

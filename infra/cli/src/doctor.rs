@@ -1,6 +1,6 @@
 //! `cargo webhooks doctor`: a checklist of the local stack or of a deployed one.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -13,19 +13,19 @@ use http::{HeaderMap, Request};
 use ingest::PENDING_TOO_OLD;
 use jiff::{SignedDuration, Timestamp};
 use local_stack::senders::{SENDERS, Sender};
-use local_stack::stack::MESSAGE_RETENTION_SECONDS;
-use serde::Serialize;
-use serde_json::Value;
+use local_stack::stack::{INDEXES, MESSAGE_RETENTION_SECONDS};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use verify::FUTURE_SKEW;
 
-use crate::connection::{Connection, ConnectionOptions};
+use crate::aws_call::{self, Query, field, fields};
+use crate::dead_letters::dead_letters_of;
 use crate::kinds;
 use crate::print::{Colour, coloured, harmless, line, span};
-use crate::request::{self, base, is_local};
-use crate::secret_options::SecretTexts;
-
-/// The index of pending records, with its keys.
-const PENDING: (&str, &str, &str) = ("pending", "pending_shard", "due_at");
+use crate::request::{self, is_local};
+use crate::secret_options::{KeyMaterial, SecretTexts};
+use crate::stack_description::{StackDescription, name};
+use crate::target::{LocalEnv, Target, TargetOptions};
 
 /// How many pending records are looked at.
 const MAX_PENDING: usize = 500;
@@ -48,52 +48,44 @@ const RECEIVES: std::ops::RangeInclusive<u64> = 3..=100;
 /// `RETENTION_DAYS` where it is not set.
 const RETENTION_DAYS: u64 = 90;
 
+/// With fewer concurrent functions a burst of webhooks is throttled. New accounts have ten.
+const LEAST_CONCURRENCY: f64 = 100.0;
+
 const LOCAL_WITHIN: Duration = Duration::from_secs(120);
 const WITHIN: Duration = Duration::from_secs(35);
 
-/// Go through a checklist: every line is ok, a warning, failed or not checked, and says what to do.
+/// Goes through a checklist: every line is ok, a warning, failed or not checked, and says what to do.
 ///
-/// Without options it checks `cargo dev` on this machine. A deployed stack is named by --table, --queue and
-/// --url, with AWS credentials and AWS_REGION in the environment. Nothing is recorded. In a deployed stack
-/// each function is sent one request without a signature: twice within five minutes is enough for the alarm
-/// `weavr-signature-failures`.
+/// Without options it checks `cargo dev` on this machine, with --stack a deployed stack. Of one that is named by
+/// --table, --queue and --url it cannot see the parameters, the alarms and the quotas. Nothing is recorded. In a
+/// deployed stack each function is sent one request without a signature: twice within five minutes is enough for the
+/// alarm `weavr-signature-failures`.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
   cargo webhooks doctor
   cargo webhooks doctor --json | jq '.[] | select(.status == \"failed\")'
-  cargo webhooks doctor --table \"$(output TableName)\" --url \"$(output UmaaasUrl)\" \\
-    --queue \"$(output UmaaasQueueUrl)\" --queue \"$(output WeavrQueueUrl)\" \\
-    --secret-arn \"$(output UmaaasSecretArn)\" --secret-arn \"$(output WeavrSecretArn)\" \\
-    --retention-days 90 --tolerance-seconds 691200
+  cargo webhooks doctor --stack payment-webhooks
+  cargo webhooks doctor --table webhook-events --url https://hooks.example.com \\
+    --queue umaaas=https://sqs.eu-central-1.amazonaws.com/123456789012/umaaas.fifo \\
+    --secret-arn arn:aws:secretsmanager:... --retention-days 90 --tolerance-seconds 691200
 
 Exit status: 0, nothing failed; 1, something failed; 2, wrong usage, or no stack is known.")]
 pub(crate) struct Options {
-    /// The table of a deployed stack
-    #[arg(long, value_name = "NAME", requires_all = ["queue", "url"])]
-    table: Option<String>,
-    /// A queue of it; once for each
-    #[arg(long, value_name = "URL", requires_all = ["table", "url"])]
-    queue: Vec<String>,
-    /// The address that the providers have
-    #[arg(long, value_name = "URL", requires_all = ["table", "queue"])]
-    url: Option<String>,
     /// Only this provider; once for each. All of them unless given
     #[arg(long, value_name = "NAME", value_parser = kinds::provider)]
     provider: Vec<&'static Sender>,
-    /// A provider's secret in Secrets Manager; once for each
-    #[arg(long, value_name = "ARN", requires = "table")]
+    /// A provider's secret in Secrets Manager, beside those of --stack; once for each
+    #[arg(long, value_name = "ARN")]
     secret_arn: Vec<String>,
-    /// RetentionDays of the stack
-    #[arg(long, value_name = "DAYS", requires = "table")]
+    /// RetentionDays of the stack, instead of what --stack says
+    #[arg(long, value_name = "DAYS")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=36_500))]
     retention_days: Option<u64>,
-    /// The longest tolerance of the stack
-    #[arg(long, value_name = "SECONDS", requires = "table")]
+    /// The longest tolerance of the stack, instead of what --stack says
+    #[arg(long, value_name = "SECONDS")]
     #[arg(value_parser = clap::value_parser!(u64).range(0..=3_153_600_000))]
     tolerance_seconds: Option<u64>,
-    #[command(flatten)]
-    connection: ConnectionOptions,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -127,27 +119,46 @@ struct Checklist {
 }
 
 /// Runs the command. `true`: nothing failed.
-pub(crate) async fn run(options: Options) -> Result<bool> {
-    let connection = options.connection.connect(options.table.is_some())?;
-    let table = connection.table(options.table.as_deref())?;
-    let url = match (&options.url, &connection.local) {
-        (Some(url), _) => base(url)?,
-        (None, Some(local)) => base(local.url()?)?,
-        (None, None) => anyhow::bail!("name the address with --url"),
-    };
+pub(crate) async fn run(options: Options, target: &TargetOptions) -> Result<bool> {
+    let target = target.resolve().await?;
     let all = || SENDERS.iter().collect();
     let providers: Vec<&Sender> = if options.provider.is_empty() { all() } else { options.provider.clone() };
     let mut list = Checklist { checks: vec![], json: options.json };
-    routes(&mut list, &providers, &url, connection.local.is_some()).await?;
-    clock_of_aws(&mut list, &connection.address).await?;
-    secrets(&mut list, &providers, &connection, &options.secret_arn, &url).await?;
-    table_checks(&mut list, &connection, table).await;
-    for queue in queues(&providers, &connection, &options.queue) {
-        queue_checks(&mut list, &connection, &queue).await;
+    match &target.url {
+        Some(url) => routes(&mut list, &providers, url, target.local.is_some()).await?,
+        None => list.add(check("address", Status::NotChecked, "it is not known", "give --url")),
     }
-    list.add(pending(&connection, table).await.unwrap_or_else(|error| unreadable("pending records", &error)));
-    list.add(retention(&connection, &options));
-    only_in_aws(&mut list, connection.local.is_some());
+    clock_of_aws(&mut list, &target).await?;
+    match &target.local {
+        Some(local) => secrets_of_local(&mut list, &providers, local, target.url.as_deref()).await?,
+        None => secrets(&mut list, &providers, &target, &options.secret_arn).await?,
+    }
+    table_checks(&mut list, &target).await;
+    for provider in &providers {
+        match target.queue(provider.name) {
+            Ok(queue) => queue_checks(&mut list, &target, queue).await,
+            Err(_) => list.add(check(
+                format!("queue of {}", provider.name),
+                Status::NotChecked,
+                "it is not known",
+                &format!("give --queue {}=URL", provider.name),
+            )),
+        }
+    }
+    list.add(pending(&target).await.unwrap_or_else(|error| unreadable("pending records", &error)));
+    list.add(retention(&target, &providers, &options));
+    match &target.stack {
+        Some(stack) => {
+            alarms(&mut list, &target, stack).await;
+            list.add(concurrency(&target).await.unwrap_or_else(|error| unreadable(CONCURRENCY, &error)));
+        }
+        None => {
+            let advice = if target.local.is_some() { "" } else { "give --stack" };
+            for name in [ALARMS, CONCURRENCY] {
+                list.add(check(name, Status::NotChecked, "there is no stack to ask", advice));
+            }
+        }
+    }
     Ok(list.end())
 }
 
@@ -293,8 +304,11 @@ fn clock(name: &str, headers: &HeaderMap, now: Timestamp) -> Check {
     check(name, status, found, "set the clock by NTP: AWS refuses requests that are signed with a wrong time")
 }
 
-async fn clock_of_aws(list: &mut Checklist, address: &str) -> Result<()> {
+async fn clock_of_aws(list: &mut Checklist, target: &Target) -> Result<()> {
     let name = "clock, by DynamoDB";
+    let endpoint = target.config.endpoint_url().map(str::to_owned);
+    let region = target.config.region().map(AsRef::as_ref).unwrap_or_default();
+    let address = endpoint.unwrap_or_else(|| aws_call::host("dynamodb", region));
     let request = Request::get(format!("{}/", address.trim_end_matches('/'))).body(Bytes::new())?;
     list.add(match request::send(request, WITHIN).await {
         Ok(answer) => clock(name, answer.response.headers(), Timestamp::now()),
@@ -303,41 +317,68 @@ async fn clock_of_aws(list: &mut Checklist, address: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether there are secrets, and whether the local functions have the same.
+/// Whether the secrets of a deployed stack are fit for their providers.
 async fn secrets(
     list: &mut Checklist,
     providers: &[&Sender],
-    connection: &Connection,
+    target: &Target,
     arns: &[String],
-    url: &str,
 ) -> Result<()> {
-    let Some(local) = &connection.local else {
-        for arn in arns {
-            let name = format!("secret {}", arn.rsplit(':').next().unwrap_or(arn));
-            let read = connection.secrets.get_secret_value().secret_id(arn).send().await;
-            list.add(match read.context("cannot read the secret") {
-                Ok(secret) => secret_form(&name, secret.secret_string()),
-                Err(error) => unreadable(&name, &error),
-            });
+    let mut known: Vec<(String, String)> = arns
+        .iter()
+        .map(|arn| (format!("secret {}", arn.rsplit(':').next().unwrap_or(arn)), arn.clone()))
+        .collect();
+    if let Some(stack) = &target.stack {
+        for provider in providers {
+            let arn = stack.outputs.get(&name(provider.name, "SecretArn")?);
+            known.extend(arn.map(|arn| (format!("secret of {}", provider.name), arn.clone())));
         }
-        if arns.is_empty() {
-            let advice = "name the secrets with --secret-arn";
-            list.add(check("secrets", Status::NotChecked, "no --secret-arn", advice));
-        }
-        return Ok(());
-    };
+    }
+    let manager = aws_sdk_secretsmanager::Client::new(&target.config);
+    for (name, arn) in &known {
+        let read = manager.get_secret_value().secret_id(arn).send().await;
+        let secret = match read.context("cannot read the secret") {
+            Ok(secret) => secret,
+            Err(error) => {
+                list.add(unreadable(name, &error));
+                continue;
+            }
+        };
+        let provider = name.strip_prefix("secret of ").and_then(Sender::named);
+        let takes_key = provider.map(|provider| takes_key(provider, target.stack.as_ref()));
+        list.add(secret_form(name, secret.secret_string(), takes_key));
+    }
+    if known.is_empty() {
+        let advice = "name the secrets with --secret-arn, or the stack with --stack";
+        list.add(check("secrets", Status::NotChecked, "they are not known", advice));
+    }
+    Ok(())
+}
+
+/// Whether the functions of a provider check signatures with a public key. UMAaaS has a parameter for that.
+fn takes_key(provider: &Sender, stack: Option<&StackDescription>) -> bool {
+    let signature = stack.and_then(|stack| stack.parameters.get("UmaaasSignature"));
+    !provider.has_shared_secret()
+        || (provider.name == "umaaas" && signature.is_some_and(|value| value == "ecdsa"))
+}
+
+/// Whether there are secrets, and whether the local functions have the same.
+async fn secrets_of_local(
+    list: &mut Checklist,
+    providers: &[&Sender],
+    local: &LocalEnv,
+    url: Option<&str>,
+) -> Result<()> {
     for provider in providers {
-        let secret = local.get(provider.keys_variable);
-        let name = format!("secret of {}", provider.name);
-        if provider.has_shared_secret() {
-            list.add(secret_form(&name, secret));
-        } else {
-            list.add(public_key_form(&name, secret));
-        }
-        let Some(Ok(secrets)) = secret.map(|text| SecretTexts::parse(text.to_owned())) else { continue };
+        let text = local.get(provider.keys_variable);
+        list.add(secret_form(&format!("secret of {}", provider.name), text, Some(takes_key(provider, None))));
+        let material = text.and_then(|text| KeyMaterial::parse(text.to_owned()).ok());
+        let (Some(material), Some(url)) = (material.filter(|material| material.fits(provider)), url) else {
+            continue;
+        };
+        let key = material.signing_key().unwrap_or_else(|_| provider.signing_key());
         // A signed body that is no event: it gets past the signature, and is not recorded.
-        let mut delivery = verify::Delivery::new(provider.samples[0].path, &b"[]"[..]);
-        (provider.sign)(&mut delivery, &secrets.signing_key(provider));
+        let delivery = provider.delivery(provider.samples[0].path, &b"[]"[..], &key);
         let mut request = Request::post(format!("{url}{}", delivery.path)).body(delivery.body)?;
         *request.headers_mut() = delivery.headers;
         request.headers_mut().insert(CONTENT_TYPE, "application/json".parse()?);
@@ -363,19 +404,35 @@ fn signed(name: &str, status: u16) -> Check {
     }
 }
 
-/// Whether a text is fit to be the secret of a provider. The text is never shown.
-fn secret_form(name: &str, text: Option<&str>) -> Check {
-    let put = "put in the provider's secret: infra/deploying.md, \"Put in the secrets\"";
+/// Whether a text is fit to be what a provider's signatures are checked with. The text is never shown. `takes_key`:
+/// whether that is a public key, if it is known.
+fn secret_form(name: &str, text: Option<&str>, takes_key: Option<bool>) -> Check {
+    let put =
+        "put in the provider's secret, or its public key in PEM: infra/deploying.md, \"Put in the secrets\"";
+    let failed = |found: String| check(name, Status::Failed, found, put);
     let Some(text) = text else {
-        return check(name, Status::Failed, "there is none", put);
+        return failed("there is none".to_owned());
     };
-    let secrets = match SecretTexts::parse(text.to_owned()) {
-        Ok(texts) => texts.secrets,
-        Err(error) => return check(name, Status::Failed, format!("{error:#}"), put),
-    };
-    if secrets.iter().any(|secret| secret == aws::secrets::PLACEHOLDER) {
-        return check(name, Status::Failed, "it is still the placeholder", put);
+    // The placeholder is in a list like every other secret.
+    let texts = SecretTexts::parse(text.to_owned());
+    if texts.as_ref().is_ok_and(|texts| texts.secrets.iter().any(|one| one == aws::secrets::PLACEHOLDER)) {
+        return failed("it is still the placeholder".to_owned());
     }
+    let material = match KeyMaterial::parse(text.to_owned()) {
+        Ok(material) => material,
+        Err(error) => return failed(format!("{error:#}")),
+    };
+    let secrets = match (&material, takes_key) {
+        (KeyMaterial::Private(_), _) => {
+            return failed("it is a private key, and must be the public one".to_owned());
+        }
+        (KeyMaterial::Public(_), Some(false)) => {
+            return failed("it is a public key, and not a secret".to_owned());
+        }
+        (KeyMaterial::Secrets(_), Some(true)) => return failed("it is no public key in PEM".to_owned()),
+        (KeyMaterial::Secrets(texts), _) => texts.secrets.as_slice(),
+        (KeyMaterial::Public(_), _) => &[],
+    };
     let quoted = |secret: &String| secret.starts_with(['"', '\'']) && secret.ends_with(['"', '\'']);
     if secrets.iter().any(quoted) {
         let advice = "put it in without the quotes, unless the provider's secret has them";
@@ -386,25 +443,16 @@ fn secret_form(name: &str, text: Option<&str>) -> Check {
             "compare it with the provider's: a part of it was probably lost or added when it was copied";
         return check(name, Status::Warning, "it has white space or invisible characters in it", advice);
     }
-    let found = match secrets.len() {
-        1 => "there is one, and no placeholder".to_owned(),
-        count => format!("there are {count}, and no placeholder"),
+    let found = match material.count() {
+        (1, noun) => format!("there is one {noun}, and no placeholder"),
+        (count, noun) => format!("there are {count} {noun}s, and no placeholder"),
     };
     check(name, Status::Ok, found, "")
 }
 
-/// Whether a function has a public key that it can read.
-fn public_key_form(name: &str, text: Option<&str>) -> Check {
-    let put = "put in the provider's public key, in PEM";
-    match text.map(verify::PublicKeys::parse_pem) {
-        None => check(name, Status::Failed, "there is none", put),
-        Some(Err(error)) => check(name, Status::Failed, error.to_string(), put),
-        Some(Ok(_)) => check(name, Status::Ok, "there is a public key", ""),
-    }
-}
-
-async fn table_checks(list: &mut Checklist, connection: &Connection, table: &str) {
-    let described = connection.dynamodb.describe_table().table_name(table).send().await;
+async fn table_checks(list: &mut Checklist, target: &Target) {
+    let (dynamodb, table) = (aws_sdk_dynamodb::Client::new(&target.config), &target.table);
+    let described = dynamodb.describe_table().table_name(table).send().await;
     let described = match described.context("cannot read the table's description") {
         Ok(described) => described.table,
         Err(error) => return list.add(unreadable("table", &error)),
@@ -418,25 +466,23 @@ async fn table_checks(list: &mut Checklist, connection: &Connection, table: &str
     let state = description.table_status().map_or("unknown", TableStatus::as_str);
     list.add(check("table", status, format!("{table} is {state}, its key is {}", keys.join(", ")), create));
 
-    let (name, hash, range) = PENDING;
-    let index = description.global_secondary_indexes().iter().find(|index| index.index_name() == Some(name));
-    list.add(match index {
-        None => check(format!("index {name}"), Status::Failed, "it is not there", create),
-        Some(index) => {
-            let keys = names(index.key_schema());
-            let state = index.index_status().map_or("unknown", IndexStatus::as_str);
-            let good = index.index_status() == Some(&IndexStatus::Active) && keys == [hash, range];
-            let status = if good { Status::Ok } else { Status::Failed };
-            check(
-                format!("index {name}"),
-                status,
-                format!("it is {state}, its keys are {}", keys.join(", ")),
-                create,
-            )
-        }
-    });
+    for (name, hash, range) in INDEXES {
+        let mut indexes = description.global_secondary_indexes().iter();
+        let index = indexes.find(|index| index.index_name() == Some(name));
+        list.add(match index {
+            None => check(format!("index {name}"), Status::Failed, "it is not there", create),
+            Some(index) => {
+                let keys = names(index.key_schema());
+                let state = index.index_status().map_or("unknown", IndexStatus::as_str);
+                let good = index.index_status() == Some(&IndexStatus::Active) && keys == [hash, range];
+                let status = if good { Status::Ok } else { Status::Failed };
+                let found = format!("it is {state}, its keys are {}", keys.join(", "));
+                check(format!("index {name}"), status, found, create)
+            }
+        });
+    }
 
-    let expiry = connection.dynamodb.describe_time_to_live().table_name(table).send().await;
+    let expiry = dynamodb.describe_time_to_live().table_name(table).send().await;
     list.add(match expiry.context("cannot read the table's TTL") {
         Ok(expiry) => {
             let description = expiry.time_to_live_description();
@@ -460,13 +506,6 @@ fn names(keys: &[KeySchemaElement]) -> Vec<&str> {
     keys.iter().map(KeySchemaElement::attribute_name).collect()
 }
 
-/// The addresses of the queues.
-fn queues(providers: &[&Sender], connection: &Connection, named: &[String]) -> Vec<String> {
-    let Some(local) = &connection.local else { return named.to_vec() };
-    let variable = |provider: &Sender| format!("{}_QUEUE_URL", provider.name.to_uppercase());
-    providers.iter().filter_map(|provider| local.get(&variable(provider)).map(str::to_owned)).collect()
-}
-
 /// The attributes of a queue, by name.
 struct Attributes(HashMap<QueueAttributeName, String>);
 
@@ -486,16 +525,17 @@ impl Attributes {
     }
 }
 
-async fn queue_checks(list: &mut Checklist, connection: &Connection, url: &str) {
+async fn queue_checks(list: &mut Checklist, target: &Target, url: &str) {
     let queue = url.rsplit('/').next().unwrap_or(url);
-    let attributes = match Attributes::read(&connection.sqs, url).await {
+    let sqs = aws_sdk_sqs::Client::new(&target.config);
+    let attributes = match Attributes::read(&sqs, url).await {
         Ok(attributes) => attributes,
         Err(error) => return list.add(unreadable(&format!("queue {queue}"), &error)),
     };
     list.add(queue_type(queue, &attributes));
     list.add(queue_limits(queue, &attributes));
     list.add(queue_size(queue, &attributes));
-    match dead_letters(connection, &attributes).await {
+    match dead_letters(&sqs, url, &attributes).await {
         Ok(Some((target, dead))) => dead_letter_checks(list, queue, &attributes, &target, &dead),
         Ok(None) => {
             let advice = "set a RedrivePolicy, as the template does: a message that cannot be handled would \
@@ -535,20 +575,18 @@ fn queue_size(queue: &str, attributes: &Attributes) -> Check {
     check(format!("size of {queue}"), status, format!("a message has at most {bytes} bytes"), advice)
 }
 
-/// The redrive policy's target, and the attributes of that queue.
+/// The name of the dead-letter queue, and the attributes of that queue.
 async fn dead_letters(
-    connection: &Connection,
+    sqs: &aws_sdk_sqs::Client,
+    queue: &str,
     attributes: &Attributes,
 ) -> Result<Option<(String, Attributes)>> {
-    let Some(policy) = attributes.0.get(&QueueAttributeName::RedrivePolicy) else { return Ok(None) };
-    let policy: Value = serde_json::from_str(policy).context("the RedrivePolicy is not JSON")?;
-    let arn = policy["deadLetterTargetArn"].as_str().context("the RedrivePolicy has no target")?;
-    let mut parts = arn.rsplit(':');
-    let (name, account) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-    let found =
-        connection.sqs.get_queue_url().queue_name(name).queue_owner_aws_account_id(account).send().await;
-    let url = found.context("the dead-letter queue cannot be found")?.queue_url.unwrap_or_default();
-    Ok(Some((name.to_owned(), Attributes::read(&connection.sqs, &url).await?)))
+    if !attributes.0.contains_key(&QueueAttributeName::RedrivePolicy) {
+        return Ok(None);
+    }
+    let url = dead_letters_of(sqs, queue).await?;
+    let name = url.rsplit('/').next().unwrap_or(&url).to_owned();
+    Ok(Some((name, Attributes::read(sqs, &url).await?)))
 }
 
 fn dead_letter_checks(
@@ -611,10 +649,10 @@ fn redrive_limit(attributes: &Attributes) -> Option<u64> {
 }
 
 /// Whether events wait for longer than the reconciler should need.
-async fn pending(connection: &Connection, table: &str) -> Result<Check> {
+async fn pending(target: &Target) -> Result<Check> {
+    let (dynamodb, table) = (aws_sdk_dynamodb::Client::new(&target.config), &target.table);
     let mut keys = Vec::new();
-    let mut pages =
-        connection.dynamodb.scan().table_name(table).index_name(PENDING.0).into_paginator().send();
+    let mut pages = dynamodb.scan().table_name(table).index_name(INDEXES[0].0).into_paginator().send();
     while let Some(page) = pages.next().await {
         let items = page.context("cannot read the index of pending records")?.items.unwrap_or_default();
         keys.extend(items.into_iter().filter_map(|mut item| item.remove("pk")));
@@ -624,7 +662,7 @@ async fn pending(connection: &Connection, table: &str) -> Result<Check> {
     }
     let mut oldest: Option<Timestamp> = None;
     for key in keys.iter().take(MAX_PENDING) {
-        let read = connection.dynamodb.get_item().table_name(table).key("pk", key.clone());
+        let read = dynamodb.get_item().table_name(table).key("pk", key.clone());
         let read = read.projection_expression("received_at").consistent_read(true).send().await;
         let item = read.context("cannot read a pending record")?.item.unwrap_or_default();
         let received = item.get("received_at").and_then(|value| value.as_n().ok());
@@ -652,25 +690,28 @@ fn pending_check(count: usize, oldest: Option<SignedDuration>) -> Check {
 }
 
 /// Whether a repetition that is fresh enough to be taken always meets its record.
-fn retention(connection: &Connection, options: &Options) -> Check {
-    let name = "retention and tolerance";
-    let (days, tolerance) = match &connection.local {
-        None => match (options.retention_days, options.tolerance_seconds) {
-            (Some(days), Some(tolerance)) => (days, tolerance),
-            _ => {
-                let advice = "give --retention-days and --tolerance-seconds";
-                return check(name, Status::NotChecked, "the stack's parameters are not known", advice);
-            }
-        },
-        Some(local) => {
-            let number = |name: &str| local.get(name).and_then(|value| value.parse::<u64>().ok());
-            let tolerances = SENDERS.iter().filter_map(|provider| {
-                number(&format!("{}_TIMESTAMP_TOLERANCE_SECONDS", provider.name.to_uppercase()))
-            });
-            (number("RETENTION_DAYS").unwrap_or(RETENTION_DAYS), tolerances.max().unwrap_or_default())
-        }
+fn retention(target: &Target, providers: &[&Sender], options: &Options) -> Check {
+    let check_name = "retention and tolerance";
+    let setting = |variable: &str, parameter: &str| -> Option<u64> {
+        let local = target.local.as_ref().and_then(|local| local.get(variable));
+        let stack = target.stack.as_ref().and_then(|stack| stack.parameters.get(parameter));
+        local.or(stack.map(String::as_str))?.parse().ok()
     };
-    retention_check(name, days, tolerance)
+    let is_known = target.local.is_some() || target.stack.is_some();
+    let tolerances = providers.iter().filter_map(|provider| {
+        let variable = format!("{}_TIMESTAMP_TOLERANCE_SECONDS", provider.name.to_uppercase());
+        setting(&variable, &name(provider.name, "ToleranceSeconds").ok()?)
+    });
+    let days = options.retention_days.or_else(|| setting("RETENTION_DAYS", "RetentionDays"));
+    let days = days.or(is_known.then_some(RETENTION_DAYS));
+    let tolerance = options.tolerance_seconds.or_else(|| tolerances.max()).or(is_known.then_some(0));
+    match days.zip(tolerance) {
+        Some((days, tolerance)) => retention_check(check_name, days, tolerance),
+        None => {
+            let advice = "give --stack, or --retention-days and --tolerance-seconds";
+            check(check_name, Status::NotChecked, "the stack's parameters are not known", advice)
+        }
+    }
 }
 
 fn retention_check(name: &str, days: u64, tolerance: u64) -> Check {
@@ -689,27 +730,135 @@ fn retention_check(name: &str, days: u64, tolerance: u64) -> Check {
     )
 }
 
-/// What this command cannot see.
-fn only_in_aws(list: &mut Checklist, local: bool) {
-    for (name, advice) in [
-        (
-            "subscriber of the alarms",
-            "`aws sns list-subscriptions` shows the address; PendingConfirmation means that nobody \
-                confirmed the mail",
-        ),
-        (
-            "quotas",
-            "`aws lambda get-account-settings` shows the concurrency; infra/cost-and-scale.md says how much \
-                is needed",
-        ),
-        ("reconciler's schedule", "the alarm pending-too-old is on while it does not run"),
-    ] {
-        list.add(if local {
-            check(name, Status::NotChecked, "not checked locally", "")
-        } else {
-            check(name, Status::NotChecked, "not checked by this command", advice)
+const ALARMS: &str = "alarms";
+
+/// An alarm, as CloudWatch describes it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Alarm {
+    alarm_name: String,
+    state_value: String,
+    alarm_actions: Vec<String>,
+}
+
+/// Whether there are alarms, whether one is on, and whether somebody hears them.
+async fn alarms(list: &mut Checklist, target: &Target, stack: &StackDescription) {
+    let found = match described_alarms(target, &format!("{}-", stack.name)).await {
+        Ok(found) => found,
+        Err(error) => return list.add(unreadable(ALARMS, &error)),
+    };
+    list.add(alarm_states(&stack.name, &found));
+    let topics: BTreeSet<&String> = found
+        .iter()
+        .flat_map(|alarm| &alarm.alarm_actions)
+        .filter(|action| action.contains(":sns:"))
+        .collect();
+    for topic in topics {
+        let check_name = format!("subscribers of {}", topic.rsplit(':').next().unwrap_or(topic));
+        list.add(match subscriptions(target, topic).await {
+            Ok(subscriptions) => subscribers(check_name, &subscriptions),
+            Err(error) => unreadable(&check_name, &error),
         });
     }
+}
+
+fn alarm_states(stack: &str, found: &[Alarm]) -> Check {
+    let silent = found.iter().filter(|alarm| alarm.alarm_actions.is_empty()).count();
+    let on: Vec<&str> = found
+        .iter()
+        .filter(|alarm| alarm.state_value == "ALARM")
+        .map(|alarm| alarm.alarm_name.as_str())
+        .collect();
+    if found.is_empty() {
+        let advice = "deploy the template again: nobody would be told of anything";
+        return check(ALARMS, Status::Failed, format!("none is called {stack}-..."), advice);
+    }
+    if silent > 0 {
+        let advice = "deploy the template again: every alarm of it has an action";
+        return check(ALARMS, Status::Failed, format!("{silent} of {} tell nobody", found.len()), advice);
+    }
+    if !on.is_empty() {
+        let advice = "infra/operating.md, \"Alarms\", says what each means and what to do";
+        return check(ALARMS, Status::Failed, format!("on: {}", on.join(", ")), advice);
+    }
+    check(ALARMS, Status::Ok, format!("there are {}, and none is on", found.len()), "")
+}
+
+fn subscribers(check_name: String, subscriptions: &[String]) -> Check {
+    // One that waits has the text `PendingConfirmation` there, one that has ended `Deleted`.
+    let confirmed = subscriptions.iter().filter(|arn| arn.starts_with("arn:")).count();
+    let found = format!("{confirmed} confirmed of {}", subscriptions.len());
+    let status = if confirmed == 0 { Status::Failed } else { Status::Ok };
+    let advice = "set AlarmEmail, or subscribe to the topic, and confirm: nobody hears the alarms";
+    check(check_name, status, found, advice)
+}
+
+async fn described_alarms(target: &Target, prefix: &str) -> Result<Vec<Alarm>> {
+    let (mut found, mut next) = (Vec::new(), Value::Null);
+    loop {
+        let mut parameters = json!({ "AlarmNamePrefix": prefix });
+        if !next.is_null() {
+            parameters["NextToken"] = next;
+        }
+        let answer = aws_call::cloudwatch(&target.config, "DescribeAlarms", &parameters).await;
+        let mut answer = answer.context("cannot read the alarms")?;
+        let page: Vec<Alarm> = serde_json::from_value(answer["MetricAlarms"].take())?;
+        found.extend(page);
+        next = answer["NextToken"].take();
+        if next.is_null() {
+            return Ok(found);
+        }
+    }
+}
+
+/// What stands for each subscription of a topic: its ARN, once it is confirmed.
+async fn subscriptions(target: &Target, topic: &str) -> Result<Vec<String>> {
+    let query = Query {
+        service: "sns",
+        version: "2010-03-31",
+        action: "ListSubscriptionsByTopic",
+        parameters: &[("TopicArn", topic)],
+    };
+    let answer = query.call(&target.config).await.context("cannot read the topic's subscriptions")?;
+    let mut found = Vec::new();
+    let path = ["ListSubscriptionsByTopicResult", "Subscriptions", "member"];
+    aws_call::at(&answer, &path, &mut |member| {
+        found.extend(field(&fields(member)?, "SubscriptionArn"));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+const CONCURRENCY: &str = "concurrent functions";
+
+/// The account's limit of functions at work at once, against the highest number of the last day.
+async fn concurrency(target: &Target) -> Result<Check> {
+    let settings = aws_call::get(&target.config, "lambda", "/2016-08-19/account-settings").await;
+    let settings: Value = serde_json::from_str(&settings.context("cannot read the account's limits")?)?;
+    let limit = settings["AccountLimit"]["ConcurrentExecutions"].as_f64().context("Lambda names no limit")?;
+    let now = Timestamp::now();
+    let parameters = json!({
+        "Namespace": "AWS/Lambda", "MetricName": "ConcurrentExecutions", "Period": 3600, "Statistics": ["Maximum"],
+        "StartTime": now.as_second() - 86_400, "EndTime": now.as_second(),
+    });
+    let answer = aws_call::cloudwatch(&target.config, "GetMetricStatistics", &parameters).await;
+    let answer = answer.context("cannot read the metric ConcurrentExecutions")?;
+    let points = answer["Datapoints"].as_array().into_iter().flatten();
+    let peak = points.filter_map(|point| point["Maximum"].as_f64()).fold(0.0, f64::max);
+    Ok(concurrency_check(limit, peak))
+}
+
+fn concurrency_check(limit: f64, peak: f64) -> Check {
+    let found = format!("at most {peak} at once in the last day, and the account's limit is {limit}");
+    let status = match peak / limit {
+        _ if limit < LEAST_CONCURRENCY => Status::Warning,
+        share if share >= 0.8 => Status::Failed,
+        share if share >= 0.5 => Status::Warning,
+        _ => Status::Ok,
+    };
+    let advice = "ask for a higher limit (Service Quotas, Lambda, Concurrent executions): at the limit the gateway \
+        answers 503; infra/cost-and-scale.md says how many are needed";
+    check(CONCURRENCY, status, found, advice)
 }
 
 #[cfg(test)]
@@ -791,9 +940,55 @@ mod tests {
             (Some("s3cret\n"), Status::Ok),
             (Some(r#"{"current":"s3cret","previous":"0ld"}"#), Status::Ok),
         ] {
-            let check = secret_form("secret", text);
+            let check = secret_form("secret", text, Some(false));
             assert_eq!(check.status, expected, "{text:?}");
             assert!(!format!("{check:?}").contains("s3c"), "{check:?}");
+        }
+        let key = local_stack::keys::SigningKey::new_private();
+        let (public, private) = (key.public_key().unwrap(), key.private_key().unwrap());
+        for (text, takes_key, expected) in [
+            (&*public, Some(true), Status::Ok),
+            (&*public, None, Status::Ok),
+            (&*public, Some(false), Status::Failed),
+            (&*private, Some(true), Status::Failed),
+            (&*private, None, Status::Failed),
+            ("s3cret", Some(true), Status::Failed),
+            ("s3cret", None, Status::Ok),
+            ("-----BEGIN PUBLIC KEY-----", Some(true), Status::Failed),
+        ] {
+            let check = secret_form("secret", Some(text), takes_key);
+            assert_eq!(check.status, expected, "{takes_key:?} {text}");
+            assert!(!format!("{check:?}").contains(&private[40..60]), "{check:?}");
+        }
+    }
+
+    #[test]
+    fn alarms_and_their_subscribers() {
+        let alarms = json!([
+            { "AlarmName": "s-a", "StateValue": "OK", "AlarmActions": ["arn:aws:sns:r:1:t"], "Other": {} },
+            { "AlarmName": "s-b", "StateValue": "ALARM", "AlarmActions": ["arn:aws:sns:r:1:t"] },
+        ]);
+        let found: Vec<Alarm> = serde_json::from_value(alarms).unwrap();
+        let states = alarm_states("s", &found);
+        assert_eq!((states.status, states.found.as_str()), (Status::Failed, "on: s-b"));
+        assert_eq!(alarm_states("s", &found[..1]).status, Status::Ok);
+        assert_eq!(alarm_states("s", &[]).status, Status::Failed);
+        assert_eq!(alarm_states("s", &[Alarm::default()]).status, Status::Failed);
+        for (arns, expected) in [
+            (&[][..], Status::Failed),
+            (&["PendingConfirmation"], Status::Failed),
+            (&["PendingConfirmation", "arn:aws:sns:r:1:t:2"], Status::Ok),
+        ] {
+            let arns: Vec<String> = arns.iter().map(|arn| (*arn).to_owned()).collect();
+            assert_eq!(subscribers("s".into(), &arns).status, expected, "{arns:?}");
+        }
+        for (limit, peak, expected) in [
+            (1000.0, 0.0, Status::Ok),
+            (1000.0, 500.0, Status::Warning),
+            (1000.0, 800.0, Status::Failed),
+            (10.0, 0.0, Status::Warning),
+        ] {
+            assert_eq!(concurrency_check(limit, peak).status, expected, "{limit} {peak}");
         }
     }
 

@@ -7,12 +7,16 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
 use aws::{Unset, Variable};
+use clap::CommandFactory as _;
 use ingest::{Arrival, Provider as _};
 use jiff::Timestamp;
 use local_stack::senders::{SENDERS, Sample, Sender};
 use serde_json::Value;
 use verify::Verified;
 use weavr::{Demand, Family, Weavr};
+
+use crate::Cli;
+use crate::reference::{overview, reference};
 
 /// A marked part of a file.
 struct Region {
@@ -101,6 +105,8 @@ fn regions() -> Result<Vec<Region>> {
         region("infra/template.yaml", "functions on the dashboard", functions_on_dashboard()),
         region("functions/weavr/README.md", "events", events_of_weavr()?),
         region("infra/configuration.md", "configuration", configuration()),
+        region("infra/cli/README.md", "overview", overview(&Cli::command())),
+        region("infra/cli/README.md", "reference", reference(&Cli::command())),
     ])
 }
 

@@ -55,15 +55,6 @@ pub(crate) fn provider(name: &str) -> Result<&'static Sender, String> {
     })
 }
 
-/// The same, of those who sign with a shared secret.
-pub(crate) fn provider_with_secret(name: &str) -> Result<&'static Sender, String> {
-    let provider = provider(name)?;
-    if provider.has_shared_secret() {
-        return Ok(provider);
-    }
-    Err(format!("{name} signs with a private key; this command is for providers with a shared secret"))
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -17,7 +17,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use jiff::Timestamp;
-use local_stack::senders::{SENDERS, Sender};
+use local_stack::senders::SENDERS;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -26,7 +26,8 @@ use tokio::sync::mpsc;
 use crate::diagnose::{Capture, Demand, Diagnosis, Freshness, diagnose, provider_of};
 use crate::json_text::{self, Node};
 use crate::print::{harmless, line};
-use crate::secret_options::{Otherwise, SecretOptions, SecretTexts};
+use crate::secret_options::{KeyMaterial, Otherwise, SecretOptions};
+use crate::target::TargetOptions;
 use crate::verify;
 
 /// The largest body that is shown, in bytes. API Gateway takes no larger one.
@@ -35,7 +36,7 @@ const MAX_BODY: usize = 10 * 1024 * 1024;
 /// How long a client may take for its headers.
 const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 
-/// Listen on 127.0.0.1 and show every request: method, path, headers, body.
+/// Listens on 127.0.0.1 and shows every request: method, path, headers, body.
 ///
 /// With a secret it also says whether the request verifies, for the providers it knows. It records nothing
 /// and decides nothing. Nothing is masked, because it is local: the output has signatures and personal data
@@ -45,6 +46,7 @@ const HEADERS_WITHIN: Duration = Duration::from_secs(30);
 Examples:
   cargo webhooks listen
   cargo webhooks listen --port 9100 --secret-local --status 503
+  cargo webhooks listen --stack payment-webhooks --secret-stack
   cargo webhooks listen --port 0 --count 1 --json      (any free port; ends after one request)
 
 Exit status: 0, also after Ctrl-C; 1, with a secret: a request did not verify; 2, wrong usage, or the port is
@@ -74,21 +76,21 @@ struct Listener {
     status: StatusCode,
     scheme: Demand,
     /// By provider. Empty when nothing is verified.
-    secrets: HashMap<&'static str, SecretTexts>,
+    material: HashMap<&'static str, KeyMaterial>,
     json: bool,
     /// Says of each request whether it is as it should be.
     seen: mpsc::UnboundedSender<bool>,
 }
 
 /// Runs the command. `true`: no request failed to verify.
-pub(crate) async fn run(options: Options) -> Result<bool> {
+pub(crate) async fn run(options: Options, target: &TargetOptions) -> Result<bool> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let (seen, mut results) = mpsc::unbounded_channel();
     let listener = Arc::new(Listener {
         status: StatusCode::from_u16(options.status)?,
         scheme: options.scheme,
-        secrets: secrets(&options.secret)?,
+        material: material(&options.secret, target).await?,
         json: options.json,
         seen,
     });
@@ -132,22 +134,22 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     Ok(all_verify)
 }
 
-fn secrets(options: &SecretOptions) -> Result<HashMap<&'static str, SecretTexts>> {
-    if !options.is_given() {
-        return Ok(HashMap::new());
+async fn material(
+    options: &SecretOptions,
+    target: &TargetOptions,
+) -> Result<HashMap<&'static str, KeyMaterial>> {
+    let mut material = HashMap::new();
+    if options.is_by_provider() {
+        for provider in SENDERS {
+            material.insert(provider.name, options.read(provider, Otherwise::Local, target).await?);
+        }
+    } else if options.is_given() {
+        // It is read once, and tried for each provider that can sign so and whose headers a request has.
+        let given = options.read_any()?;
+        let fitting = SENDERS.iter().filter(|provider| given.fits(provider));
+        material.extend(fitting.map(|provider| (provider.name, given.clone())));
     }
-    if options.is_local() {
-        let local = |provider| options.read(provider, Otherwise::Local);
-        return with_secrets().map(|provider| Ok((provider.name, local(provider)?))).collect();
-    }
-    // It is read once, and tried for the provider whose headers a request has.
-    let secrets = options.read(&SENDERS[0], Otherwise::Stdin)?;
-    Ok(with_secrets().map(|provider| (provider.name, secrets.clone())).collect())
-}
-
-/// The providers whose requests can be verified with a secret.
-fn with_secrets() -> impl Iterator<Item = &'static Sender> {
-    SENDERS.iter().filter(|provider| provider.has_shared_secret())
+    Ok(material)
 }
 
 async fn answer(
@@ -200,7 +202,7 @@ impl Listener {
             let text = harmless(&text);
             match &diagnosis {
                 Some(diagnosis) => line(&format!("{text}\n{}", verify::text(diagnosis))),
-                None if self.secrets.is_empty() => line(&text),
+                None if self.material.is_empty() => line(&text),
                 None => line(&format!("{text}\nno header of a known provider: nothing to verify")),
             }
         }
@@ -210,9 +212,9 @@ impl Listener {
     /// `None` when there is no secret, or no signature of a known provider.
     fn diagnose(&self, parts: &Parts, body: Bytes, now: Timestamp) -> Option<Diagnosis> {
         let provider = provider_of(&parts.headers)?;
-        let secrets = self.secrets.get(provider.name)?;
+        let material = self.material.get(provider.name)?;
         let capture = Capture { provider, demand: self.scheme, headers: parts.headers.clone(), body };
-        Some(diagnose(&capture, secrets, Freshness { received_at: now, tolerance: None }))
+        Some(diagnose(&capture, material, Freshness { received_at: now, tolerance: None }))
     }
 }
 

@@ -1,11 +1,11 @@
 //! `cargo webhooks`: commands for those who run the service.
 
 mod answer;
+mod aws_call;
 mod cases;
 mod choice;
 mod compare;
 mod conflicts;
-mod connection;
 mod dead_letters;
 mod diagnose;
 mod doctor;
@@ -15,17 +15,17 @@ mod inspect;
 mod json_text;
 mod kinds;
 mod listen;
-mod local_env;
 mod output;
 mod person;
 mod policy;
 mod print;
+mod reference;
 mod replay;
 mod request;
 mod secret_options;
 mod send;
 mod sign;
-mod stack_outputs;
+mod stack_description;
 mod stats;
 mod tail;
 mod target;
@@ -43,7 +43,7 @@ use crate::target::TargetOptions;
 /// Commands for those who run the service.
 #[derive(Parser)]
 #[command(name = "webhooks", bin_name = "cargo webhooks", after_help = EXIT_STATUS)]
-struct Cli {
+pub(crate) struct Cli {
     #[command(flatten)]
     target: TargetOptions,
     #[command(subcommand)]
@@ -55,7 +55,7 @@ Exit status: 0 done, 1 an error, 2 wrong arguments, 3 nothing found, 4 refused (
 
 #[derive(Subcommand)]
 enum Command {
-    /// Try out an approval policy (shared/decisions/policies), without deploying it.
+    /// Tries out an approval policy (shared/decisions/policies), without deploying it
     #[command(subcommand)]
     Policy(PolicyCommand),
     #[command(flatten)]
@@ -95,8 +95,12 @@ Example:
         /// The shell
         shell: Shell,
     },
-    /// Writes what follows from the declarations of kinds, families and variables into the marked regions of
-    /// committed files: routes, functions of the template, tables of the docs.
+    /// Writes what follows from the code into the marked regions of committed files: routes, functions of the
+    /// template, tables of the docs
+    #[command(after_help = "\
+Examples:
+  cargo webhooks generate
+  cargo webhooks generate --check    # as .ci/run does")]
     Generate {
         /// Changes nothing, and fails if a region is not up to date.
         #[arg(long)]
@@ -104,8 +108,7 @@ Example:
     },
 }
 
-/// Commands that say by their exit status whether all is as it should be. They have options of their own for what
-/// they talk to.
+/// Commands that say by their exit status whether all is as it should be.
 #[derive(Subcommand)]
 enum Tool {
     Compare(Box<compare::Options>),
@@ -145,9 +148,19 @@ struct PolicyFile {
 
 fn main() -> ExitCode {
     let Cli { target, command } = Cli::parse();
+    let alone = match &command {
+        Command::Policy(_) => Some("policy"),
+        Command::Generate { .. } => Some("generate"),
+        Command::Completions { .. } => Some("completions"),
+        _ => None,
+    };
+    if let Some(Err(error)) = alone.map(|command| target.none_for(command)) {
+        eprintln!("error: {error}");
+        return ExitCode::from(2);
+    }
     let done = match command {
         // Their exit statuses say more.
-        Command::Tool(tool) => return run_tool(tool),
+        Command::Tool(tool) => return run_tool(tool, &target),
         Command::Policy(PolicyCommand::Test { policy, cases }) => {
             policy::test(policy.file.as_deref(), cases).map(|()| Exit::Done)
         }
@@ -183,14 +196,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn run_tool(tool: Tool) -> ExitCode {
+fn run_tool(tool: Tool, target: &TargetOptions) -> ExitCode {
     exit::code(match tool {
-        Tool::Compare(options) => block_on(compare::run(*options)),
-        Tool::Doctor(options) => block_on(doctor::run(options)),
-        Tool::Listen(options) => block_on(listen::run(options)),
-        Tool::Send(options) => block_on(send::run(*options)),
-        Tool::Sign(options) => sign::run(options),
-        Tool::Verify(options) => verify::run(options),
+        Tool::Compare(options) => block_on(compare::run(*options, target)),
+        Tool::Doctor(options) => block_on(doctor::run(options, target)),
+        Tool::Listen(options) => block_on(listen::run(options, target)),
+        Tool::Send(options) => block_on(send::run(*options, target)),
+        Tool::Sign(options) => block_on(sign::run(options, target)),
+        Tool::Verify(options) => block_on(verify::run(options, target)),
     })
 }
 
@@ -202,7 +215,7 @@ mod tests {
     fn every_command_has_examples_and_valid_arguments() {
         Cli::command().debug_assert();
         // What does not talk to a deployment explains itself elsewhere.
-        let elsewhere = ["policy", "generate"];
+        let elsewhere = ["policy"];
         let mut stack: Vec<clap::Command> = Cli::command().get_subcommands().cloned().collect();
         stack.retain(|command| !elsewhere.contains(&command.get_name()));
         let mut checked = 0;

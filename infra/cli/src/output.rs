@@ -10,7 +10,15 @@ use serde_json::Value;
 /// Stands for a value that is not shown.
 pub(crate) const MASK: &str = "***";
 
-/// Fields of bodies whose values are shown: what an event is and about what, never whose it is.
+/// Fields of bodies whose values are shown: what an event is and about what, never whose it is. Three values are masked
+/// under these names too:
+///
+/// - a `code` that is not in one of [`CODES`]: whoever has the code of an invitation can claim it, so it is a secret;
+/// - whatever stands in an object about a person ([`PERSONS`]): an `id` or a `type` there may be that of a passport;
+/// - a text with an `@`, which is an address of a person under any name.
+///
+/// An `id` elsewhere is shown: it is the provider's name for a transaction, an account or a customer, without which
+/// nobody could look the event up, and says nothing to those who cannot ask the provider.
 const SHOWN: &[&str] = &[
     "accountid",
     "code",
@@ -30,6 +38,13 @@ const SHOWN: &[&str] = &[
     "updatedat",
     "webhookid",
 ];
+
+/// Objects whose `code` is the code of a currency or an error.
+const CODES: &[&str] = &["currency", "error", "errors"];
+
+/// Objects about a person or an institution, in which the sender may put anything.
+const PERSONS: &[&str] =
+    &["address", "counterpartyinformation", "identification", "identifier", "beneficiary", "person"];
 
 /// Writes to standard output. A reader that has seen enough (`| head`) is no error.
 pub(crate) fn print(text: &str) -> Result<()> {
@@ -79,18 +94,30 @@ fn painted(text: &str) -> String {
 
 /// A body with every value masked, except those of fields that say nothing about a person.
 pub(crate) fn masked(body: &Value) -> Value {
-    match body {
+    masked_in(body, "", false)
+}
+
+/// The same for the value of a field `within`, which is about a person or not.
+fn masked_in(value: &Value, within: &str, of_person: bool) -> Value {
+    match value {
         Value::Object(fields) => {
-            let shown = |name: &str| SHOWN.contains(&name.to_lowercase().replace('_', "").as_str());
             let fields = fields.iter().map(|(name, value)| {
+                let folded = name.to_lowercase().replace('_', "");
                 let is_scalar = !value.is_object() && !value.is_array();
-                let value = if is_scalar && shown(name) { value.clone() } else { masked(value) };
-                (name.clone(), value)
+                let shown = is_scalar
+                    && !of_person
+                    && SHOWN.contains(&folded.as_str())
+                    && (folded != "code" || CODES.contains(&within))
+                    && value.as_str().is_none_or(|text| !text.contains('@'));
+                let of_person = of_person || PERSONS.contains(&folded.as_str());
+                (name.clone(), if shown { value.clone() } else { masked_in(value, &folded, of_person) })
             });
             Value::Object(fields.collect())
         }
-        Value::Array(list) => Value::Array(list.iter().map(masked).collect()),
-        Value::Null | Value::Bool(_) => body.clone(),
+        Value::Array(list) => {
+            Value::Array(list.iter().map(|value| masked_in(value, within, of_person)).collect())
+        }
+        Value::Null | Value::Bool(_) => value.clone(),
         Value::String(_) | Value::Number(_) => Value::String(MASK.to_owned()),
     }
 }
@@ -145,5 +172,41 @@ mod tests {
         });
         assert_eq!(masked(&body), expected);
         assert_eq!(masked(&json!("text")), json!("***"));
+    }
+
+    #[test]
+    fn codes_that_give_access_are_masked_and_codes_of_errors_and_currencies_are_not() {
+        let body = json!({
+            "code": "7h2k9qd4",
+            "data": {"code": "019542f5", "status": "CLAIMED", "amountToSend": {"currency": {"code": "USD"}}},
+            "errors": [{"correlationId": "row 1", "error": {"code": "invalid_csv_format"}}, {"code": "failed"}],
+        });
+        let expected = json!({
+            "code": "***",
+            "data": {"code": "***", "status": "CLAIMED", "amountToSend": {"currency": {"code": "USD"}}},
+            "errors": [{"correlationId": "***", "error": {"code": "invalid_csv_format"}}, {"code": "failed"}],
+        });
+        assert_eq!(masked(&body), expected);
+    }
+
+    #[test]
+    fn ids_are_shown_unless_they_are_those_of_a_person() {
+        let body = json!({
+            "id": "Webhook:1", "accountId": "ada@example.com",
+            "data": {
+                "id": "Transaction:1", "type": "INCOMING",
+                "counterpartyInformation": {"id": "X1234567", "TYPE": "passport", "FI_ADDRESS": {"code": "10115"}},
+                "Identification": [{"id": 7, "final": true}], "address": {"country": "DE", "id": null},
+            },
+        });
+        let expected = json!({
+            "id": "Webhook:1", "accountId": "***",
+            "data": {
+                "id": "Transaction:1", "type": "INCOMING",
+                "counterpartyInformation": {"id": "***", "TYPE": "***", "FI_ADDRESS": {"code": "***"}},
+                "Identification": [{"id": "***", "final": true}], "address": {"country": "***", "id": null},
+            },
+        });
+        assert_eq!(masked(&body), expected);
     }
 }

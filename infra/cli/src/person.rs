@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use clap::{Args, Subcommand};
 use ingest::State;
 use jiff::{SignedDuration, Timestamp};
-use local_stack::env_file;
 use records::{Erased, Erasure, Listed, Person, Receiver, Receivers, Records, Stored};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -31,6 +30,9 @@ const MAX_REASON_BYTES: usize = 500;
 
 /// The variable of `.local/env` and of the functions.
 const DIRECTORY_VARIABLE: &str = "RECEIVER_DIRECTORY_TABLE";
+
+/// The parameter of the stack.
+const DIRECTORY_PARAMETER: &str = "ReceiverDirectoryTable";
 
 #[derive(Subcommand)]
 pub(crate) enum PersonCommand {
@@ -81,8 +83,8 @@ pub(crate) struct Reading {
     /// Only records whose body has the value in this field, as in consumer.email or items.0.name
     #[arg(long, value_name = "PATH")]
     at: Option<String>,
-    /// The table of the receiver directory (RECEIVER_DIRECTORY_TABLE); the value is then looked up as a platform user
-    /// id too
+    /// The table of the receiver directory, if the stack does not say it; the value is looked up there as a platform
+    /// user id
     #[arg(long, value_name = "NAME")]
     directory_table: Option<String>,
     /// At most this many read units a second, each of 8 KB, while the table is read
@@ -220,13 +222,12 @@ async fn about(target: &Target, reading: &Reading) -> Result<Found> {
     Ok(Found { records: found, unreadable: read.unreadable, receivers, receiver, value: Some(value) })
 }
 
-/// The directory that was named, or that `cargo dev` has.
+/// The directory that was named, or that the deployment has.
 fn receivers(target: &Target, named: Option<String>) -> Option<Receivers> {
-    let local = || {
-        let variables = env_file::read(&env_file::path()).ok().filter(|_| target.is_local)?;
-        variables.get(DIRECTORY_VARIABLE).filter(|table| !table.is_empty()).cloned()
-    };
-    Some(Receivers::new(&target.config, named.or_else(local)?))
+    let local = target.local.as_ref().and_then(|local| local.get(DIRECTORY_VARIABLE));
+    let stack = target.stack.as_ref().and_then(|stack| stack.parameters.get(DIRECTORY_PARAMETER));
+    let known = local.or(stack.map(String::as_str)).filter(|table| !table.is_empty());
+    Some(Receivers::new(&target.config, named.or_else(|| known.map(str::to_owned))?))
 }
 
 fn find(found: &Found, json: bool) -> Result<Exit> {

@@ -7,7 +7,7 @@ use local_stack::table::aligned;
 use serde::de::IgnoredAny;
 use umaaas::Policy;
 
-use crate::answer::{Answer, Decider};
+use crate::answer::{Answer, Decider, PaymentProvider};
 use crate::cases::{self, summary};
 
 /// Where the sample is.
@@ -18,14 +18,19 @@ pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Resul
     let policy = load(file)?;
     warn(&policy);
     let name = named(file, &policy);
-    // A case is a body of UMAaaS, or a change to one.
-    let umaaas = Decider::of(b"{}", policy);
+    let umaaas = Decider::new(PaymentProvider::Umaaas, policy);
+    let grid = Decider::new(PaymentProvider::Grid, load(file)?);
     let folder = cases.unwrap_or_else(|| file.unwrap_or(Path::new(SAMPLE)).with_file_name("cases"));
     let cases = cases::read(&folder)?;
 
     let mut rows = vec![["".to_owned(), "case".to_owned(), "expected".to_owned(), "decided".to_owned()]];
     for case in &cases {
-        let answer = umaaas.answer(case.body()?).with_context(|| format!("case \"{}\"", case.case))?;
+        let body = case.body()?;
+        let decider = match case.provider(&body) {
+            PaymentProvider::Umaaas => &umaaas,
+            PaymentProvider::Grid => &grid,
+        };
+        let answer = decider.answer(body).with_context(|| format!("case \"{}\"", case.case))?;
         let (expected, got) = (case.expected(), case.got(answer.decision.as_ref()));
         let result = if expected == got { "ok" } else { "FAILED" };
         rows.push([result.to_owned(), case.case.clone(), expected, got]);
@@ -44,7 +49,7 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
     let policy = load(file)?;
     let bytes = std::fs::read(body).with_context(|| body.display().to_string())?;
     serde_json::from_slice::<IgnoredAny>(&bytes).with_context(|| body.display().to_string())?;
-    let decider = Decider::of(&bytes, policy);
+    let decider = Decider::new(PaymentProvider::of(&bytes), policy);
     let Answer { decision, reply, requested } =
         decider.answer(bytes).with_context(|| body.display().to_string())?;
     let policy = decider.policy().context("it has a policy")?;

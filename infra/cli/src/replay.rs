@@ -391,7 +391,7 @@ impl<'a> Destination<'a> {
         let is_here = request::is_local(to);
         ensure!(is_here || address.scheme_str() == Some("https"), "{to}: only https:// to another machine");
         let base = to.trim_end_matches('/').to_owned();
-        if !target.is_local && target.url.as_deref().is_some_and(|own| own.trim_end_matches('/') == base) {
+        if target.local.is_none() && target.url == Some(request::base(to)?) {
             bail!(
                 "{to} is the deployment that has recorded these events: it would answer each as a redelivery"
             );

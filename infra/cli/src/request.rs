@@ -77,7 +77,10 @@ pub(crate) fn base(text: &str) -> Result<String> {
         .iter()
         .find_map(|provider| path.strip_suffix(provider.name)?.strip_suffix('/'))
         .unwrap_or(path);
-    Ok(format!("{scheme}://{authority}{path}"))
+    // One spelling of an address, so that two can be compared.
+    let authority = authority.as_str().to_lowercase();
+    let port = if scheme == "https" { ":443" } else { ":80" };
+    Ok(format!("{scheme}://{}{path}", authority.strip_suffix(port).unwrap_or(&authority)))
 }
 
 /// Whether an address is on this machine.
@@ -100,6 +103,8 @@ mod tests {
             ("https://a.example/weavr/", "https://a.example"),
             ("https://a.example/prod/weavr", "https://a.example/prod"),
             ("https://a.example/notumaaas", "https://a.example/notumaaas"),
+            ("https://A.Example:443/grid", "https://a.example"),
+            ("http://a.example:443", "http://a.example:443"),
         ] {
             assert_eq!(base(text).unwrap(), expected, "{text}");
         }

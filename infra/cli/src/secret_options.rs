@@ -1,4 +1,4 @@
-//! Where a command gets a secret from: never from an argument, which other users of the machine can see and
+//! Where a command gets a secret or a key from: never from an argument, which other users of the machine can see and
 //! the shell remembers.
 
 use std::io::{IsTerminal, Read};
@@ -8,25 +8,35 @@ use clap::Args;
 use local_stack::keys::SigningKey;
 use local_stack::senders::Sender;
 use serde::Deserialize;
-use verify::{Secret, Secrets};
+use verify::{Keys, PublicKeys, Secret, Secrets};
+
+use crate::stack_description::name;
+use crate::target::TargetOptions;
 
 /// The longest text that is read as a secret, in bytes.
 const MAX_BYTES: u64 = 64 * 1024;
 
-/// Where the secret comes from. Several secrets are written as in the functions' environment,
-/// comma-separated, or as in Secrets Manager, {"current": "...", "previous": "..."}.
+/// How a key in PEM begins.
+const PEM: &str = "-----BEGIN ";
+
+/// Where the secret comes from, or the key of a provider that signs with a private one, in PEM. Several secrets are
+/// written as in the functions' environment, comma-separated, or as in Secrets Manager,
+/// {"current": "...", "previous": "..."}; several keys one after the other.
 #[derive(Args, Clone, Debug, Default)]
 #[group(multiple = false)]
 pub(crate) struct SecretOptions {
-    /// The environment variable that holds the secret
+    /// The environment variable that holds the secret, or the key in PEM
     #[arg(long, value_name = "NAME")]
     secret_env: Option<String>,
-    /// Read the secret from stdin
+    /// Read the secret, or the key in PEM, from stdin
     #[arg(long)]
     secret_stdin: bool,
-    /// Use the secret of `cargo dev`
+    /// Use the secret of `cargo dev`, or its key
     #[arg(long)]
     secret_local: bool,
+    /// Read the secret of --stack, or its public keys, from Secrets Manager
+    #[arg(long)]
+    secret_stack: bool,
 }
 
 /// Where the secret comes from unless an option says so.
@@ -34,6 +44,17 @@ pub(crate) struct SecretOptions {
 pub(crate) enum Otherwise {
     Local,
     Stdin,
+}
+
+/// What signs, or what signatures are checked with.
+#[derive(Clone)]
+pub(crate) enum KeyMaterial {
+    /// Secrets that both sides have.
+    Secrets(SecretTexts),
+    /// The provider's public keys.
+    Public(PublicKeys),
+    /// A private key, which signs as the provider would.
+    Private(SigningKey),
 }
 
 /// Secrets, and the text that they were read from.
@@ -48,30 +69,68 @@ pub(crate) struct SecretTexts {
 impl SecretOptions {
     /// Whether an option says where the secret comes from.
     pub(crate) fn is_given(&self) -> bool {
-        self.secret_env.is_some() || self.secret_stdin || self.secret_local
+        self.secret_env.is_some() || self.secret_stdin || self.is_by_provider()
     }
 
-    /// Whether the secrets are those of `cargo dev`, which differ from provider to provider.
-    pub(crate) fn is_local(&self) -> bool {
-        self.secret_local
+    /// Whether each provider has a secret of its own there.
+    pub(crate) fn is_by_provider(&self) -> bool {
+        self.secret_local || self.secret_stack
     }
 
-    /// Reads the secrets.
+    /// Reads the secrets or keys of a provider.
+    ///
+    /// # Errors
+    /// There is none, it cannot be read, or the provider signs in another way.
+    pub(crate) async fn read(
+        &self,
+        provider: &Sender,
+        otherwise: Otherwise,
+        target: &TargetOptions,
+    ) -> Result<KeyMaterial> {
+        let material = if self.secret_local || (!self.is_given() && matches!(otherwise, Otherwise::Local)) {
+            KeyMaterial::local(provider)?
+        } else if self.secret_stack {
+            KeyMaterial::parse(from_stack(provider, target).await?)?
+        } else {
+            KeyMaterial::parse(self.text()?)?
+        };
+        ensure!(material.fits(provider), "{} {}", provider.name, wanted(provider));
+        Ok(material)
+    }
+
+    /// Reads what was given, for whichever provider.
     ///
     /// # Errors
     /// There is none, or it cannot be read.
-    pub(crate) fn read(&self, provider: &Sender, otherwise: Otherwise) -> Result<SecretTexts> {
-        let local = self.secret_local || (!self.is_given() && matches!(otherwise, Otherwise::Local));
-        let given = match &self.secret_env {
-            _ if local => provider.secret(),
-            _ if !provider.has_shared_secret() => {
-                bail!("{} signs with a private key: only --secret-local can sign as it", provider.name)
-            }
-            Some(name) => from_environment(name)?,
-            None => from_stdin()?,
-        };
-        SecretTexts::parse(given)
+    pub(crate) fn read_any(&self) -> Result<KeyMaterial> {
+        KeyMaterial::parse(self.text()?)
     }
+
+    fn text(&self) -> Result<String> {
+        match &self.secret_env {
+            Some(name) => from_environment(name),
+            None => from_stdin(),
+        }
+    }
+}
+
+/// What a provider signs with, for an error.
+fn wanted(provider: &Sender) -> &'static str {
+    if provider.has_shared_secret() {
+        "signs with a secret, and this is a key in PEM"
+    } else {
+        "signs with a private key: give the private key to sign, a public key to verify, in PEM"
+    }
+}
+
+async fn from_stack(provider: &Sender, target: &TargetOptions) -> Result<String> {
+    let stack = target.stack().await?.context("--secret-stack reads the secret of --stack: give both")?;
+    let output = name(provider.name, "SecretArn")?;
+    let arn = stack.outputs.get(&output).with_context(|| format!("the stack has no output {output}"))?;
+    let manager = aws_sdk_secretsmanager::Client::new(&target.config().await);
+    let read = manager.get_secret_value().secret_id(arn).send().await;
+    let text = read.with_context(|| format!("cannot read the secret of {}", provider.name))?.secret_string;
+    text.context("the secret is not a text")
 }
 
 fn from_environment(name: &str) -> Result<String> {
@@ -96,6 +155,83 @@ fn from_stdin() -> Result<String> {
     let mut text = String::new();
     stdin.lock().take(MAX_BYTES).read_to_string(&mut text).context("cannot read the secret from stdin")?;
     Ok(text)
+}
+
+impl KeyMaterial {
+    /// What the local stack signs with as a provider.
+    fn local(provider: &Sender) -> Result<Self> {
+        if provider.has_shared_secret() {
+            return Ok(Self::Secrets(SecretTexts::parse(provider.secret())?));
+        }
+        Ok(Self::Private(provider.signing_key()))
+    }
+
+    /// Reads a text: secrets, public keys, or one private key.
+    ///
+    /// # Errors
+    /// A secret is empty, a key cannot be read, or secrets and keys are mixed.
+    pub(crate) fn parse(given: String) -> Result<Self> {
+        let texts = SecretTexts::parse(given)?;
+        if !texts.secrets.iter().any(|text| text.contains(PEM)) {
+            return Ok(Self::Secrets(texts));
+        }
+        // A list of keys in the JSON of Secrets Manager is one PEM text after the other.
+        let pem = texts.secrets.join("\n");
+        if pem.contains("PRIVATE KEY-----") {
+            return Ok(Self::Private(SigningKey::from_pem(&pem)?));
+        }
+        Ok(Self::Public(PublicKeys::parse_pem(&pem).context("the key cannot be read")?))
+    }
+
+    /// Whether a provider can sign so. UMAaaS signs in two ways; its version decides which.
+    pub(crate) fn fits(&self, provider: &Sender) -> bool {
+        match self {
+            Self::Secrets(_) => provider.has_shared_secret(),
+            Self::Public(_) | Self::Private(_) => provider.name == "umaaas" || !provider.has_shared_secret(),
+        }
+    }
+
+    /// What signs as the provider: the newest secret, or the private key.
+    ///
+    /// # Errors
+    /// It is a public key.
+    pub(crate) fn signing_key(&self) -> Result<SigningKey> {
+        match self {
+            Self::Secrets(texts) => Ok(SigningKey::secret(&texts.secrets[0])),
+            Self::Private(key) => Ok(key.clone()),
+            Self::Public(_) => bail!("a public key signs nothing: give the private key, in PEM"),
+        }
+    }
+
+    /// What signatures are checked with.
+    pub(crate) fn keys(&self) -> Keys {
+        match self {
+            Self::Secrets(texts) => Keys::Hmac(texts.all()),
+            Self::Public(keys) => keys.clone().into(),
+            Self::Private(key) => key.keys(),
+        }
+    }
+
+    /// How many secrets or keys there are, and what they are called.
+    pub(crate) fn count(&self) -> (usize, &'static str) {
+        match self {
+            Self::Secrets(texts) => (texts.secrets.len(), "secret"),
+            Self::Public(keys) => (keys.iter().count(), "key"),
+            Self::Private(_) => (1, "key"),
+        }
+    }
+
+    /// Each of the secrets or keys alone, in the order of the list.
+    pub(crate) fn each(&self) -> Vec<Keys> {
+        match self {
+            Self::Secrets(texts) => {
+                let alone = |text: &String| SecretTexts::parse(text.clone()).map(|one| Keys::Hmac(one.all()));
+                texts.secrets.iter().filter_map(|text| alone(text).ok()).collect()
+            }
+            Self::Public(keys) => keys.iter().map(|key| PublicKeys::from(key.clone()).into()).collect(),
+            Self::Private(key) => vec![key.keys()],
+        }
+    }
 }
 
 impl SecretTexts {
@@ -126,15 +262,6 @@ impl SecretTexts {
         Ok(Self { given, secrets })
     }
 
-    /// What signs as the provider: the newest secret, or the private key of `cargo dev`, whose public key this is.
-    pub(crate) fn signing_key(&self, provider: &Sender) -> SigningKey {
-        if provider.has_shared_secret() {
-            SigningKey::secret(&self.secrets[0])
-        } else {
-            provider.signing_key()
-        }
-    }
-
     /// For the code that verifies.
     pub(crate) fn all(&self) -> Secrets {
         let mut secrets =
@@ -147,6 +274,29 @@ impl SecretTexts {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn keys_and_secrets_are_told_apart() {
+        let key = SigningKey::new_private();
+        let (public, private) = (key.public_key().unwrap(), key.private_key().unwrap());
+        let both = format!("{public}{}", SigningKey::new_private().public_key().unwrap());
+        let json = serde_json::json!({ "current": public, "previous": public }).to_string();
+        let one_line = public.replace('\n', " ");
+        for (text, expected) in
+            [("s3cret", (1, "secret")), ("a,b", (2, "secret")), (&public, (1, "key")), (&both, (2, "key"))]
+                .into_iter()
+                .chain([(&*json, (2, "key")), (&*one_line, (1, "key")), (&*private, (1, "key"))])
+        {
+            let material = KeyMaterial::parse(text.to_owned()).unwrap();
+            assert_eq!((material.count(), material.each().len()), (expected, expected.0), "{text}");
+            assert_eq!(material.signing_key().is_ok(), expected.1 == "secret" || text == private);
+        }
+        let broken = private.replace(&private[40..80], "");
+        for wrong in [&*broken, "-----BEGIN PUBLIC KEY-----", "s3cret,-----BEGIN PUBLIC KEY-----"] {
+            let error = format!("{:#}", KeyMaterial::parse(wrong.to_owned()).err().unwrap());
+            assert!(!error.contains("s3cret") && !error.contains(&private[80..100]), "{wrong}: {error}");
+        }
+    }
 
     #[test]
     fn texts_of_secrets() {

@@ -20,13 +20,10 @@ use verify::Delivery;
 
 use crate::json_text::Node;
 use crate::kinds::Named;
-use crate::local_env::LocalOptions;
 use crate::print::{Colour, coloured, harmless, line, print};
-use crate::request::{self, base, is_local};
+use crate::request::{self, is_local};
 use crate::secret_options::{Otherwise, SecretOptions};
-
-/// Where `cargo dev` has the functions, unless told otherwise.
-pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:9000";
+use crate::target::{Address, TargetOptions};
 
 /// How long a reply may take. On this machine a function may have to be built first.
 const LOCAL_WITHIN: Duration = Duration::from_secs(120);
@@ -45,11 +42,12 @@ const ACKNOWLEDGED: [u16; 5] = [200, 202, 403, 409, 422];
 const LONG_AGO: &str = "2000-01-01T00:00:00Z";
 const LONG_AGO_MILLISECONDS: u64 = 946_684_800_000;
 
-/// Send a signed webhook, and print status, time and reply.
+/// Sends a signed webhook, and prints status, time and reply.
 ///
-/// Without --url it goes to `cargo dev`. The body is that of a sample, as a new event: it has an id and a
+/// Without --url and --stack it goes to `cargo dev`. The body is that of a sample, as a new event: it has an id and a
 /// time of its own. For an address on this machine the secret is that of `cargo dev`; for any other it is
-/// read from stdin unless an option says otherwise.
+/// read from stdin unless an option says otherwise. Grid, and UMAaaS since 2025-05-30, sign with a private key: give
+/// one in PEM whose public key the receiver has.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -57,7 +55,9 @@ Examples:
   cargo webhooks send umaaas.incoming_payment --set transaction.receivedAmount.amount=200000
   cargo webhooks send weavr.managed_cards.settlement --duplicate
   cargo webhooks send umaaas.test --repeat 100 --rate 20 --json
-  printf %s \"$secret\" | cargo webhooks send umaaas.test --url \"$(output UmaaasUrl)\"
+  cargo webhooks send umaaas.test --stack payment-webhooks --secret-stack
+  printf %s \"$secret\" | cargo webhooks send umaaas.test --url https://hooks.example.com
+  cargo webhooks send grid.test --url https://hooks.example.com --secret-stdin < private-key.pem
 
 With --set, PATH has dots between names and positions in lists, and VALUE is JSON, or else a text.
 
@@ -68,7 +68,7 @@ pub(crate) struct Options {
     #[arg(value_name = "KIND", required_unless_present = "list")]
     kind: Option<String>,
     /// Show the kinds
-    #[arg(long, conflicts_with_all = ["set", "file", "url"])]
+    #[arg(long, conflicts_with_all = ["set", "file"])]
     list: bool,
     /// Change a field of the body
     #[arg(long, value_name = "PATH=VALUE", value_parser = Edit::parse)]
@@ -88,16 +88,11 @@ pub(crate) struct Options {
     rate: Option<f64>,
     #[command(flatten)]
     variant: Variant,
-    /// The base address; `/umaaas` or `/weavr` at its end is left out
-    #[arg(long, value_name = "URL")]
-    url: Option<String>,
     #[command(flatten)]
     secret: SecretOptions,
     /// The status that the last delivery of each event has to get
     #[arg(long, value_name = "STATUS", value_parser = clap::value_parser!(u16).range(100..=599))]
     expect: Option<u16>,
-    #[command(flatten)]
-    local: LocalOptions,
     /// Print JSON: one object a line, of --list one list
     #[arg(long)]
     json: bool,
@@ -156,7 +151,7 @@ struct Plan {
 }
 
 /// What all deliveries share.
-struct Target {
+struct Receiver {
     url: String,
     within: Duration,
     json: bool,
@@ -164,23 +159,18 @@ struct Target {
 }
 
 /// Runs the command. `true`: every reply was one of the expected ones.
-pub(crate) async fn run(options: Options) -> Result<bool> {
+pub(crate) async fn run(options: Options, target: &TargetOptions) -> Result<bool> {
     if options.list {
         list(options.json);
         return Ok(true);
     }
     let named = Named::find(options.kind.as_deref().unwrap_or_default())?;
-    // Without `cargo dev` there is no such file, and the default is as good as any.
-    let local = options.local.read().ok();
-    let known = local.as_ref().and_then(|local| local.url().ok());
-    let url = base(options.url.as_deref().or(known).unwrap_or(DEFAULT_URL))?;
+    let Address { base: url, local } = target.address().await?;
     let otherwise = if is_local(&url) { Otherwise::Local } else { Otherwise::Stdin };
-    let key = options.secret.read(named.provider, otherwise)?.signing_key(named.provider);
+    let key = options.secret.read(named.provider, otherwise, target).await?.signing_key()?;
     let tolerance = format!("{}_TIMESTAMP_TOLERANCE_SECONDS", named.provider.name.to_uppercase());
     // `cargo dev` takes any age, unless it is told otherwise. The template does not.
-    let is_dev = known.and_then(|known| base(known).ok()).is_some_and(|known| known == url);
-    let any_age =
-        is_dev && local.as_ref().is_some_and(|local| local.get(&tolerance).is_none_or(|value| value == "0"));
+    let any_age = local.is_some_and(|local| local.get(&tolerance).is_none_or(|value| value == "0"));
     let stale = vec![if any_age { named.sample.status } else { 401 }];
 
     let plan = Plan {
@@ -198,11 +188,11 @@ pub(crate) async fn run(options: Options) -> Result<bool> {
     plan.event()?;
     let within = if is_local(&url) { LOCAL_WITHIN } else { WITHIN };
     eprintln!("posting to {url}{}", named.sample.path);
-    let target = Arc::new(Target { url, within, json: options.json, kind: named.name() });
-    send_all(&plan, &target, options.repeat, options.rate).await
+    let receiver = Arc::new(Receiver { url, within, json: options.json, kind: named.name() });
+    send_all(&plan, &receiver, options.repeat, options.rate).await
 }
 
-async fn send_all(plan: &Plan, target: &Arc<Target>, repeat: u32, rate: Option<f64>) -> Result<bool> {
+async fn send_all(plan: &Plan, receiver: &Arc<Receiver>, repeat: u32, rate: Option<f64>) -> Result<bool> {
     let started = Instant::now();
     let mut under_way = JoinSet::new();
     let mut as_expected = true;
@@ -216,8 +206,8 @@ async fn send_all(plan: &Plan, target: &Arc<Target>, repeat: u32, rate: Option<f
             tokio::time::sleep(due.saturating_sub(started.elapsed())).await;
         }
         let event = plan.event()?;
-        let target = Arc::clone(target);
-        under_way.spawn(async move { target.deliver(number, event).await });
+        let receiver = Arc::clone(receiver);
+        under_way.spawn(async move { receiver.deliver(number, event).await });
     }
     while let Some(done) = under_way.join_next().await {
         as_expected &= done??;
@@ -229,7 +219,7 @@ async fn send_all(plan: &Plan, target: &Arc<Target>, repeat: u32, rate: Option<f
     Ok(as_expected)
 }
 
-impl Target {
+impl Receiver {
     /// Sends the deliveries of one event, one after the other.
     async fn deliver(&self, number: u32, event: Vec<Planned>) -> Result<bool> {
         let mut as_expected = true;
@@ -319,7 +309,10 @@ impl Plan {
         let accepted = if self.edited { vec![] } else { vec![sample.status] };
         let guess = || {
             let text = format!("a guess {:016x}", RandomState::new().hash_one(&body));
-            if provider.has_shared_secret() { SigningKey::secret(&text) } else { SigningKey::new_private() }
+            match self.key {
+                SigningKey::Secret(_) => SigningKey::secret(&text),
+                SigningKey::Private(_) => SigningKey::new_private(),
+            }
         };
         let planned =
             |what, delivery, expected: &[u16]| Planned { what, delivery, expected: expected.to_vec() };
@@ -483,7 +476,10 @@ mod tests {
 
     #[test]
     fn the_default_address_is_that_of_cargo_dev() {
-        assert_eq!(DEFAULT_URL, format!("http://127.0.0.1:{}", local_stack::watch::DEFAULT_PORT));
+        assert_eq!(
+            crate::target::DEFAULT_URL,
+            format!("http://127.0.0.1:{}", local_stack::watch::DEFAULT_PORT)
+        );
     }
 
     #[test]

@@ -9,14 +9,15 @@ use local_stack::senders::Sender;
 use serde_json::{Map, Value, json};
 use verify::Delivery;
 
+use crate::kinds;
 use crate::print::{line, print};
-use crate::request::base;
 use crate::secret_options::{Otherwise, SecretOptions};
-use crate::{kinds, send};
+use crate::target::TargetOptions;
 
-/// Print the headers that a provider would send with a body, and a line for curl.
+/// Prints the headers that a provider would send with a body, and a line for curl.
 ///
-/// The secret is read from stdin unless an option says otherwise.
+/// The secret is read from stdin unless an option says otherwise; of a provider that signs with a private key, the
+/// private key in PEM.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -24,11 +25,12 @@ Examples:
   printf %s \"$key\" | cargo webhooks sign weavr --body body.json --path /weavr/send/watch \\
     --url https://hooks.example.com
   SECRET=... cargo webhooks sign umaaas --secret-env SECRET --body body.json --json
+  cargo webhooks sign grid --secret-stdin --body body.json < private-key.pem
 
 Exit status: 0; 2, wrong usage or an input that cannot be read.")]
 pub(crate) struct Options {
-    /// As whom: umaaas, weavr
-    #[arg(value_parser = kinds::provider_with_secret)]
+    /// As whom: umaaas, weavr, grid
+    #[arg(value_parser = kinds::provider)]
     provider: &'static Sender,
     /// The body; it is signed byte for byte
     #[arg(long, value_name = "FILE")]
@@ -36,9 +38,6 @@ pub(crate) struct Options {
     /// The path in the line for curl. No signature covers it
     #[arg(long, value_name = "PATH")]
     path: Option<String>,
-    /// The base address in the line for curl
-    #[arg(long, default_value = send::DEFAULT_URL, value_name = "URL")]
-    url: String,
     /// Weavr: the header published-timestamp, in milliseconds; now unless given
     #[arg(long, value_name = "MILLISECONDS")]
     timestamp: Option<u64>,
@@ -53,17 +52,17 @@ pub(crate) struct Options {
 }
 
 /// Runs the command.
-pub(crate) fn run(options: Options) -> Result<bool> {
-    let Options { provider, body, path, url, timestamp, call_ref, secret, json } = options;
+pub(crate) async fn run(options: Options, target: &TargetOptions) -> Result<bool> {
+    let Options { provider, body, path, timestamp, call_ref, secret, json } = options;
     ensure!(
         provider.name == "weavr" || (timestamp.is_none() && call_ref.is_none()),
         "--timestamp and --call-ref are headers of weavr"
     );
-    let url = base(&url)?;
     let path = path.as_deref().unwrap_or(provider.samples[0].path);
     ensure!(path.starts_with('/'), "--path begins with a slash");
     let bytes = std::fs::read(&body).with_context(|| body.display().to_string())?;
-    let key = secret.read(provider, Otherwise::Stdin)?.signing_key(provider);
+    let key = secret.read(provider, Otherwise::Stdin, target).await?.signing_key()?;
+    let url = target.address().await?.base;
 
     let mut delivery = Delivery::new(path, bytes);
     if let Some(timestamp) = timestamp {

@@ -144,7 +144,8 @@ mod tests {
                     decision: None,
                 };
                 let forwarded_at = Some(received_at + SignedDuration::from_millis(40));
-                let current = Some(Current { state: State::Forwarded, forwarded_at, attempts: 1 });
+                let current =
+                    Some(Current { state: State::Forwarded, occurred_at: None, forwarded_at, attempts: 1 });
                 statistics.add(&Listed { entry, current });
             }
         }

@@ -1,7 +1,7 @@
 //! Which deployment a command is about: a stack of CloudFormation, names given one by one, or what `cargo dev` runs.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use aws_config::{BehaviorVersion, Region};
@@ -11,13 +11,21 @@ use local_stack::env_file;
 use local_stack::senders::{SENDERS, Sender};
 use records::Records;
 
-use crate::stack_outputs;
+use crate::request::base;
+use crate::stack_description::{self, StackDescription};
+
+/// Where `cargo dev` has the functions, unless told otherwise.
+pub(crate) const DEFAULT_URL: &str = "http://127.0.0.1:9000";
+
+const HOW: &str = "start `cargo dev`, or name a deployment with --stack or --table";
+
+const NO_REGION: &str = "no region: give --region, or set AWS_REGION, or one in the profile";
 
 /// Which deployment. Without any of these it is what `cargo dev` runs on this machine.
 #[derive(Args, Clone, Debug, Default)]
 #[command(next_help_heading = "Which deployment")]
 pub(crate) struct TargetOptions {
-    /// The CloudFormation stack: table, queues and address are its outputs
+    /// The CloudFormation stack: table, queues, address and secrets are in its outputs
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "local")]
     stack: Option<String>,
     /// The table of records; instead of, or over, what the stack says
@@ -27,11 +35,14 @@ pub(crate) struct TargetOptions {
     #[arg(long, global = true, value_name = "[PROVIDER=]URL", conflicts_with = "local")]
     queue: Vec<String>,
     /// The address of the receiver, as in `https://webhooks.example.com`
-    #[arg(long, global = true, value_name = "URL", conflicts_with = "local")]
+    #[arg(long, global = true, value_name = "URL")]
     url: Option<String>,
-    /// What `cargo dev` runs on this machine (.local/env)
+    /// What `cargo dev` runs on this machine
     #[arg(long, global = true)]
     local: bool,
+    /// What describes the local stack; `.local/env` unless given, which `cargo dev` writes
+    #[arg(long, global = true, value_name = "FILE", conflicts_with_all = ["stack", "table"])]
+    env_file: Option<PathBuf>,
     /// The profile in ~/.aws, as for the AWS CLI (AWS_PROFILE)
     #[arg(long, global = true, value_name = "NAME", conflicts_with = "local")]
     profile: Option<String>,
@@ -47,12 +58,38 @@ pub(crate) struct Target {
     pub config: SdkConfig,
     /// Its table.
     pub table: String,
-    /// The address of the receiver.
+    /// The address of the receiver, if it is known.
     pub url: Option<String>,
-    /// Whether its secrets are those of the local stack.
-    pub is_local: bool,
+    /// The variables of the local stack, if it is that.
+    pub local: Option<LocalEnv>,
+    /// What CloudFormation says of the stack, if there is one.
+    pub stack: Option<StackDescription>,
     queues: BTreeMap<String, String>,
     every_queue: Option<String>,
+}
+
+/// An address to post to.
+#[derive(Debug)]
+pub(crate) struct Address {
+    /// Without the provider's part of the path.
+    pub base: String,
+    /// The variables of the local stack, if the address is the one that `cargo dev` has written there.
+    pub local: Option<LocalEnv>,
+}
+
+/// The variables that `cargo dev` has written down: those of its functions, and its address.
+#[derive(Clone, Debug)]
+pub(crate) struct LocalEnv(HashMap<String, String>);
+
+impl LocalEnv {
+    /// A variable that is set and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    fn required(&self, name: &str) -> Result<&str> {
+        self.get(name).with_context(|| format!("the description of the local stack has no {name}"))
+    }
 }
 
 impl Target {
@@ -71,88 +108,147 @@ impl Target {
 }
 
 impl TargetOptions {
-    /// Finds it.
+    /// Finds the deployment.
+    ///
+    /// # Errors
+    /// None is named and none runs on this machine, or the stack cannot be read.
     pub(crate) async fn resolve(&self) -> Result<Target> {
-        let is_named = self.stack.is_some() || self.table.is_some();
-        if !is_named {
+        if self.stack.is_none() && self.table.is_none() {
             let Self { queue, url, profile, region, .. } = self;
             let is_elsewhere = !queue.is_empty() || url.is_some() || profile.is_some() || region.is_some();
             ensure!(!is_elsewhere, "which deployment? Give --stack or --table");
-            return local_target(&local_stack::scratch().join("env"));
+            return local_target(&self.local_file());
         }
-        let config = loaded(self.profile.as_deref(), self.region.clone()).await;
-        let outputs = match &self.stack {
-            Some(stack) => stack_outputs::of(&config, stack).await?,
-            None => HashMap::new(),
-        };
-        let table = self.table.clone().or_else(|| outputs.get("TableName").cloned());
-        let mut target = Target {
-            config,
-            table: table.context("the stack has no output TableName: give --table")?,
-            url: self.url.clone().or_else(|| outputs.get("UmaaasUrl").and_then(|url| base(url, "/umaaas"))),
-            is_local: false,
-            queues: BTreeMap::new(),
-            every_queue: None,
-        };
+        let config = self.config().await;
+        ensure!(config.region().is_some(), NO_REGION);
+        let stack = self.stack().await?;
+        let output = |name: &str| stack.as_ref()?.outputs.get(name).cloned();
+        let mut queues = BTreeMap::new();
         for provider in SENDERS {
-            if let Some(url) = outputs.get(&stack_outputs::name(provider.name, "QueueUrl")?) {
-                target.queues.insert(provider.name.to_owned(), url.clone());
+            if let Some(url) = output(&stack_description::name(provider.name, "QueueUrl")?) {
+                queues.insert(provider.name.to_owned(), url);
             }
         }
+        let mut every_queue = None;
         for queue in &self.queue {
             match queue.split_once('=').filter(|(provider, _)| !provider.contains(['/', ':'])) {
                 Some((provider, url)) => {
                     ensure!(Sender::named(provider).is_some(), "no provider {provider}");
-                    target.queues.insert(provider.to_owned(), url.to_owned());
+                    queues.insert(provider.to_owned(), url.to_owned());
                 }
-                None => target.every_queue = Some(queue.clone()),
+                None => every_queue = Some(queue.clone()),
             }
         }
-        Ok(target)
+        let table = self.table.clone().or_else(|| output("TableName"));
+        Ok(Target {
+            config,
+            table: table.context("the stack has no output TableName: give --table")?,
+            url: self.url.clone().or_else(|| output("UmaaasUrl")).map(|url| base(&url)).transpose()?,
+            local: None,
+            stack,
+            queues,
+            every_queue,
+        })
+    }
+
+    /// The address of the deployment, without asking for more than it takes: `--url` needs no credentials. Without
+    /// any option it is that of `cargo dev`, whether it runs or not.
+    ///
+    /// # Errors
+    /// As for [`resolve`](Self::resolve); or the address is none.
+    pub(crate) async fn address(&self) -> Result<Address> {
+        let named = self.stack.is_some() || self.table.is_some();
+        let local = env_file::read(&self.local_file()).ok().filter(|_| !named).map(LocalEnv);
+        let of_local = local.as_ref().and_then(|local| local.get(env_file::URL)).map(base).transpose()?;
+        let base = match &self.url {
+            Some(url) => base(url)?,
+            None if named => self.resolve().await?.url.context("no address: give --url")?,
+            None if local.is_none() && (self.env_file.is_some() || self.local) => {
+                bail!("there is no {}: {HOW}", self.local_file().display())
+            }
+            None => of_local.clone().map_or_else(|| base(DEFAULT_URL), Ok)?,
+        };
+        let local = local.filter(|_| of_local.as_ref() == Some(&base));
+        Ok(Address { base, local })
+    }
+
+    /// Credentials and region as the AWS CLI finds them.
+    pub(crate) async fn config(&self) -> SdkConfig {
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(profile) = &self.profile {
+            loader = loader.profile_name(profile);
+        }
+        if let Some(region) = &self.region {
+            loader = loader.region(Region::new(region.clone()));
+        }
+        loader.load().await
+    }
+
+    /// The outputs and parameters of `--stack`. `None` without that option.
+    ///
+    /// # Errors
+    /// The stack cannot be read.
+    pub(crate) async fn stack(&self) -> Result<Option<StackDescription>> {
+        match &self.stack {
+            Some(stack) => {
+                let config = self.config().await;
+                ensure!(config.region().is_some(), NO_REGION);
+                Ok(Some(stack_description::read(&config, stack).await?))
+            }
+            None => Ok(None),
+        }
+    }
+
+    /// Refuses these options for a command that talks to no deployment.
+    ///
+    /// # Errors
+    /// One of them is given.
+    pub(crate) fn none_for(&self, command: &str) -> Result<()> {
+        let Self { stack, table, queue, url, local, env_file, profile, region } = self;
+        let given = [
+            ("--stack", stack.is_some()),
+            ("--table", table.is_some()),
+            ("--queue", !queue.is_empty()),
+            ("--url", url.is_some()),
+            ("--local", *local),
+            ("--env-file", env_file.is_some()),
+            ("--profile", profile.is_some()),
+            ("--region", region.is_some()),
+        ];
+        match given.into_iter().find(|(_, is_given)| *is_given) {
+            Some((option, _)) => bail!("{command} talks to no deployment: {option} means nothing here"),
+            None => Ok(()),
+        }
+    }
+
+    fn local_file(&self) -> PathBuf {
+        self.env_file.clone().unwrap_or_else(env_file::path)
     }
 }
 
 /// What `cargo dev` has written about itself.
 fn local_target(file: &Path) -> Result<Target> {
-    const HOW: &str = "start `cargo dev`, or name a deployment with --stack or --table";
     let Ok(variables) = env_file::read(file) else {
         bail!("which deployment? There is no {}: {HOW}", file.display());
     };
-    let variable =
-        |name: &str| variables.get(name).with_context(|| format!("{} does not have {name}", file.display()));
-    let endpoint = variable("AWS_ENDPOINT_URL")?;
+    let local = LocalEnv(variables);
+    let endpoint = local.required("AWS_ENDPOINT_URL")?;
     let port = endpoint.rsplit(':').next().and_then(|port| port.parse().ok());
     ensure!(port.is_some_and(local_stack::port::answers), "nothing answers at {endpoint}: {HOW}");
     let mut queues = BTreeMap::new();
     for provider in SENDERS {
-        let queue = variable(&format!("{}_QUEUE_URL", provider.name.to_uppercase()))?;
+        let queue = local.required(&format!("{}_QUEUE_URL", provider.name.to_uppercase()))?;
         queues.insert(provider.name.to_owned(), queue.to_owned());
     }
     Ok(Target {
         config: local_stack::stack::config(endpoint),
-        table: variable("EVENTS_TABLE")?.to_owned(),
-        url: variables.get(env_file::URL).cloned(),
-        is_local: true,
+        table: local.required("EVENTS_TABLE")?.to_owned(),
+        url: local.get(env_file::URL).map(base).transpose()?,
+        local: Some(local),
+        stack: None,
         queues,
         every_queue: None,
     })
-}
-
-/// A provider's address without its path.
-fn base(url: &str, path: &str) -> Option<String> {
-    url.strip_suffix(path).map(str::to_owned)
-}
-
-/// Credentials and region as the AWS CLI finds them.
-async fn loaded(profile: Option<&str>, region: Option<String>) -> SdkConfig {
-    let mut loader = aws_config::defaults(BehaviorVersion::latest());
-    if let Some(profile) = profile {
-        loader = loader.profile_name(profile);
-    }
-    if let Some(region) = region {
-        loader = loader.region(Region::new(region));
-    }
-    loader.load().await
 }
 
 #[cfg(test)]
@@ -178,7 +274,7 @@ mod tests {
             (target.table.as_str(), target.url.as_deref()),
             ("webhook-events", Some("http://127.0.0.1:9000"))
         );
-        assert!(target.is_local && target.queue("weavr").unwrap() == "http://sqs/weavr.fifo");
+        assert!(target.local.is_some() && target.queue("weavr").unwrap() == "http://sqs/weavr.fifo");
         // one that has ended
         drop(listener);
         assert!(local_target(&file).unwrap_err().to_string().contains("nothing answers"));

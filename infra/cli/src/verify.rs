@@ -14,12 +14,14 @@ use crate::diagnose::{Capture, Demand, Diagnosis, Freshness, diagnose};
 use crate::kinds;
 use crate::print::{Colour, coloured, harmless, line};
 use crate::secret_options::{Otherwise, SecretOptions};
+use crate::target::TargetOptions;
 
-/// Say whether a captured request verifies, and if not, why.
+/// Says whether a captured request verifies, and if not, why.
 ///
 /// It checks as a function does. If that fails, it tries the usual mistakes and names the one that fits:
 /// another secret, a body that was written anew or altered, another encoding, other signed content, a header
-/// that is there twice. The secret is read from stdin unless an option says otherwise.
+/// that is there twice. The secret is read from stdin unless an option says otherwise; of a provider that signs with a
+/// private key, its public keys in PEM.
 #[derive(Args)]
 #[command(after_help = "\
 Examples:
@@ -27,11 +29,12 @@ Examples:
   SECRET=... cargo webhooks verify weavr --secret-env SECRET --body body.json \\
     -H 'published-timestamp: 1793612075500' -H 'signature-v2: WSyqIUcK01Fi...'
   cargo webhooks verify umaaas --secret-local --headers headers.txt --body body.json --json
+  cargo webhooks verify grid --stack payment-webhooks --secret-stack --headers headers.txt --body body.json
 
 Exit status: 0, it verifies; 1, it does not; 2, wrong usage or an input that cannot be read.")]
 pub(crate) struct Options {
-    /// Who sent it: umaaas, weavr
-    #[arg(value_parser = kinds::provider_with_secret)]
+    /// Who sent it: umaaas, weavr, grid
+    #[arg(value_parser = kinds::provider)]
     provider: &'static Sender,
     /// The headers: lines `Name: value` (also as `curl -v` prints them), or a JSON object
     #[arg(long, value_name = "FILE")]
@@ -45,8 +48,8 @@ pub(crate) struct Options {
     /// Weavr: which signature has to be there, as in WEAVR_SIGNATURE
     #[arg(long, value_enum, default_value_t)]
     scheme: Demand,
-    /// How old it may have been when it arrived, in seconds. The template has 691200 for UMAaaS and 604800
-    /// for Weavr
+    /// How old it may have been when it arrived, in seconds; the template's tolerances are in
+    /// infra/configuration.md
     #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u32))]
     tolerance: Option<u32>,
     /// When it arrived, as in 2026-11-02T09:15:00Z; now unless given
@@ -60,7 +63,7 @@ pub(crate) struct Options {
 }
 
 /// Runs the command. `true`: it verifies.
-pub(crate) fn run(options: Options) -> Result<bool> {
+pub(crate) async fn run(options: Options, target: &TargetOptions) -> Result<bool> {
     let mut headers = match &options.headers {
         Some(file) => read_headers(file)?,
         None => HeaderMap::new(),
@@ -72,14 +75,14 @@ pub(crate) fn run(options: Options) -> Result<bool> {
     }
     ensure!(!headers.is_empty(), "there is no header: give --headers or -H");
     let body = std::fs::read(&options.body).with_context(|| options.body.display().to_string())?;
-    let secrets = options.secret.read(options.provider, Otherwise::Stdin)?;
+    let material = options.secret.read(options.provider, Otherwise::Stdin, target).await?;
     let freshness = Freshness {
         received_at: options.received_at.unwrap_or_else(Timestamp::now),
         tolerance: options.tolerance.map(|seconds| SignedDuration::from_secs(seconds.into())),
     };
     let capture =
         Capture { provider: options.provider, demand: options.scheme, headers, body: Bytes::from(body) };
-    let diagnosis = diagnose(&capture, &secrets, freshness);
+    let diagnosis = diagnose(&capture, &material, freshness);
     line(&if options.json { serde_json::to_string(&diagnosis)? } else { text(&diagnosis) });
     Ok(diagnosis.verifies)
 }

@@ -64,6 +64,44 @@ fn a_case_that_fails_shows_in_the_table_and_in_the_exit_code() {
     assert!(text.contains("4 cases, 2 failed"), "{text}");
 }
 
+/// One policy decides about the payments of both providers: for the same payment, each with its sample, a body, or a
+/// change, and each is asked for facts in its own vocabulary.
+#[test]
+fn cases_are_webhooks_of_either_provider() {
+    let folder = folder("grid");
+    let policy = write(
+        &folder.join("own.cedar"),
+        r#"@id("born") @requires("DATE_OF_BIRTH") forbid (principal, action, resource) unless { principal has dateOfBirth };
+           @id("usd") @reason("usd_only") forbid (principal, action, resource) unless { context.currency == "USD" };
+           @id("rest") permit (principal, action, resource);"#,
+    );
+    let body = std::fs::read_to_string(REQUESTED_BY_GRID).unwrap();
+    let euro = r#""receivedAmount": {"currency": {"code": "EUR"}}"#;
+    write(
+        &folder.join("cases/a.json"),
+        &format!(
+            r#"[{{"case": "u1", "expect": {{"decision": "approve", "policies": ["rest"]}}}},
+            {{"case": "g1", "provider": "grid", "expect": {{"decision": "approve", "policies": ["rest"]}}}},
+            {{"case": "u2", "provider": "umaaas", "change": {{"transaction": {{"counterpartyInformation": null}}}},
+              "expect": {{"decision": "request_information", "requiredFields": ["DATE_OF_BIRTH"], "policies": ["born"]}}}},
+            {{"case": "g2", "provider": "grid", "change": {{"data": {{"counterpartyInformation": null}}}},
+              "expect": {{"decision": "request_information", "requiredFields": ["BIRTH_DATE"], "policies": ["born"]}}}},
+            {{"case": "u3", "change": {{"transaction": {{{euro}}}}},
+              "expect": {{"decision": "reject", "reason": "usd_only", "policies": ["usd"]}}}},
+            {{"case": "g3", "provider": "grid", "change": {{"data": {{{euro}}}}},
+              "expect": {{"decision": "reject", "reason": "usd_only", "policies": ["usd"]}}}},
+            {{"case": "g4", "body": {body}, "expect": {{"decision": "approve", "policies": ["rest"]}}}},
+            {{"case": "g5", "provider": "grid", "body": {body}, "expect": {{"decision": "approve"}}}},
+            {{"case": "g6", "provider": "grid", "change": {{"data": {{"status": "COMPLETED"}}}}, "expect": {{"decision": "approve"}}}}]"#
+        ),
+    );
+    let (success, text) = run(&["policy", "test", "--policy", &policy]);
+    assert!(!success && text.contains("9 cases, 1 failed"), "{text}");
+    let failed: Vec<&str> = text.lines().filter(|line| line.starts_with("FAILED")).collect();
+    assert_eq!(failed.len(), 1, "{text}");
+    assert!(failed[0].contains("g6") && failed[0].ends_with("nothing to decide"), "{text}");
+}
+
 #[test]
 fn wrong_cases_are_named_by_file_and_field() {
     let folder = folder("wrong");
@@ -92,6 +130,14 @@ fn wrong_cases_are_named_by_file_and_field() {
         (
             r#"[{"case": "x", "body": {}, "expect": {"decision": "approve"}}]"#,
             "case \"x\": webhookId is missing",
+        ),
+        (
+            r#"[{"case": "x", "provider": "grid", "body": {}, "expect": {"decision": "approve"}}]"#,
+            "case \"x\": id is missing",
+        ),
+        (
+            r#"[{"case": "x", "provider": "weavr", "expect": {"decision": "approve"}}]"#,
+            "one.json: unknown variant `weavr`, expected `umaaas` or `grid`",
         ),
     ] {
         write(&cases.join("one.json"), text);

@@ -50,6 +50,9 @@ fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_webhooks"));
     command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.env("WEBHOOKS_TEST_SECRET", SECRET).env_remove("AWS_ACCESS_KEY_ID").env_remove("AWS_REGION");
+    // Nothing of the machine's own settings, and no question to an instance's metadata.
+    command.env_remove("AWS_DEFAULT_REGION").env("AWS_EC2_METADATA_DISABLED", "true");
+    command.env("AWS_CONFIG_FILE", "/dev/null").env("AWS_SHARED_CREDENTIALS_FILE", "/dev/null");
     command
 }
 
@@ -87,6 +90,14 @@ fn every_command_has_help_with_examples() {
         let ran = run(&[name, "--help"]);
         assert_eq!(ran.code, 0, "{}", ran.err);
         assert!(ran.out.contains("Examples:") && ran.out.contains("Exit status: 0"), "{name}: {}", ran.out);
+    }
+}
+
+#[test]
+fn shells_get_completions() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ran = run(&["completions", shell]);
+        assert!(ran.code == 0 && ran.out.contains("units-per-second"), "{shell}: {}", ran.err);
     }
 }
 
@@ -143,9 +154,21 @@ fn wrong_usage_is_said_with_status_2() {
         (&[&verify[..], &["--scheme", "v3"]].concat(), "--scheme"),
         (&["listen", "--status", "99"], "--status"),
         (&["listen", "--port", "65536"], "--port"),
-        (&["doctor", "--env-file", "absent"], "start `cargo dev` first"),
-        (&["doctor", "--table", "t"], "--queue"),
-        (&["doctor", "--table", "t", "--queue", "q", "--url", "http://127.0.0.1:1"], "AWS_REGION"),
+        (&["doctor", "--env-file", "absent"], "start `cargo dev`"),
+        (&["doctor", "--table", "t"], "no region"),
+        (&["doctor", "--stack", "s", "--local"], "cannot be used with"),
+        (&["doctor", "--url", "http://127.0.0.1:1"], "--stack or --table"),
+        (&["send", "umaaas.test", "--stack", "s"], "no region"),
+        (&["send", "umaaas.test", "--local", "--env-file", "absent"], "there is no absent"),
+        (&["send", "umaaas.test", "--secret-stack"], "--stack"),
+        (&["policy", "test", "--stack", "s"], "policy talks to no deployment: --stack"),
+        (&["generate", "--check", "--region", "r"], "generate talks to no deployment: --region"),
+        (&["completions", "bash", "--local"], "completions talks to no deployment: --local"),
+        (&["sign", "grid", "--body", &body, "--secret-env", "WEBHOOKS_TEST_SECRET"], "private key"),
+        (
+            &["verify", "grid", "--body", &body, "-H", "a: b", "--secret-env", "WEBHOOKS_TEST_SECRET"],
+            "public key",
+        ),
         (&[&["compare", "umaaas", "--transactions", "absent"][..], &day].concat(), "absent: No such file"),
         (&[&["compare", "umaaas", "--transactions", &csv][..], &day].concat(), "row 2: `yesterday`"),
         (
@@ -791,5 +814,46 @@ fn send_posts_what_listen_verifies() {
                 assert_ne!(seen[0]["path"], seen[1]["path"]);
             }
         }
+    }
+}
+
+/// A provider that signs with a private key: the private key signs, the public one verifies, and both come in PEM.
+#[test]
+fn what_a_private_key_signs_verifies_with_the_public_one() {
+    let folder = folder("keys");
+    let (key, other) = (SigningKey::new_private(), SigningKey::new_private());
+    let (private, public) = (key.private_key().unwrap(), key.public_key().unwrap());
+    let both = other.public_key().unwrap() + &public;
+    for provider in ["grid", "umaaas"].map(provider) {
+        let file = provider.file(&provider.samples[0]);
+        let body = local_stack::root().join(&file).to_str().unwrap().to_owned();
+        let ran = run_with(&private, &["sign", provider.name, "--body", &body, "--json"]);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        assert!(!ran.out.contains(&private[40..80]), "{}", ran.out);
+        let said: Value = serde_json::from_str(&ran.out).unwrap();
+        let headers = said["headers"].as_object().unwrap().iter();
+        let headers =
+            headers.map(|(name, value)| (name.clone(), value.as_str().unwrap().to_owned())).collect();
+        let captured = Captured { headers, body: sample(file.strip_prefix("events/").unwrap()) };
+        for (keys, verifies) in
+            [(&public, true), (&both, true), (&private, true), (&other.public_key().unwrap(), false)]
+        {
+            let (code, said) = verify(&folder, provider, &captured, keys, &[]);
+            assert_eq!(code, i32::from(!verifies), "{}: {said}", provider.name);
+        }
+        let altered = Captured { body: [captured.body.clone(), b" ".to_vec()].concat(), ..captured.clone() };
+        let (code, said) = verify(&folder, provider, &altered, &public, &[]);
+        assert_eq!((code, &said["reasons"][0]["reason"]), (1, &Value::from("body_reserialised")), "{said}");
+    }
+    // A receiver that expects a secret gets a signature of a private key, and the other way round.
+    let umaaas = provider("umaaas");
+    let signed = |key: &SigningKey| {
+        let delivery = umaaas.delivery("/", "{}", key);
+        let header = delivery.headers[signature_header(umaaas)].to_str().unwrap().to_owned();
+        Captured { headers: vec![(signature_header(umaaas).to_owned(), header)], body: b"{}".to_vec() }
+    };
+    for (captured, keys) in [(signed(&key), SECRET), (signed(&SigningKey::secret(SECRET)), &*public)] {
+        let (code, said) = verify(&folder, umaaas, &captured, keys, &[]);
+        assert_eq!((code, &said["reasons"][0]["reason"]), (1, &Value::from("wrong_scheme")), "{said}");
     }
 }

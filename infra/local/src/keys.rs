@@ -46,7 +46,7 @@ impl Credential {
     pub fn signing_key(self) -> SigningKey {
         match self {
             Self::Secret(secret) => SigningKey::secret(secret),
-            Self::PrivateKey => SigningKey::Private(Arc::clone(&LOCAL_KEY)),
+            Self::PrivateKey => SigningKey::local(),
         }
     }
 
@@ -84,6 +84,12 @@ impl Credential {
 }
 
 impl SigningKey {
+    /// The private key of the local stack.
+    #[must_use]
+    pub fn local() -> Self {
+        LOCAL_KEY.clone()
+    }
+
     /// A shared secret from its text.
     ///
     /// # Panics
@@ -100,6 +106,19 @@ impl SigningKey {
     #[must_use]
     pub fn new_private() -> Self {
         Self::Private(Arc::new(new_key()))
+    }
+
+    /// A private key in PEM, as openssl writes it: `EC PRIVATE KEY` (RFC 5915) or `PRIVATE KEY` (PKCS #8).
+    ///
+    /// # Errors
+    /// It is no private key on the curve P-256. The error has nothing of the text.
+    pub fn from_pem(text: &str) -> Result<Self> {
+        let after = text.find(" PRIVATE KEY-----").context("there is no private key in the text")?;
+        let body = text[after..].split("-----").nth(1).unwrap_or_default();
+        let base64: String = body.split_whitespace().collect();
+        let der = BASE64.decode(base64).ok().context("the private key is not in PEM")?;
+        let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, &der);
+        Ok(Self::Private(Arc::new(key.ok().context("the private key is none of the curve P-256")?)))
     }
 
     /// Signs a delivery as its sender would. Returns the value of the scheme's header.
@@ -142,6 +161,17 @@ impl SigningKey {
         }
     }
 
+    /// The private key in PEM. `None` of a secret.
+    ///
+    /// # Panics
+    /// When a key that was made or read here cannot be written.
+    #[must_use]
+    pub fn private_key(&self) -> Option<String> {
+        let Self::Private(key) = self else { return None };
+        let der: EcPrivateKeyRfc5915Der<'_> = key.private_key().as_der().expect("the key can be written");
+        Some(pem("EC PRIVATE KEY", der.as_ref()))
+    }
+
     /// The public key in PEM. `None` of a secret.
     #[must_use]
     pub fn public_key(&self) -> Option<String> {
@@ -152,30 +182,26 @@ impl SigningKey {
 }
 
 /// The private key of the local stack: made at the first run, and the same in all later ones.
-static LOCAL_KEY: LazyLock<Arc<EcdsaKeyPair>> =
-    LazyLock::new(|| Arc::new(local_key().unwrap_or_else(|error| panic!("no private key: {error:#}"))));
+static LOCAL_KEY: LazyLock<SigningKey> =
+    LazyLock::new(|| local_key().unwrap_or_else(|error| panic!("no private key: {error:#}")));
 
 fn private_key_file() -> PathBuf {
     crate::scratch().join("private-key.pem")
 }
 
 /// Reads the key's file, and makes it first if there is none. Two processes that do so at once get the same key.
-fn local_key() -> Result<EcdsaKeyPair> {
+fn local_key() -> Result<SigningKey> {
     let file = private_key_file();
     if !file.is_file() {
         std::fs::create_dir_all(crate::scratch())?;
         let own = file.with_extension(format!("{}.tmp", std::process::id()));
-        let der: EcPrivateKeyRfc5915Der<'_> = new_key().private_key().as_der()?;
-        std::fs::write(&own, pem("EC PRIVATE KEY", der.as_ref()))?;
+        std::fs::write(&own, SigningKey::new_private().private_key().unwrap_or_default())?;
         let linked = std::fs::hard_link(&own, &file);
         std::fs::remove_file(&own)?;
         ensure!(linked.is_ok() || file.is_file(), "cannot write {}", file.display());
     }
     let text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
-    let base64: String = text.lines().filter(|line| !line.starts_with("-----")).collect();
-    let der = BASE64.decode(base64).with_context(|| file.display().to_string())?;
-    let key = EcdsaKeyPair::from_private_key_der(&ECDSA_P256_SHA256_ASN1_SIGNING, &der);
-    key.ok().with_context(|| format!("{} is no private key; delete it", file.display()))
+    SigningKey::from_pem(&text).with_context(|| format!("{} is of no use; delete it", file.display()))
 }
 
 fn new_key() -> EcdsaKeyPair {
@@ -210,5 +236,24 @@ mod tests {
         let again = Credential::PrivateKey.for_functions();
         assert_eq!(again, Credential::PrivateKey.for_functions());
         assert!(!again.contains('\n') && PublicKeys::parse_pem(&again).is_ok());
+    }
+
+    #[test]
+    fn a_key_of_openssl_is_read() {
+        for arguments in [
+            &["ecparam", "-name", "prime256v1", "-genkey", "-noout"][..],
+            &["genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+        ] {
+            let made = std::process::Command::new("openssl").args(arguments).output().unwrap();
+            let text = String::from_utf8(made.stdout).unwrap();
+            let key = SigningKey::from_pem(&text).unwrap();
+            let again = SigningKey::from_pem(&key.private_key().unwrap()).unwrap();
+            assert_eq!(again.public_key(), key.public_key());
+        }
+        for wrong in
+            ["", "-----BEGIN PUBLIC KEY-----", "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----"]
+        {
+            assert!(SigningKey::from_pem(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -64,7 +64,13 @@ const UMAAAS: Sender = Sender {
     keys_variable: "UMAAAS_WEBHOOK_SECRETS",
     credential: Credential::Secret("local-umaaas-secret"),
     variables: &[("APPROVAL_POLICY", "sample")],
-    sign: |delivery, key| key.add_to(delivery, &umaaas::SIGNATURE),
+    sign: |delivery, key| {
+        let scheme = match key {
+            SigningKey::Secret(_) => umaaas::SIGNATURE,
+            SigningKey::Private(_) => umaaas::SIGNATURE_ECDSA,
+        };
+        key.add_to(delivery, &scheme);
+    },
     renew: |body| renew_id(body, "webhookId"),
     example: r#"
   body={file}

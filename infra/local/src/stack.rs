@@ -14,6 +14,13 @@ use serde_json::json;
 
 use crate::senders::{SENDERS, Sender};
 
+/// The indexes of the events table: name, hash key, sort key.
+pub const INDEXES: [(&str, &str, &str); 3] = [
+    ("pending", "pending_shard", "due_at"),
+    ("by_subject", "subject", "received_at"),
+    ("by_time", "time_shard", "received_at"),
+];
+
 /// The emulated region.
 pub const REGION: &str = "eu-central-1";
 
@@ -232,15 +239,10 @@ pub async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Re
             .set_non_key_attributes(Some(names))
             .build()
     };
-    let pending = index("pending", "pending_shard", "due_at", keys_only)?;
     let of_subject = listed(&["kind", "id", "reply", "decision"]);
-    let by_subject = index("by_subject", "subject", "received_at", of_subject)?;
-    let by_time = index(
-        "by_time",
-        "time_shard",
-        "received_at",
-        listed(&["kind", "id", "reply", "decision", "subject"]),
-    )?;
+    let of_time = listed(&["kind", "id", "reply", "decision", "subject"]);
+    let indexes = INDEXES.into_iter().zip([keys_only, of_subject, of_time]);
+    let indexes = indexes.map(|((name, hash, range), projection)| index(name, hash, range, projection));
     let created = dynamodb
         .create_table()
         .table_name(name)
@@ -252,9 +254,7 @@ pub async fn create_table(dynamodb: &aws_sdk_dynamodb::Client, name: &str) -> Re
         .attribute_definitions(attribute("time_shard", ScalarAttributeType::S)?)
         .attribute_definitions(attribute("received_at", ScalarAttributeType::N)?)
         .key_schema(key("pk", KeyType::Hash)?)
-        .global_secondary_indexes(pending)
-        .global_secondary_indexes(by_subject)
-        .global_secondary_indexes(by_time)
+        .set_global_secondary_indexes(Some(indexes.collect::<Result<_>>()?))
         .send()
         .await;
     match created {

@@ -220,7 +220,9 @@ fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>,
     }
     let before = failed(&conflict).then(|| earlier(conflict.item.unwrap_or_default())).transpose()?;
     let decided = if failed(&base) {
-        let decided = Fields(base.item.unwrap_or_default()).decision("decided_later");
+        let mut base = Fields(base.item.unwrap_or_default());
+        let key = base.optional_text("pk").unwrap_or_default();
+        let decided = base.decision("decided_later", &key);
         Some(decided.ok_or_else(|| {
             PortError::new(Operation::RecordConflict, "another record has replaced the one it conflicts with")
         })?)

@@ -67,13 +67,14 @@ pub(crate) fn item(record: &Record) -> Item {
 /// Reads the existing item, because of which a key is not free.
 pub(crate) fn earlier(item: Item) -> Result<Earlier, PortError> {
     let mut fields = Fields(item);
+    let key = fields.optional_text("pk").unwrap_or_default();
     Ok(Earlier {
         delivery_id: fields.text("delivery_id")?,
         payload_sha256: fields.text("payload_sha256")?,
         content_sha256: fields.optional_text("content_sha256"),
         occurred_at: fields.occurred_at(),
-        decision: fields.decision("decision"),
-        decided_later: fields.decision("decided_later"),
+        decision: fields.decision("decision", &key),
+        decided_later: fields.decision("decided_later", &key),
     })
 }
 
@@ -107,8 +108,8 @@ pub fn record_of(item: Item) -> Result<Record, PortError> {
         },
         sha256: fields.text("payload_sha256")?,
     };
+    let key = fields.text("pk")?;
     Ok(Record {
-        key: fields.text("pk")?,
         kind: fields.text("kind")?,
         id: fields.text("id")?,
         source: fields.text("source")?,
@@ -128,7 +129,8 @@ pub fn record_of(item: Item) -> Result<Record, PortError> {
         conflict_of: fields.optional_text("conflict_of"),
         held: false,
         left_to_reconciler: false,
-        decision: fields.decision("decision"),
+        decision: fields.decision("decision", &key),
+        key,
         reply: fields.number("reply")?,
         delivery_id: fields.text("delivery_id")?,
         trace_id: fields.optional_text("trace_id"),
@@ -148,7 +150,7 @@ pub(crate) fn due(item: Item) -> Result<Due, PortError> {
 pub(crate) struct Fields(pub Item);
 
 impl Fields {
-    fn optional_text(&mut self, name: &str) -> Option<String> {
+    pub(crate) fn optional_text(&mut self, name: &str) -> Option<String> {
         match self.0.remove(name) {
             Some(AttributeValue::S(text)) => Some(text),
             _ => None,
@@ -181,13 +183,13 @@ impl Fields {
         self.optional_text("occurred_at").and_then(|time| time.parse().ok())
     }
 
-    /// A decision. `None` when it cannot be read, because a newer version of this code wrote it, for example:
-    /// the decision is then not repeated, and the event is processed without it.
-    pub(crate) fn decision(&mut self, name: &'static str) -> Option<Decision> {
+    /// A decision of the record with this key. `None` when it cannot be read, because a newer version of this code
+    /// wrote it, for example: the decision is then not repeated, and the event is processed without it.
+    pub(crate) fn decision(&mut self, name: &'static str, key: &str) -> Option<Decision> {
         let text = self.optional_text(name)?;
         let decision = serde_json::from_str(&text).ok();
         if decision.is_none() {
-            tracing::error!("a decision in the table cannot be read");
+            tracing::error!(key, attribute = name, "a decision in the table cannot be read");
         }
         decision
     }
@@ -211,4 +213,43 @@ pub(crate) fn millis(time: Timestamp) -> AttributeValue {
 /// A decision as the table stores it: JSON.
 pub(crate) fn written(decision: &Decision) -> String {
     serde_json::to_string(decision).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// Whoever reads the log can find the record.
+    #[test]
+    fn a_decision_that_cannot_be_read_is_logged_with_the_key() {
+        let mut item = item(&ingest::memory::record("umaaas#TEST#1", "{}", Timestamp::UNIX_EPOCH));
+        item.insert("decision".into(), text("{\"outcome\":\"of a later version\"}"));
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let subscriber =
+            tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, || {
+            assert_eq!(record_of(item.clone()).unwrap().decision, None);
+            assert_eq!(earlier(item).unwrap().decision, None);
+        });
+        let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+        let expected = "a decision in the table cannot be read key=\"umaaas#TEST#1\" attribute=\"decision\"";
+        assert_eq!(log.matches(expected).count(), 2, "{log}");
+    }
 }

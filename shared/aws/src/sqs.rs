@@ -77,7 +77,8 @@ impl BatchSink for SqsSink {
             if let Some(Err(Unsent::Queue(error))) = results.last() {
                 // No further call to a queue that does not answer: the caller has a deadline and other work.
                 let reason = error.source.to_string();
-                let unsent = || Err(Unsent::Queue(PortError::new(Operation::Forward, reason.clone())));
+                let unsent =
+                    || Err(Unsent::Queue(PortError::unavailable(Operation::Forward, reason.clone())));
                 results.resize_with(messages.len(), unsent);
                 break;
             }
@@ -271,5 +272,31 @@ mod tests {
         assert_eq!(split(&[all / 2, all / 2, 100]), [2, 1]);
         assert_eq!(split(&[all / 2, all / 2 + 1, 100]), [1, 2]);
         assert_eq!(split(&[all + 1, 100]), [1, 1], "too large: alone");
+    }
+
+    /// Whoever counts failures of the queue sees the same for every message, whether there was a call for it or not.
+    #[tokio::test]
+    async fn a_queue_that_does_not_answer_is_unavailable_for_every_message() {
+        let nobody = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+        let config = SdkConfig::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .region(aws_sdk_sqs::config::Region::new("eu-central-1"))
+            .credentials_provider(aws_sdk_sqs::config::SharedCredentialsProvider::new(
+                aws_sdk_sqs::config::Credentials::new("x", "x", None, None, "test"),
+            ))
+            .endpoint_url(format!("http://{}", nobody.unwrap()))
+            .build();
+        let sink = SqsSink::new(
+            &config,
+            "http://queue/000000000000/x.fifo".to_owned(),
+            crate::budget::FORWARD_BATCH,
+        );
+        let messages: Vec<Message> = (0..25).map(|_| message(100)).collect();
+        let results = sink.forward_batch(&messages, Duration::from_secs(20)).await;
+        assert_eq!(results.len(), messages.len());
+        for result in results {
+            let Err(Unsent::Queue(error)) = result else { panic!("{result:?}") };
+            assert!(error.unavailable && error.chain().contains("not sent"), "{}", error.chain());
+        }
     }
 }

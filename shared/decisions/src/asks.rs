@@ -32,27 +32,42 @@ pub enum Direction {
     Incoming,
     /// A `type` is not a string.
     Unclear,
-    /// There is no `type`.
+    /// There is no `type`, or one that no document has: it may be another word for any direction.
     Unsaid,
-    /// The `type` is another string.
+    /// The `type` is a documented one that is not incoming.
     Other,
 }
+
+/// The documented types of a transaction that is not incoming. Compared exactly.
+const NOT_INCOMING: [&str; 2] = ["OUTGOING", "CARD"];
 
 /// The direction of the transaction in a body.
 #[must_use]
 pub fn direction(body: &Object<'_>, layout: &Layout) -> Direction {
-    let mut found = Direction::Unsaid;
+    let mut found = None;
     for transaction in transactions(body, layout) {
         for (_, value) in members(&transaction, "type") {
             match text(value) {
                 Some(_) if says(value, "INCOMING") => return Direction::Incoming,
-                Some(_) if found == Direction::Unsaid => found = Direction::Other,
-                Some(_) => {}
-                None => found = Direction::Unclear,
+                Some(text) if NOT_INCOMING.contains(&text.as_str()) => {
+                    found = found.or(Some(Direction::Other));
+                }
+                Some(_) if found == Some(Direction::Unclear) => {}
+                Some(_) => found = Some(Direction::Unsaid),
+                None => found = Some(Direction::Unclear),
             }
         }
     }
-    found
+    found.unwrap_or(Direction::Unsaid)
+}
+
+/// Whether a transaction has a `direction` and it is not certain that no funds come in by it. (Grid has the field beside
+/// `type`, with the values CREDIT and DEBIT.)
+#[must_use]
+pub fn may_credit(body: &Object<'_>, layout: &Layout) -> bool {
+    let debits = |value: &RawValue| text(value).is_some_and(|text| text == "DEBIT");
+    transactions(body, layout)
+        .any(|transaction| members(&transaction, "direction").any(|(_, value)| !debits(value)))
 }
 
 /// Whether a body says that its payment does not wait: each transaction is an object, and each `status` in

@@ -126,22 +126,26 @@ impl Decision {
 /// The longest id that is carried as it is.
 pub const MAX_ID_BYTES: usize = 512;
 
-/// An id that fits every place it has to go (a key, a queue attribute): itself, or the hex SHA-256
-/// of one that is longer than [`MAX_ID_BYTES`].
+/// What stands before the SHA-256 of a text that is replaced by it.
+const DIGEST: &str = "sha256:";
+
+/// An id that fits every place it has to go (a key, a queue attribute): itself, or `sha256:` and its hex SHA-256 if it
+/// is longer than [`MAX_ID_BYTES`]. An id that itself begins with `sha256:` is replaced too, so that two different ids
+/// never become the same.
 #[must_use]
 pub fn bounded_id(id: String) -> String {
-    if id.len() > MAX_ID_BYTES { sha256_hex(id.as_bytes()) } else { id }
+    if id.len() > MAX_ID_BYTES || id.starts_with(DIGEST) { digest(&id) } else { id }
 }
 
-/// The type of an event as a part of its record's key. A type that contains the separator `#`, or that would make the
-/// key too long, is replaced by its SHA-256. So two different pairs of type and id never have the same key.
+/// A type or an id as a part of a key or of another id, where `#` separates the parts. A text with a `#` is replaced by
+/// its SHA-256, as by [`bounded_id`]. So two different lists of texts never have the same parts, joined by `#`.
 #[must_use]
-pub fn key_part(wire: &str) -> String {
-    if wire.contains('#') || wire.len() > MAX_ID_BYTES {
-        sha256_hex(wire.as_bytes())
-    } else {
-        wire.to_owned()
-    }
+pub fn key_part(text: &str) -> String {
+    if text.contains('#') { digest(text) } else { bounded_id(text.to_owned()) }
+}
+
+fn digest(text: &str) -> String {
+    format!("{DIGEST}{}", sha256_hex(text.as_bytes()))
 }
 
 #[cfg(test)]
@@ -151,8 +155,28 @@ mod tests {
     #[test]
     fn ids_over_the_limit_become_their_digest() {
         assert_eq!(bounded_id("a".repeat(512)), "a".repeat(512));
-        assert_eq!(bounded_id("a".repeat(513)).len(), 64);
+        assert_eq!(bounded_id("a".repeat(513)).len(), "sha256:".len() + 64);
         assert_ne!(bounded_id("a".repeat(513)), bounded_id("b".repeat(513)));
+    }
+
+    /// Also when one text is what becomes of another.
+    #[test]
+    fn different_texts_have_different_parts() {
+        let mut texts =
+            vec!["a".to_owned(), "a#b".to_owned(), "#".to_owned(), "a".repeat(513), "sha256:".to_owned()];
+        for again in 0..3 {
+            let parts: Vec<_> =
+                texts.iter().flat_map(|text| [key_part(text), bounded_id(text.clone())]).collect();
+            assert!(parts.iter().all(|part| part.len() <= MAX_ID_BYTES), "{again}");
+            texts.extend(parts.into_iter().filter(|part| part.starts_with("sha256:")));
+            texts.sort_unstable();
+            texts.dedup();
+        }
+        for form in [key_part, |text: &str| bounded_id(text.to_owned())] {
+            let parts: std::collections::BTreeSet<_> = texts.iter().map(|text| form(text)).collect();
+            assert_eq!(parts.len(), texts.len());
+        }
+        assert!(texts.iter().all(|text| !key_part(text).contains('#')));
     }
 
     #[test]

@@ -36,11 +36,13 @@ pub struct Entry {
     pub decision: Option<Decision>,
 }
 
-/// What may change about a record, as it was when it was read.
+/// What no index holds of a record, as it was when it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Current {
     /// Its state.
     pub state: State,
+    /// When the event happened, if its body says so.
+    pub occurred_at: Option<Timestamp>,
     /// When the queue had it.
     pub forwarded_at: Option<Timestamp>,
     /// How often forwarding was begun.
@@ -100,6 +102,7 @@ impl Current {
     fn of(item: &Item) -> Option<Self> {
         Some(Self {
             state: state(item)?,
+            occurred_at: item.get("occurred_at").and_then(|at| at.as_s().ok()?.parse().ok()),
             forwarded_at: time(item, "forwarded_at"),
             attempts: number(item, "attempts").unwrap_or_default(),
         })
@@ -112,7 +115,7 @@ impl Records {
         &self,
         keys: impl IntoIterator<Item = &String>,
     ) -> Result<HashMap<String, Current>, RecordsError> {
-        let items = self.read(keys, Some("pk, #state, forwarded_at, attempts")).await?;
+        let items = self.read(keys, Some("pk, #state, occurred_at, forwarded_at, attempts")).await?;
         Ok(items.iter().filter_map(|item| Some((key_of(item), Current::of(item)?))).collect())
     }
 
@@ -121,8 +124,7 @@ impl Records {
         &self,
         keys: impl IntoIterator<Item = &String>,
     ) -> Result<Vec<Listed>, RecordsError> {
-        const LINE: &str =
-            "pk, #state, forwarded_at, attempts, kind, id, subject, received_at, reply, decision";
+        const LINE: &str = "pk, #state, occurred_at, forwarded_at, attempts, kind, id, subject, received_at, reply, decision";
         let items = self.read(keys, Some(LINE)).await?;
         let line = |item: &Item| Some(Listed { entry: Entry::of(item)?, current: Current::of(item) });
         Ok(items.iter().filter_map(line).collect())

@@ -120,6 +120,7 @@ mod tests {
             decision: None,
         };
         let current = took.map(|millis| Current {
+            occurred_at: None,
             state: State::Forwarded,
             forwarded_at: Some(received_at + SignedDuration::from_millis(millis)),
             attempts: 1,

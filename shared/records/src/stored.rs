@@ -88,8 +88,12 @@ impl Stored {
     /// Its line in a listing, with its state.
     #[must_use]
     pub fn listed(&self) -> Listed {
-        let current =
-            Current { state: self.state, forwarded_at: self.forwarded_at, attempts: self.record.attempts };
+        let current = Current {
+            state: self.state,
+            occurred_at: self.record.occurred_at,
+            forwarded_at: self.forwarded_at,
+            attempts: self.record.attempts,
+        };
         Listed { entry: self.entry(), current: Some(current) }
     }
 

@@ -113,6 +113,12 @@ impl PublicKeys {
     }
 }
 
+impl From<PublicKey> for PublicKeys {
+    fn from(key: PublicKey) -> Self {
+        Self(vec![key])
+    }
+}
+
 /// The DER of the PEM block at the beginning of a text, and what follows the block.
 fn block(text: &str, block: usize) -> Result<(Vec<u8>, &str), PublicKeyError> {
     let begun = text.strip_prefix("-----BEGIN ").and_then(|text| text.split_once("-----"));

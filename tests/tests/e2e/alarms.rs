@@ -542,7 +542,7 @@ fn plain_names(text: &str) -> String {
 }
 
 /// The prefix of a provider's resource names in the template: `Umaaas`, for example.
-fn prefix(provider: &str) -> String {
+pub(crate) fn prefix(provider: &str) -> String {
     let (first, rest) = provider.split_at(1);
     format!("{}{rest}", first.to_uppercase())
 }

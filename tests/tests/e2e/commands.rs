@@ -402,8 +402,6 @@ async fn figures(operated: &Operated) {
         "{text}"
     );
     assert_eq!(operated.run(&["stats", "--provider", "weavr"]).await.status, Some(3));
-    let done = operated.run(&["completions", "bash"]).await;
-    assert!(done.status == Some(0) && done.out.contains("--units-per-second"), "{}", done.err);
 }
 
 #[tokio::test]

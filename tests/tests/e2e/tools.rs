@@ -7,15 +7,19 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, TimeToLiveSpecification};
 use aws_sdk_sqs::types::QueueAttributeName;
+use http::Request;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use local_stack::deployment::{self, Deployment};
 use local_stack::ministack::Ministack;
 use local_stack::senders::SENDERS;
 use local_stack::tools::Tools;
 use local_stack::watch::{self, Watch};
-use local_stack::{env_file, stack};
+use local_stack::{client, env_file, stack};
 use serde_json::{Value, json};
 use tests::{LocalAws, binaries, named, unique};
+
+use crate::deploy::authorization;
 
 /// What `cargo dev` would have running.
 struct Dev {
@@ -123,39 +127,46 @@ async fn the_tools_work_on_the_deployed_template() {
     };
     let deployed = Deployment::create(&tools, &ministack, &options).await.unwrap();
     let endpoint = ministack.endpoint();
-    let secrets = ["umaaas", "weavr"].map(|provider| named(provider).secret());
-    let environment = |secret| {
-        [
-            ("AWS_ENDPOINT_URL", endpoint.as_str()),
-            ("AWS_REGION", stack::REGION),
-            ("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY),
-            ("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY),
-            ("WEBHOOK_SECRET", secret),
-        ]
-    };
+    let environment = [
+        ("AWS_ENDPOINT_URL", endpoint.as_str()),
+        ("AWS_REGION", stack::REGION),
+        ("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY),
+        ("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY),
+    ];
+    let deployed_stack = ["--stack", "payment-webhooks", "--url", &deployed.url];
 
-    let mut arguments = vec!["doctor", "--json", "--table", &deployed.outputs["TableName"]];
-    arguments.extend(["--url", &deployed.url, "--retention-days", "90", "--tolerance-seconds", "691200"]);
-    for (option, output) in [
-        ("--queue", "UmaaasQueueUrl"),
-        ("--queue", "WeavrQueueUrl"),
-        ("--secret-arn", "UmaaasSecretArn"),
-        ("--secret-arn", "WeavrSecretArn"),
-    ] {
-        arguments.extend([option, &deployed.outputs[output]]);
-    }
     // The emulated CloudFormation passes over the table's TTL, and does not say that an index is active.
-    let emulated = ["failed index pending", "failed TTL"].map(str::to_owned).to_vec();
-    let (code, lines) = webhooks(&arguments, &environment(""));
-    assert_eq!((code, complaints(&lines[0])), (1, emulated), "all else is as the template is deployed");
+    let mut emulated: Vec<String> =
+        stack::INDEXES.iter().map(|(index, ..)| format!("failed index {index}")).collect();
+    emulated.push("failed TTL".to_owned());
+    let doctor = || webhooks(&[&["doctor", "--json"], &deployed_stack[..]].concat(), &environment);
+    let (code, lines) = doctor();
+    let mut found = complaints(&lines[0]);
+    let unheard = found.pop().unwrap();
+    assert_eq!((code, &found), (1, &emulated), "all else is as the template is deployed");
+    let topic = unheard.strip_prefix("failed subscribers of ").expect("nobody has subscribed to the alarms");
+    let topic = format!("arn:aws:sns:{}:000000000000:{topic}", stack::REGION);
+    let queue = &deployed.outputs["UmaaasDeadLettersArn"];
+    let subscribe = Request::post(&endpoint)
+        .header("authorization", authorization("sns"))
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(
+            format!("Action=Subscribe&Version=2010-03-31&TopicArn={topic}&Protocol=sqs&Endpoint={queue}")
+                .into(),
+        );
+    let subscribed = client::send(subscribe.unwrap(), Duration::from_secs(10)).await.unwrap();
+    assert_eq!(subscribed.status(), 200, "{subscribed:?}");
+    let (code, lines) = doctor();
+    assert_eq!((code, complaints(&lines[0])), (1, emulated));
 
     // What a forgery is answered depends on when the secret was last read: not within two seconds.
     tokio::time::sleep(Duration::from_secs(2)).await;
-    for (kind, secret) in [("umaaas.test", &secrets[0]), ("weavr.send.transaction", &secrets[1])] {
+    for kind in ["umaaas.test", "weavr.send.transaction", "grid.test"] {
+        // The stack has no more than Grid's public key.
+        let secret = if kind.starts_with("grid") { "--secret-local" } else { "--secret-stack" };
         for (variant, status) in [(&[][..], 200), (&["--stale"], 401), (&["--late-secret"], 200)] {
-            let arguments =
-                ["send", kind, "--json", "--url", &deployed.url, "--secret-env", "WEBHOOK_SECRET"];
-            let (code, lines) = webhooks(&[&arguments[..], variant].concat(), &environment(secret));
+            let arguments = [&["send", kind, "--json", secret], &deployed_stack[..], variant].concat();
+            let (code, lines) = webhooks(&arguments, &environment);
             assert_eq!((code, &lines.last().unwrap()["status"]), (0, &json!(status)), "{kind} {variant:?}");
         }
     }
@@ -226,31 +237,45 @@ async fn sent_webhooks_are_answered_as_documented(dev: &Dev) {
 }
 
 fn transactions_are_compared(dev: &Dev) {
+    let today = Timestamp::now().to_zoned(TimeZone::UTC).start_of_day().unwrap().timestamp();
+    let noon = today - SignedDuration::from_hours(12);
     // all on a day that no other event of this test is of
-    let subjects = [unique(), unique(), unique()];
-    for subject in &subjects[..2] {
-        let id = format!("transactionId={:?}", digits(subject));
-        let time = "transactionTimestamp=1772452800000"; // 2026-03-02T12:00:00Z
-        let arguments = ["weavr.managed_cards.settlement", "--set", &id, "--set", time];
+    let (day, next) = (noon.strftime("%F").to_string(), today.strftime("%F").to_string());
+    let file = local_stack::scratch().join(format!("day-{}.csv", unique()));
+    let path = file.to_str().unwrap();
+    let compare = |rows: &[String], day: &str, more: &[&str]| {
+        std::fs::write(&file, format!("transactionId,createdAt\n{}\n", rows.join("\n"))).unwrap();
+        let command = ["compare", "weavr", "--transactions", path, "--day", day];
+        let (code, lines) = dev.run(&[&command, more].concat());
+        let ids = |list: &str, field: &str| {
+            let rows = lines[0][list].as_array().unwrap().iter();
+            rows.map(|row| row[field].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        (code, ids("without_event", "id"), ids("without_transaction", "subject"))
+    };
+    let [both, only_event, late, absent, tomorrow] = [(); 5].map(|()| digits(&unique()));
+    for (subject, time) in [(&both, noon), (&only_event, noon), (&late, today)] {
+        let id = format!("transactionId={subject:?}");
+        let time = format!("transactionTimestamp={}", time.as_millisecond());
+        let arguments = ["weavr.managed_cards.settlement", "--set", &id, "--set", &time];
         assert_eq!(dev.send(&arguments), (0, vec![200]));
     }
-    let file = local_stack::scratch().join(format!("day-{}.csv", unique()));
+    let row = |id: &str, time: Timestamp| format!("{id},{time}");
+    let none = Vec::<String>::new;
+    // Two rows may be about one transaction, and an event counts for it on whatever day it happened.
     let rows =
-        [&subjects[0], &subjects[2]].map(|subject| format!("{},2026-03-02T11:59:00Z\n", digits(subject)));
-    std::fs::write(&file, format!("transactionId,createdAt\n{}", rows.concat())).unwrap();
-    let path = file.to_str().unwrap();
-    let (code, lines) = dev.run(&["compare", "weavr", "--transactions", path, "--day", "2026-03-02"]);
-    assert_eq!(code, 1);
-    let ids = |list: &str, field: &str| {
-        lines[0][list].as_array().unwrap().iter().map(|row| row[field].clone()).collect::<Vec<_>>()
-    };
-    assert_eq!(ids("without_event", "id"), [json!(digits(&subjects[2]))]);
-    assert_eq!(ids("without_transaction", "subject"), [json!(digits(&subjects[1]))]);
-
-    std::fs::write(&file, format!("transactionId\n{}\n{}\n", digits(&subjects[0]), digits(&subjects[1])))
-        .unwrap();
-    let (code, lines) = dev.run(&["compare", "weavr", "--transactions", path, "--day", "2026-03-02"]);
-    assert_eq!((code, &lines[0]["transactions"], &lines[0]["with_events"]), (0, &json!(2), &json!(2)));
+        [row(&both, noon), row(&both, noon), row(&late, noon), row(&absent, noon), row(&tomorrow, today)];
+    let only = |id: &String| vec![id.clone()];
+    assert_eq!(compare(&rows, &day, &[]), (1, only(&absent), only(&only_event)));
+    assert_eq!(compare(&rows, &next, &["--kind", "weavr.managed_cards.s"]), (1, only(&tomorrow), none()));
+    let (_, missing, _) = compare(&rows, &next, &["--utc-offset", "-02:00"]);
+    assert_eq!(missing, none(), "the row of today's first hour is of yesterday there");
+    assert_eq!(compare(&rows, &day, &["--kind", "weavr.send"]).2, none());
+    // Without times all rows are of the day.
+    let rows = [format!("{both},"), format!("{only_event},")];
+    assert_eq!(compare(&rows, &day, &[]), (0, none(), none()));
+    // An event that arrived long after its day is found by the index of subjects.
+    assert_eq!(compare(&rows, "2026-03-02", &[]), (0, none(), none()));
     std::fs::remove_file(file).unwrap();
 }
 
@@ -262,9 +287,12 @@ fn digits(text: &str) -> String {
 async fn a_deployed_stack_is_named_by_options(dev: &Dev) {
     let stack = &dev.aws.stack;
     let url = format!("{}/umaaas", dev.watch.url());
-    let queues = SENDERS.iter().flat_map(|provider| ["--queue", &stack.queue(provider).url]);
-    let arguments: Vec<&str> =
-        ["doctor", "--json", "--table", &stack.table, "--url", &url].into_iter().chain(queues).collect();
+    let queues: Vec<String> = SENDERS
+        .iter()
+        .flat_map(|provider| ["--queue".into(), format!("{}={}", provider.name, stack.queue(provider).url)])
+        .collect();
+    let mut arguments = vec!["doctor", "--json", "--table", &stack.table, "--url", &url];
+    arguments.extend(queues.iter().map(String::as_str));
     let environment = [
         ("AWS_ENDPOINT_URL", stack.endpoint.as_str()),
         ("AWS_REGION", stack::REGION),
@@ -273,6 +301,10 @@ async fn a_deployed_stack_is_named_by_options(dev: &Dev) {
     ];
     let (code, lines) = webhooks(&arguments, &environment);
     assert_eq!((code, complaints(&lines[0])), (0, vec![]));
+    let seen = lines[0].as_array().unwrap().iter();
+    let unknown = seen.filter(|check| check["status"] == "not_checked").map(|check| check["check"].clone());
+    let unknown: Vec<Value> = unknown.collect();
+    assert_eq!(unknown, ["secrets", "retention and tolerance", "alarms", "concurrent functions"]);
     let (code, lines) = webhooks(
         &[&arguments[..], &["--retention-days", "7", "--tolerance-seconds", "604800"]].concat(),
         &environment,
