@@ -2,6 +2,7 @@
 
 mod answer;
 mod aws_call;
+mod backtest;
 mod cases;
 mod choice;
 mod compare;
@@ -133,6 +134,8 @@ enum PolicyCommand {
         #[arg(long, value_name = "DIR")]
         cases: Option<PathBuf>,
     },
+    /// Says what another policy would have decided about the payments that are recorded.
+    Backtest(backtest::BacktestOptions),
     /// Prints what the policy decides about one webhook, by which rules, and the exact reply.
     Explain {
         #[command(flatten)]
@@ -153,6 +156,7 @@ struct PolicyFile {
 fn main() -> ExitCode {
     let Cli { target, command } = Cli::parse();
     let alone = match &command {
+        Command::Policy(PolicyCommand::Backtest(_)) => None,
         Command::Policy(_) => Some("policy"),
         Command::Generate { .. } => Some("generate"),
         Command::Completions { .. } => Some("completions"),
@@ -170,6 +174,9 @@ fn main() -> ExitCode {
         }
         Command::Policy(PolicyCommand::Explain { policy, body }) => {
             policy::explain(policy.file.as_deref(), &body).map(|()| Exit::Done)
+        }
+        Command::Policy(PolicyCommand::Backtest(options)) => {
+            block_on(async { backtest::run(&target.resolve().await?, options).await })
         }
         Command::Generate { check } => generate::run(check).map(|()| Exit::Done),
         Command::Completions { shell } => {

@@ -79,7 +79,7 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn load(file: Option<&Path>) -> anyhow::Result<Policy> {
+pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Policy> {
     let policy = match file {
         None => Policy::sample(),
         Some(file) => Policy::load(&file.to_string_lossy()),
