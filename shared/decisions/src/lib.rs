@@ -8,6 +8,7 @@
 //! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
 //! | `replies` | the replies that tell a decision, and those with an error |
 //! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
+//! | `derived`, `fold` | what is computed for the rules that read it: texts in which spelling makes no difference, times |
 //!
 //! Nothing here does I/O, except that [`Policy::load`] reads the policy's file at the start. `policies/README.md` is
 //! the guide for the authors of policies.
@@ -16,6 +17,8 @@ mod asks;
 mod body;
 mod countries;
 mod decide;
+mod derived;
+mod fold;
 mod forms;
 mod layout;
 mod policy;

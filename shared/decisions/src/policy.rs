@@ -10,8 +10,9 @@ use cedar_policy::{
 use ingest::{Decision, POLICY_ERROR, Verdict, sha256_hex};
 use miette::Diagnostic;
 
+use crate::derived;
 use crate::policy_literals;
-use crate::policy_request::{Model, Payment};
+use crate::policy_request::{Model, Needs, Payment, Undecidable};
 
 /// The sample policy. It is used only if `APPROVAL_POLICY` says so.
 const SAMPLE: &str = include_str!("../policies/sample.cedar");
@@ -64,8 +65,10 @@ pub struct Policy {
     hash: String,
     /// The rules, in the file's order.
     rules: Vec<Rule>,
+    /// The rules as they are evaluated: literals that are compared with folded attributes are folded.
     set: PolicySet,
     model: Model,
+    needs: Needs,
     warnings: Vec<String>,
 }
 
@@ -74,6 +77,8 @@ pub struct Policy {
 struct Rule {
     id: String,
     verdict: Verdict,
+    /// The rule as it is written.
+    written: cedar_policy::Policy,
 }
 
 /// A policy file that cannot be used, and the reasons, written for the author of the file.
@@ -165,40 +170,45 @@ impl Policy {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut policy = Self { hash: sha256_hex(text.as_bytes()), rules, set, model, warnings: Vec::new() };
+        let mut policy = Self {
+            hash: sha256_hex(text.as_bytes()),
+            rules,
+            set,
+            model,
+            needs: Needs::default(),
+            warnings: Vec::new(),
+        };
         // Evaluate the rules once with the smallest payment. A rule that fails here would fail for real
         // payments too, for example because it is nested deeper than Cedar can evaluate on this stack.
-        if let Some(response) = policy.evaluate(&Payment::bare()) {
+        if let Ok(Some(response)) = policy.evaluate(&Payment::bare()) {
             problems.extend(response.diagnostics().errors().map(|error| problem(text, error)));
         }
-        if problems.is_empty() {
-            (problems, policy.warnings) = policy.read_as_json();
+        if !problems.is_empty() {
+            return Err(problems);
         }
+        let read = policy.read_as_json();
+        problems.extend(read.problems);
+        if let Some(set) = read.folded {
+            policy.set = set;
+        }
+        policy.warnings = warnings(&read.attributes);
+        if read.attributes.contains("local") && policy.needs.zone.is_none() {
+            problems.push("a rule reads `context.local`, but the policy names no time zone".to_owned());
+        }
+        policy.needs.reads = read.attributes;
         if problems.is_empty() { Ok(policy) } else { Err(problems) }
     }
 
-    /// The problems with the literals in the rules, and the warnings. The conversion to JSON runs on a thread
-    /// with a larger stack, because a rule can be nested as deeply as Cedar allows.
-    fn read_as_json(&self) -> (Vec<String>, Vec<String>) {
-        let read = || {
-            let (mut problems, mut names) = (Vec::new(), BTreeSet::new());
-            for rule in &self.rules {
-                let policy = self.set.policy(&PolicyId::new(&rule.id));
-                let Some(json) = policy.and_then(|policy| policy.to_json().ok()) else {
-                    problems.push(format!("rule `{}`: it cannot be converted to JSON", rule.id));
-                    continue;
-                };
-                let wrong = policy_literals::problems(&json);
-                problems.extend(wrong.iter().map(|wrong| format!("rule `{}`: {wrong}", rule.id)));
-                let attributes = ["countries", "countriesUnread"];
-                names.extend(attributes.into_iter().filter(|name| policy_literals::reads(&json, name)));
-            }
-            (problems, warnings(&names))
-        };
+    /// Reads the rules in Cedar's JSON format, on a thread with a larger stack, because a rule can be nested as deeply as
+    /// Cedar allows.
+    fn read_as_json(&self) -> Read {
         std::thread::scope(|scope| {
-            let reader = std::thread::Builder::new().stack_size(READER_STACK_BYTES).spawn_scoped(scope, read);
-            let failed = || (vec!["the rules cannot be converted to JSON".to_owned()], Vec::new());
-            reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_else(failed)
+            let reader = std::thread::Builder::new().stack_size(READER_STACK_BYTES);
+            let reader = reader.spawn_scoped(scope, || Read::of(&self.rules, &self.set));
+            reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_else(|| Read {
+                problems: vec!["the rules cannot be converted to JSON".to_owned()],
+                ..Read::default()
+            })
         })
     }
 
@@ -217,7 +227,7 @@ impl Policy {
     /// The text of the rule with this id.
     #[must_use]
     pub fn rule(&self, id: &str) -> Option<String> {
-        self.set.policy(&PolicyId::new(id)).map(ToString::to_string)
+        self.rules.iter().find(|rule| rule.id == id).map(|rule| rule.written.to_string())
     }
 
     /// Decides about a payment.
@@ -229,7 +239,11 @@ impl Policy {
 
     /// The verdict, and the rules that gave it. `policies/README.md` has this as a table.
     fn verdict(&self, payment: &Payment) -> (Verdict, Vec<&Rule>) {
-        let Some(response) = self.evaluate(payment) else { return (policy_error(), vec![]) };
+        let response = match self.evaluate(payment) {
+            Ok(Some(response)) => response,
+            Ok(None) => return (policy_error(), vec![]),
+            Err(undecidable) => return (undecided(&undecidable), vec![]),
+        };
         let mut errors = response.diagnostics().errors().peekable();
         if errors.peek().is_some() {
             // Cedar ignores a rule that fails. But the failed rule may be the one that forbids the payment.
@@ -252,10 +266,10 @@ impl Policy {
         (Verdict::RequestInformation { required_fields: missing(payment, &asking) }, asking)
     }
 
-    /// Evaluates all rules for a payment. `None` when the payment does not fit the schema.
-    fn evaluate(&self, payment: &Payment) -> Option<Response> {
-        let (request, entities) = self.model.request(payment)?;
-        Some(Authorizer::new().is_authorized(&request, &self.set, &entities))
+    /// Evaluates all rules for a payment. `Ok(None)` when the payment does not fit the schema.
+    fn evaluate(&self, payment: &Payment) -> Result<Option<Response>, Undecidable> {
+        let request = self.model.request(payment, &self.needs)?;
+        Ok(request.map(|(request, entities)| Authorizer::new().is_authorized(&request, &self.set, &entities)))
     }
 
     /// The rules with these ids, in the file's order.
@@ -265,8 +279,49 @@ impl Policy {
     }
 }
 
+/// What the rules have, in Cedar's JSON format.
+#[derive(Default)]
+struct Read {
+    problems: Vec<String>,
+    /// The attributes that rules read: those that are computed, and those about countries.
+    attributes: BTreeSet<String>,
+    /// The rules with folded literals, if a rule has one.
+    folded: Option<PolicySet>,
+}
+
+impl Read {
+    fn of(rules: &[Rule], set: &PolicySet) -> Self {
+        let mut read = Self::default();
+        let (mut folded, mut any) = (PolicySet::new(), false);
+        for Rule { id, .. } in rules {
+            let policy = set.policy(&PolicyId::new(id));
+            let Some((policy, mut json)) = policy.and_then(|policy| Some((policy, policy.to_json().ok()?)))
+            else {
+                read.problems.push(format!("rule `{id}`: it cannot be converted to JSON"));
+                continue;
+            };
+            let mut wrong = policy_literals::problems(&json);
+            let attributes = derived::computed().chain(["countries", "countriesUnread"]);
+            let attributes = attributes.filter(|name| policy_literals::reads(&json, name));
+            read.attributes.extend(attributes.map(str::to_owned));
+            let policy = if policy_literals::fold(&mut json, &mut wrong) {
+                any = true;
+                cedar_policy::Policy::from_json(Some(policy.id().clone()), json).ok()
+            } else {
+                Some(policy.clone())
+            };
+            if policy.is_none_or(|policy| folded.add(policy).is_err()) {
+                wrong.push("its literals cannot be folded".to_owned());
+            }
+            read.problems.extend(wrong.iter().map(|wrong| format!("rule `{id}`: {wrong}")));
+        }
+        read.folded = any.then_some(folded);
+        read
+    }
+}
+
 /// The warnings for a policy that reads these attributes.
-fn warnings(read: &BTreeSet<&str>) -> Vec<String> {
+fn warnings(read: &BTreeSet<String>) -> Vec<String> {
     let unread = "the policy reads `principal.countries` but not `principal.countriesUnread`: `countries` has no \
                   country that is sent in another form than a two-letter code";
     let warned = read.contains("countries") && !read.contains("countriesUnread");
@@ -333,7 +388,7 @@ impl Rule {
                 Verdict::RequestInformation { required_fields: fields }
             }
         };
-        Ok(Self { id, verdict })
+        Ok(Self { id, verdict, written: policy.clone() })
     }
 }
 
@@ -346,6 +401,11 @@ fn is_code(text: &str) -> bool {
 /// A rejection.
 pub(crate) fn reject(reason: &str, message: &str) -> Verdict {
     Verdict::Reject { reason: reason.to_owned(), message: message.to_owned() }
+}
+
+/// The rejection of a payment that a policy cannot decide.
+pub(crate) fn undecided(undecidable: &Undecidable) -> Verdict {
+    reject("undecidable", &format!("{undecidable}."))
 }
 
 fn policy_error() -> Verdict {
