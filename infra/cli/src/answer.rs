@@ -63,8 +63,10 @@ fn answer<P: Provider>(
     let mut delivery = Delivery::new(format!("/{}", P::NAME), body);
     delivery.headers.insert(scheme.header, key.sign(&scheme, &delivery).parse()?);
 
-    // Nothing is too old: no tolerance is set.
-    let arrival = Arrival::at(Timestamp::now());
+    // Nothing is too old: no tolerance is set. It arrives when it was sent, so that the age of a policy's rates is the same
+    // on every day.
+    let sent = Object::parse(&delivery.body).and_then(|body| body.text("timestamp")?.parse().ok());
+    let arrival = Arrival::at(sent.unwrap_or_else(Timestamp::now));
     let refused = |outcome: Outcome| anyhow!(outcome.detail().unwrap_or(outcome.name().to_owned()));
     let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
     let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;

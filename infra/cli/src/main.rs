@@ -122,9 +122,24 @@ enum PolicyCommand {
     Test {
         #[command(flatten)]
         policy: PolicyFile,
-        /// Where the cases are: `*.json` in this folder. `cases` beside the policy unless given.
+        /// Where the cases are: `*.json` in this folder. `cases` in the policy's folder, or beside its file, unless given.
         #[arg(long, value_name = "DIR")]
         cases: Option<PathBuf>,
+    },
+    /// Checks a policy: its rules, lists, rates and cases, rules that decide no case, currencies without a cap.
+    Check {
+        /// The policy: a folder, or a Cedar file with its `cases` beside it.
+        #[arg(value_name = "POLICY")]
+        policy: PathBuf,
+    },
+    /// Packs a policy's folder as a Lambda layer, in which it is /opt/policy.
+    Pack {
+        /// The policy's folder.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+        /// The file to write.
+        #[arg(long, value_name = "LAYER.zip")]
+        out: PathBuf,
     },
     /// Prints what the policy decides about one webhook, by which rules, and the exact reply.
     Explain {
@@ -138,8 +153,8 @@ enum PolicyCommand {
 
 #[derive(Args)]
 struct PolicyFile {
-    /// The Cedar file. The built-in sample unless given.
-    #[arg(long = "policy", value_name = "FILE")]
+    /// The policy: a folder, or a Cedar file. The built-in sample unless given.
+    #[arg(long = "policy", value_name = "POLICY")]
     file: Option<PathBuf>,
 }
 
@@ -150,6 +165,10 @@ fn main() -> ExitCode {
         Command::Tool(tool) => return run_tool(tool),
         Command::Policy(PolicyCommand::Test { policy, cases }) => {
             policy::test(policy.file.as_deref(), cases).map(|()| Exit::Done)
+        }
+        Command::Policy(PolicyCommand::Check { policy }) => policy::check(&policy).map(|()| Exit::Done),
+        Command::Policy(PolicyCommand::Pack { folder, out }) => {
+            policy::pack(&folder, &out).map(|()| Exit::Done)
         }
         Command::Policy(PolicyCommand::Explain { policy, body }) => {
             policy::explain(policy.file.as_deref(), &body).map(|()| Exit::Done)

@@ -66,13 +66,27 @@ pub(crate) fn form(attribute: &str) -> Option<Form> {
     })
 }
 
+/// An attribute, and those that are computed from it.
+pub(crate) fn of(attribute: &str) -> impl Iterator<Item = &str> {
+    let folded = FOLDED.iter().filter(move |folded| folded.field == attribute);
+    let folded = folded.flat_map(|folded| [Some(folded.text), folded.tokens]).flatten();
+    let others: &[&str] = match attribute {
+        "dateOfBirth" => &["birthDate"],
+        "country" | "nationality" | "countryOfResidence" | "ultimateInstitutionCountry" => {
+            &["countries", "countriesUnread"]
+        }
+        _ => &[],
+    };
+    std::iter::once(attribute).chain(folded).chain(others.iter().copied())
+}
+
 /// The names of the attributes that a policy reads, as far as this module computes them.
 pub(crate) type Reads = BTreeSet<String>;
 
 /// The attributes that this module computes and a policy may read.
 pub(crate) fn computed() -> impl Iterator<Item = &'static str> {
     let folded = FOLDED.iter().flat_map(|folded| [Some(folded.text), folded.tokens]).flatten();
-    folded.chain(["birthDate", "utc", "local", "rate"])
+    folded.chain(["birthDate", "utc", "local", "rate", "baseAmount"])
 }
 
 impl Folded {

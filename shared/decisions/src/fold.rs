@@ -45,9 +45,16 @@ pub(crate) fn words(text: &str) -> BTreeSet<String> {
     Reading::of_a_payment(&pieces).into_iter().flat_map(|reading| words_of(&pieces, reading)).collect()
 }
 
-/// Folds the entries of lists. Keeps the folds of characters, because a list has the same ones again and again.
+/// Folds texts. Keeps what it found out about each character, because a list has the same ones again and again.
 #[derive(Default)]
-pub(crate) struct Letters(HashMap<char, Rc<Folds>>);
+pub(crate) struct Letters(HashMap<char, Rc<[Part]>>);
+
+/// What a character means, before it is known what stands around it.
+enum Part {
+    Piece(Piece),
+    /// A mark with its script, which stays on a letter of this script: a vowel of an Indic script is a mark too.
+    Mark(Rc<Folds>, Script),
+}
 
 /// The folds of one letter.
 struct Folds {
@@ -55,29 +62,36 @@ struct Folds {
     by_case: String,
     /// By what the letter looks like as it is written, if that differs.
     as_written: Option<String>,
-    /// Whether it is a punctuation mark that Unicode counts among the letters.
-    symbol: bool,
+    script: Script,
 }
 
 impl Letters {
-    /// The words of a list's entry, in the different ways in which its author can have meant it. A name is on the list if
-    /// it has all words of one of these.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for the lists of a policy"))]
-    pub(crate) fn alternatives(&mut self, entry: &str) -> Vec<Vec<String>> {
-        if entry.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b' ') {
-            return vec![entry.split_ascii_whitespace().map(ascii_word).collect()];
+    /// Appends the lines for a list's entry: its words with a space between them, once for each way in which its author can
+    /// have meant it. A name is on the list if it has all words of one line. Returns false, and appends nothing, if the
+    /// entry has no word.
+    pub(crate) fn push_lines(&mut self, entry: &str, lines: &mut String) -> bool {
+        let first = lines.len();
+        if push_ascii(entry, lines) {
+            lines.push('\n');
+            return true;
         }
         let pieces = self.pieces(entry);
-        let mut all: Vec<Vec<String>> = Vec::new();
         for reading in Reading::of_an_entry(&pieces) {
-            let mut words = words_of(&pieces, reading);
-            words.sort();
-            words.dedup();
-            if !all.contains(&words) {
-                all.push(words);
+            let start = lines.len();
+            push_words(&pieces, reading, lines);
+            if lines.len() == start {
+                return false;
+            }
+            lines.push('\n');
+            let (before, line) = lines.split_at(start);
+            if before
+                .get(first..)
+                .is_some_and(|before| before.split_inclusive('\n').any(|other| other == line))
+            {
+                lines.truncate(start);
             }
         }
-        all
+        true
     }
 
     fn pieces(&mut self, text: &str) -> Vec<Piece> {
@@ -85,65 +99,73 @@ impl Letters {
         // The script of the letter to which a mark belongs.
         let mut script = Script::Unknown;
         for c in text.chars() {
-            match c {
-                _ if c.is_ascii_alphanumeric() => {
-                    script = Script::Latin;
-                    pieces.push(Piece::Ascii(ascii(c)));
-                }
-                // U+2800 looks blank, but Unicode counts it as a symbol.
-                _ if c.is_whitespace() || c == '\u{2800}' => pieces.push(Piece::Space),
-                _ if c.is_ascii_punctuation() => pieces.push(Piece::Symbol(look(c).map(Rc::from))),
-                _ if is_invisible(c) => pieces.push(Piece::Invisible),
-                _ => {
-                    for c in std::iter::once(c).nfkd() {
-                        if is_combining_mark(c) {
-                            // A vowel of an Indic script is a mark too. It stays on a letter of its script.
-                            if canonical_combining_class(c) == 0 && c.script() == script {
-                                pieces.push(Piece::Letter(self.folds(c, true)));
-                            }
-                        } else if c.is_alphanumeric() {
-                            script = c.script();
-                            let folds = self.folds(c, false);
-                            pieces.push(if folds.symbol {
-                                Piece::Symbol(None)
-                            } else {
-                                Piece::Letter(folds)
-                            });
-                        } else if !is_invisible(c) {
-                            pieces.push(Piece::Symbol(look(c).map(Rc::from)));
+            if c == ' ' {
+                pieces.push(Piece::Space);
+                continue;
+            }
+            if c.is_ascii_alphanumeric() {
+                script = Script::Latin;
+                pieces.push(Piece::Ascii(ascii(c)));
+                continue;
+            }
+            for part in self.0.entry(c).or_insert_with(|| parts(c)).iter() {
+                match part {
+                    Part::Mark(folds, of) if *of == script => pieces.push(Piece::Letter(Rc::clone(folds))),
+                    Part::Mark(..) => {}
+                    Part::Piece(piece) => {
+                        if let Piece::Letter(folds) = piece {
+                            script = folds.script;
                         }
+                        pieces.push(piece.clone());
                     }
                 }
             }
         }
         pieces
     }
+}
 
-    fn folds(&mut self, c: char, as_it_is: bool) -> Rc<Folds> {
-        let folds = self.0.entry(c).or_insert_with(|| {
-            Rc::new(if as_it_is {
-                Folds { by_case: c.to_string(), as_written: None, symbol: false }
-            } else {
-                Folds::of(c)
-            })
-        });
-        Rc::clone(folds)
+fn parts(c: char) -> Rc<[Part]> {
+    let one = |piece| Rc::from([Part::Piece(piece)]);
+    match c {
+        // U+2800 looks blank, but Unicode counts it as a symbol.
+        _ if c.is_whitespace() || c == '\u{2800}' => one(Piece::Space),
+        _ if c.is_ascii_punctuation() => one(Piece::Symbol(look(c).map(Rc::from))),
+        _ if is_invisible(c) => one(Piece::Invisible),
+        _ => std::iter::once(c).nfkd().filter_map(part).collect(),
     }
+}
+
+/// What a character of a compatibility decomposition means. `None` for a mark that every letter loses.
+fn part(c: char) -> Option<Part> {
+    if is_combining_mark(c) {
+        let script = c.script();
+        let folds = Folds { by_case: c.to_string(), as_written: None, script };
+        return (canonical_combining_class(c) == 0).then(|| Part::Mark(Rc::new(folds), script));
+    }
+    if !c.is_alphanumeric() {
+        return (!is_invisible(c)).then(|| Part::Piece(Piece::Symbol(look(c).map(Rc::from))));
+    }
+    Some(Part::Piece(if is_symbol(c) { Piece::Symbol(None) } else { Piece::Letter(Rc::new(Folds::of(c))) }))
+}
+
+/// Whether a letter is a punctuation mark that Unicode counts among the letters, such as ʼ in `Oʼneill`.
+fn is_symbol(c: char) -> bool {
+    let cased = c.is_uppercase() || c.is_lowercase();
+    let punctuation = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric();
+    !cased && !c.is_numeric() && skeleton(c.encode_utf8(&mut [0; 4])).all(punctuation)
 }
 
 impl Folds {
     fn of(c: char) -> Self {
         let by_case = settled(by_case(c));
         let as_written = look(c).map(settled).filter(|look| *look != by_case);
-        let bare: String = skeleton(c.encode_utf8(&mut [0; 4])).collect();
-        let cased = c.is_uppercase() || c.is_lowercase();
-        let symbol =
-            !cased && !c.is_numeric() && bare.chars().all(|c| c.is_ascii() && !c.is_ascii_alphanumeric());
-        Self { by_case, as_written, symbol }
+        Self { by_case, as_written, script: c.script() }
     }
 }
 
 /// A part of a text.
+#[derive(Clone)]
 enum Piece {
     Ascii(&'static str),
     Letter(Rc<Folds>),
@@ -215,6 +237,13 @@ impl Reading {
 
 /// The words in a text, in their order.
 fn words_of(pieces: &[Piece], reading: Reading) -> Vec<String> {
+    let mut text = String::new();
+    push_words(pieces, reading, &mut text);
+    text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Appends the words in a text, in their order, with a space between them.
+fn push_words(pieces: &[Piece], reading: Reading, text: &mut String) {
     let separates = |piece: &Piece| match piece {
         Piece::Space => true,
         Piece::Invisible => reading.invisible_separates,
@@ -225,47 +254,81 @@ fn words_of(pieces: &[Piece], reading: Reading) -> Vec<String> {
         },
         Piece::Ascii(_) | Piece::Letter(_) => false,
     };
-    let mut words = Vec::new();
+    let first = text.len();
     for word in pieces.split(separates) {
         let as_written = match reading.letters {
             By::Word => word.iter().any(|piece| matches!(piece, Piece::Ascii(_))),
             By::Case => false,
             By::Look => true,
         };
-        let mut text = String::new();
+        let mut between = text.len() > first;
         for piece in word {
-            match piece {
-                Piece::Ascii(letter) => text.push_str(letter),
+            let letters = match piece {
+                Piece::Ascii(letter) => letter,
                 Piece::Letter(folds) => {
-                    let look = folds.as_written.as_ref().filter(|_| as_written);
-                    text.push_str(look.unwrap_or(&folds.by_case));
+                    folds.as_written.as_ref().filter(|_| as_written).unwrap_or(&folds.by_case).as_str()
                 }
-                Piece::Symbol(Some(look)) if reading.symbols == Symbols::AreLetters => text.push_str(look),
-                Piece::Symbol(_) | Piece::Space | Piece::Invisible => {}
+                Piece::Symbol(Some(look)) if reading.symbols == Symbols::AreLetters => look,
+                Piece::Symbol(_) | Piece::Space | Piece::Invisible => continue,
+            };
+            if between {
+                text.push(' ');
+                between = false;
             }
-        }
-        if !text.is_empty() {
-            words.push(text);
+            text.push_str(letters);
         }
     }
-    words
 }
 
-/// The fold of a word of ASCII letters and digits.
-fn ascii_word(word: &str) -> String {
-    let mut text = String::with_capacity(word.len() + 2);
-    word.chars().for_each(|c| text.push_str(ascii(c)));
-    text
+/// Appends the words of a text of ASCII letters, digits and spaces, with one space between them. Returns false and appends
+/// nothing if the text has another character or no word. A list of a hundred thousand entries has mostly such names.
+pub(crate) fn push_ascii(text: &str, folded: &mut String) -> bool {
+    let before = folded.len();
+    let mut space = false;
+    for byte in text.bytes() {
+        let letter = ASCII[usize::from(byte)];
+        if !letter.is_empty() {
+            if space && folded.len() > before {
+                folded.push(' ');
+            }
+            space = false;
+            folded.push_str(letter);
+        } else if byte == b' ' {
+            space = true;
+        } else {
+            folded.truncate(before);
+            return false;
+        }
+    }
+    folded.len() > before
 }
 
-/// The fold of an ASCII letter or digit.
+/// The fold of an ASCII letter or digit. Empty for every other character.
 pub(crate) fn ascii(c: char) -> &'static str {
-    const FOLDS: [&str; 36] = [
-        "o", "l", "2", "3", "4", "5", "6", "7", "8", "9", "a", "b", "c", "d", "e", "f", "g", "h", "l", "j",
-        "k", "l", "rn", "n", "o", "p", "q", "r", "s", "t", "u", "v", "w", "x", "y", "z",
-    ];
-    c.to_digit(36).and_then(|digit| FOLDS.get(digit as usize)).copied().unwrap_or_default()
+    u8::try_from(c).map_or("", |byte| ASCII[usize::from(byte)])
 }
+
+/// The folds of the ASCII letters and digits by their codes.
+const ASCII: [&str; 256] = {
+    const LETTERS: [&str; 26] = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "l", "j", "k", "l", "rn", "n", "o", "p", "q", "r", "s", "t",
+        "u", "v", "w", "x", "y", "z",
+    ];
+    const DIGITS: [&str; 10] = ["o", "l", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let mut folds = [""; 256];
+    let mut n = 0;
+    while n < 26 {
+        folds[b'a' as usize + n] = LETTERS[n];
+        folds[b'A' as usize + n] = LETTERS[n];
+        n += 1;
+    }
+    n = 0;
+    while n < 10 {
+        folds[b'0' as usize + n] = DIGITS[n];
+        n += 1;
+    }
+    folds
+};
 
 /// Folds a letter by its case first: the result is the same for upper and lower case. A letter may look like an ASCII
 /// letter in one case only: Cyrillic т does not look like t, but Т looks like T.
@@ -351,6 +414,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    /// The lines of a list's entry, as words.
+    fn alternatives(entry: &str) -> Vec<Vec<String>> {
+        let mut lines = String::new();
+        Letters::default().push_lines(entry, &mut lines);
+        lines.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+    }
 
     /// All characters but those that have neither case nor look-alikes by the thousand: Han, Hangul, private use.
     fn all_characters() -> impl Iterator<Item = char> {
@@ -458,7 +528,7 @@ mod tests {
             ("ONeill", &["O'Neill", "O’Neill", "o´neill", "OʼNEILL"][..]),
             ("राम कुमार", &["राम\u{200d} कुमार"][..]),
         ] {
-            let entry = Letters::default().alternatives(name);
+            let entry = alternatives(name);
             for spelling in spellings {
                 let found = words(spelling);
                 let listed = entry.iter().any(|words| words.iter().all(|word| found.contains(word)));
@@ -471,7 +541,7 @@ mod tests {
             ("Петров", &["Petrov"][..]),
         ] {
             for other in others {
-                let (entry, found) = (Letters::default().alternatives(name), words(other));
+                let (entry, found) = (alternatives(name), words(other));
                 assert!(!entry.iter().any(|words| words.iter().all(|word| found.contains(word))), "{other}");
             }
         }
@@ -555,7 +625,7 @@ mod tests {
             spaces in prop::collection::vec(space(), 5),
             turn in 0..5_usize,
         ) {
-            let entry = Letters::default().alternatives(&name.join(" "));
+            let entry = alternatives(&name.join(" "));
             let mut spelling = String::new();
             for (word, space) in name.iter().cycle().skip(turn).take(name.len()).zip(&spaces) {
                 for (position, (c, how)) in word.chars().zip(how.iter().cycle()).enumerate() {
@@ -577,7 +647,7 @@ mod tests {
             for word in words {
                 prop_assert!(!word.is_empty() && word.chars().all(char::is_alphanumeric), "{word}");
             }
-            Letters::default().alternatives(&text);
+            alternatives(&text);
         }
     }
 

@@ -88,16 +88,16 @@ pub(crate) fn billionths(json: &str) -> Option<i64> {
 }
 
 /// A JSON number other than 0: `significant` times ten to the power of `zeros`.
-struct Number {
-    negative: bool,
+pub(crate) struct Number {
+    pub negative: bool,
     /// Digits without zeros at either end.
-    significant: String,
-    zeros: i64,
+    pub significant: String,
+    pub zeros: i64,
 }
 
 impl Number {
     /// Reads a number. `Some(None)` is 0; `None` is no number.
-    fn read(json: &str) -> Option<Option<Self>> {
+    pub(crate) fn read(json: &str) -> Option<Option<Self>> {
         let (negative, number) = match json.strip_prefix('-') {
             Some(number) => (true, number),
             None => (false, json),

@@ -5,6 +5,8 @@
 //! A literal that is compared with a folded attribute is not refused but folded, because nobody can write the folded form
 //! of a name by hand: it has `l` for I and `rn` for m.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
 use crate::derived::{self, WEEKDAYS};
@@ -39,6 +41,60 @@ pub(crate) fn reads(rule: &Value, attribute: &str) -> bool {
         }
         Value::Array(entries) => entries.iter().any(|entry| reads(entry, attribute)),
         _ => false,
+    }
+}
+
+/// Collects the currencies that a rule compares a payment's currency with.
+pub(crate) fn currencies(rule: &Value, found: &mut BTreeSet<String>) {
+    match rule {
+        Value::Object(fields) => {
+            let (left, right) = (fields.get("left"), fields.get("right"));
+            for (attribute, other) in [(left, right), (right, left)] {
+                if let (Some(attribute), Some(other)) = (attribute, other)
+                    && form(attribute) == Some(Form::Currency)
+                {
+                    found.extend(literals(other).into_iter().map(str::to_owned));
+                }
+            }
+            fields.values().for_each(|value| currencies(value, found));
+        }
+        Value::Array(entries) => entries.iter().for_each(|entry| currencies(entry, found)),
+        _ => {}
+    }
+}
+
+/// The lists that a rule reads: the variable that must be on it, and the list's name. A list in another place than at the
+/// right of `principal in` or `resource in` has no variable.
+pub(crate) fn lists(rule: &Value) -> Vec<(Option<String>, String)> {
+    let mut found = Vec::new();
+    for (variable, scope) in [("principal", &rule["principal"]), ("resource", &rule["resource"])] {
+        collect_lists(scope, Some(variable), &mut found);
+    }
+    collect_lists(&rule["conditions"], None, &mut found);
+    found
+}
+
+fn collect_lists(expression: &Value, of: Option<&str>, found: &mut Vec<(Option<String>, String)>) {
+    match expression {
+        Value::Object(fields) => {
+            if fields.get("type").is_some_and(|kind| kind == "List")
+                && let Some(id) = fields.get("id").and_then(Value::as_str)
+            {
+                found.push((of.map(str::to_owned), id.to_owned()));
+            }
+            for (operator, operands) in fields {
+                if ["in", "is"].contains(&operator.as_str()) {
+                    let variable = operands["left"]["Var"].as_str();
+                    collect_lists(&operands["left"], None, found);
+                    collect_lists(&operands["right"], variable, found);
+                    collect_lists(&operands["in"], variable, found);
+                } else {
+                    collect_lists(operands, of, found);
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter().for_each(|entry| collect_lists(entry, of, found)),
+        _ => {}
     }
 }
 

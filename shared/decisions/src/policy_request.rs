@@ -17,8 +17,11 @@ use jiff::tz::TimeZone;
 use crate::body::{Content, Value};
 use crate::countries::Countries;
 use crate::derived::{self, FOLDED, Reads};
+use crate::fold;
 use crate::forms::{self, Address, trimmed};
 use crate::layout::Layout;
+use crate::lists::{self, Kind, List};
+use crate::rates::Rates;
 use crate::spelling::canonical;
 
 /// A payment that waits for approval.
@@ -322,6 +325,7 @@ pub(crate) struct Model {
     pub(crate) schema: Schema,
     sender: EntityTypeName,
     receiver: EntityTypeName,
+    list: EntityTypeName,
     pay: EntityUid,
 }
 
@@ -334,6 +338,7 @@ impl Model {
             schema,
             sender: "Sender".parse().expect("a valid name"),
             receiver: "Receiver".parse().expect("a valid name"),
+            list: "List".parse().expect("a valid name"),
             pay: r#"Action::"pay""#.parse().expect("a valid name"),
         }
     }
@@ -355,12 +360,16 @@ impl Model {
         about_receiver.extend(payment.platform_user_id.iter().map(|id| text_of("platformUserId", id)));
         let tags = payment.tags.iter().map(|(name, value)| text_of(name, value));
 
+        let list = |name: &String| EntityUid::from_type_name_and_id(self.list.clone(), EntityId::new(name));
+        let sender_lists: Vec<_> = payment.lists_of_sender(needs)?.into_iter().map(list).collect();
+        let receiver_lists: Vec<_> = payment.lists_of_receiver(needs)?.into_iter().map(list).collect();
+
         let sender = uid(&self.sender, &payment.sender);
         let receiver = uid(&self.receiver, &payment.receiver);
         let request = || {
             let entities = [
-                Entity::new_with_tags(sender.clone(), about_sender, [], tags).ok()?,
-                Entity::new_with_tags(receiver.clone(), about_receiver, [], []).ok()?,
+                Entity::new_with_tags(sender.clone(), about_sender, sender_lists, tags).ok()?,
+                Entity::new_with_tags(receiver.clone(), about_receiver, receiver_lists, []).ok()?,
             ];
             let context = Context::from_pairs(about_payment).ok()?;
             let request =
@@ -378,6 +387,10 @@ pub(crate) struct Needs {
     pub reads: Reads,
     /// The time zone of `context.local`.
     pub zone: Option<TimeZone>,
+    /// The rates for `context.baseAmount`.
+    pub rates: Option<Rates>,
+    /// The lists that its rules read, by their names.
+    pub lists: BTreeMap<String, List>,
 }
 
 /// An attribute and its value.
@@ -399,6 +412,54 @@ impl Payment {
         let born = born.and_then(|text| derived::birth_date(text));
         pairs.extend(born.map(|time| ("birthDate".to_owned(), time)));
         Ok(pairs)
+    }
+
+    /// The names of the lists that the sender is on.
+    fn lists_of_sender<'n>(&self, needs: &'n Needs) -> Result<Vec<&'n String>, Undecidable> {
+        // Several lists may look up the same field.
+        let mut names = BTreeMap::new();
+        let mut found = Vec::new();
+        for (name, list) in &needs.lists {
+            let mut member = match list.kind {
+                Kind::Domain => list.has_domain(&self.sender.domain),
+                Kind::Address => list.has(&self.sender.whole),
+                Kind::Country => self.countries.codes.iter().any(|country| list.has(country)),
+                Kind::Name | Kind::Identifier => false,
+            };
+            for field in &list.of {
+                let Some(text) = self.named.get(field.as_str()) else { continue };
+                let path = || format!("{}.{INFORMATION}.{field}", self.place);
+                let text =
+                    lists::bounded(text).ok_or_else(|| undecidable(path(), "is too long to be compared"))?;
+                member |= match list.kind {
+                    Kind::Name => list.has_words(names.entry(field).or_insert_with(|| fold::words(text))),
+                    _ => list.has(&fold::compact(text)),
+                };
+            }
+            found.extend(member.then_some(name));
+        }
+        Ok(found)
+    }
+
+    /// The names of the lists that the receiver is on.
+    fn lists_of_receiver<'n>(&self, needs: &'n Needs) -> Result<Vec<&'n String>, Undecidable> {
+        let mut found = Vec::new();
+        for (name, list) in &needs.lists {
+            let member = match list.kind {
+                Kind::Domain => list.has_domain(&self.receiver.domain),
+                Kind::Address => list.has(&self.receiver.whole),
+                Kind::Country | Kind::Name => false,
+                Kind::Identifier => {
+                    let ids = self.user_id.iter().chain(&self.platform_user_id);
+                    let folds: Option<Vec<_>> = ids.map(|id| lists::bounded(id).map(fold::compact)).collect();
+                    let problem = "has an id of the receiver that is too long to be compared";
+                    let folds = folds.ok_or_else(|| undecidable(self.place, problem))?;
+                    folds.iter().any(|id| list.has(id))
+                }
+            };
+            found.extend(member.then_some(name));
+        }
+        Ok(found)
     }
 
     /// The attributes of `context`.
@@ -427,6 +488,13 @@ impl Payment {
             pairs.extend(clock.map(|clock| (attribute.to_owned(), clock)));
         }
         pairs.extend(self.quote_id.iter().map(|id| text_of("quoteId", id)));
+        let rates = needs.rates.as_ref().filter(|_| needs.reads.contains("baseAmount"));
+        let converted = rates
+            .map_or(Ok(0), |rates| {
+                rates.convert(self.amount, &self.currency, self.decimals, self.received_at)
+            })
+            .map_err(|problem| undecidable(format!("{}.receivedAmount", self.place), problem))?;
+        pairs.push(("baseAmount".to_owned(), RestrictedExpression::new_long(converted)));
         if needs.reads.contains("rate") {
             let rate = self.rate.clone().map_err(|wrong| wrong.within(self.place))?;
             pairs.extend(rate.map(|rate| ("rate".to_owned(), RestrictedExpression::new_long(rate))));
@@ -436,7 +504,7 @@ impl Payment {
 }
 
 /// The attribute with the text that the sender wrote to the receiver.
-const DESCRIPTION: &str = "description";
+pub(crate) const DESCRIPTION: &str = "description";
 
 fn uid(entity: &EntityTypeName, address: &Address) -> EntityUid {
     EntityUid::from_type_name_and_id(entity.clone(), EntityId::new(&address.whole))
