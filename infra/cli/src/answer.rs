@@ -71,9 +71,11 @@ impl Decider {
         }
     }
 
-    /// Answers a webhook that arrives now, at the provider's one path.
+    /// Answers a webhook that comes to the provider's one path. It arrives when it was sent, so that the age of a
+    /// policy's rates is the same on every day.
     pub(crate) fn answer(&self, body: Vec<u8>) -> anyhow::Result<Answer> {
-        self.answer_at(None, body, Arrival::at(Timestamp::now()))
+        let sent = Object::parse(&body).and_then(|body| body.text("timestamp")?.parse().ok());
+        self.answer_at(None, body, Arrival::at(sent.unwrap_or_else(Timestamp::now)))
     }
 
     /// Answers a recorded webhook again, as at the time of its receipt.
@@ -92,6 +94,23 @@ impl Decider {
                 answer(grid, grid::SIGNATURE, &SigningKey::new_private(), path, body, arrival)
             }
         }
+    }
+}
+
+/// Every provider that asks for decisions, with one policy.
+pub(crate) struct Deciders([(PaymentProvider, Decider); 2]);
+
+impl Deciders {
+    /// Loads the policy, once for each.
+    pub(crate) fn new(load: impl Fn() -> anyhow::Result<Policy>) -> anyhow::Result<Self> {
+        let decider = |provider| Ok::<_, anyhow::Error>((provider, Decider::new(provider, load()?)));
+        Ok(Self([decider(PaymentProvider::Umaaas)?, decider(PaymentProvider::Grid)?]))
+    }
+
+    /// One of them.
+    pub(crate) fn of(&self, provider: PaymentProvider) -> &Decider {
+        let [(first, umaaas), (_, grid)] = &self.0;
+        if *first == provider { umaaas } else { grid }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 use ingest::Decision;
 use local_stack::table::aligned;
@@ -11,7 +11,7 @@ use records::{Order, Stored};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::answer::{Decider, PaymentProvider};
+use crate::answer::{Deciders, PaymentProvider};
 use crate::choice::{Choice, When, period, when};
 use crate::exit::Exit;
 use crate::output::{Progress, print, print_json};
@@ -111,9 +111,7 @@ struct Report {
 
 /// Runs it.
 pub(crate) async fn run(target: &Target, options: BacktestOptions) -> Result<Exit> {
-    let deciders = [PaymentProvider::Umaaas, PaymentProvider::Grid]
-        .map(|provider| Ok((provider, Decider::new(provider, policy::load(Some(&options.policy))?))));
-    let deciders: Vec<(PaymentProvider, Decider)> = deciders.into_iter().collect::<Result<_>>()?;
+    let deciders = Deciders::new(|| policy::load(Some(&options.policy)))?;
     let (since, until) = period(options.since, options.until)?;
     let filter = options.choice.filter(since, until);
     let records = target.records();
@@ -149,15 +147,14 @@ pub(crate) async fn run(target: &Target, options: BacktestOptions) -> Result<Exi
 }
 
 impl Report {
-    fn add(&mut self, stored: &Stored, deciders: &[(PaymentProvider, Decider)]) {
+    fn add(&mut self, stored: &Stored, deciders: &Deciders) {
         let Some(old) = &stored.record.decision else { return };
         if !stored.has_body {
             self.without_body += 1;
             return;
         }
-        let provider = PaymentProvider::of_key(&stored.record.key);
-        let decider = deciders.iter().find(|(known, _)| Some(*known) == provider).map(|(_, decider)| decider);
-        let new = decider.ok_or_else(|| anyhow!("nobody decides")).and_then(|decider| decider.again(stored));
+        let provider = PaymentProvider::of_key(&stored.record.key).context("nobody decides");
+        let new = provider.and_then(|provider| deciders.of(provider).again(stored));
         let Ok(Some(new)) = new.map(|answer| answer.decision) else {
             self.unreadable += 1;
             return;
