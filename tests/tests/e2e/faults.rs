@@ -155,6 +155,7 @@ async fn a_reply_waits_for_one_call() {
     let _function = Function::start(&host, "umaaas", &environment);
     host.idle(1).await;
     assert_eq!(proxy.pings(), 2, "before the first event, there is a connection to each of the two services");
+    assert_eq!(proxy.take_calls(), ["GetItem"], "and it is known whether decisions are stopped");
     proxy.set(["PutItem", "SendMessage", "UpdateItem"].map(|name| rule(name, Fault::Delay(DELAY), ALWAYS)));
     for kind in SAMPLES {
         let (event, _) = event(kind);
