@@ -1,6 +1,7 @@
 //! What the function would answer to a webhook: the provider's own steps, one after the other.
 
 use anyhow::anyhow;
+use decisions::{Asking, Explanation};
 use grid::Grid;
 use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts};
 use jiff::Timestamp;
@@ -20,6 +21,8 @@ pub(crate) struct Answer {
     pub decision: Option<Decision>,
     /// The reply, as far as it does not depend on the receiver directory.
     pub reply: Reply,
+    /// What the policy saw, and what came of each of its rules.
+    pub explanation: Option<Explanation>,
     /// What an approval has to tell about the receiver.
     pub requested: Option<RequestedFacts>,
 }
@@ -46,16 +49,21 @@ impl Decider {
     pub(crate) fn answer(&self, body: Vec<u8>) -> anyhow::Result<Answer> {
         match self {
             Self::Umaaas(umaaas) => {
-                answer(umaaas, umaaas::SIGNATURE, &SigningKey::secret("cargo webhooks"), body)
+                let key = SigningKey::secret("cargo webhooks");
+                answer(umaaas, umaaas.policy(), umaaas::SIGNATURE, &key, body)
             }
-            Self::Grid(grid) => answer(grid, grid::SIGNATURE, &SigningKey::new_private(), body),
+            Self::Grid(grid) => {
+                let key = SigningKey::new_private();
+                answer(grid, grid.policy(), grid::SIGNATURE, &key, body)
+            }
         }
     }
 }
 
 /// Answers a webhook, which is signed with a key that protects nothing.
-fn answer<P: Provider>(
+fn answer<P: Provider<Payment = Asking>>(
     provider: &P,
+    policy: Option<&Policy>,
     scheme: Scheme,
     key: &SigningKey,
     body: Vec<u8>,
@@ -71,7 +79,8 @@ fn answer<P: Provider>(
     let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
     let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;
     let requested = payment.as_ref().and_then(|payment| provider.requested(payment)).cloned();
+    let explanation = payment.as_ref().zip(policy).and_then(|(payment, policy)| policy.explain(payment));
     let decision = payment.map(|payment| provider.decide(&payment));
     let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() };
-    Ok(Answer { decision, reply: provider.reply(&accepted), requested })
+    Ok(Answer { decision, reply: provider.reply(&accepted), explanation, requested })
 }

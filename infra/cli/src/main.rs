@@ -141,13 +141,24 @@ enum PolicyCommand {
         #[arg(long, value_name = "LAYER.zip")]
         out: PathBuf,
     },
-    /// Prints what the policy decides about one webhook, by which rules, and the exact reply.
+    /// Prints how many test cases each rule decides.
+    Coverage {
+        #[command(flatten)]
+        policy: PolicyFile,
+        /// Where the cases are, as for `test`.
+        #[arg(long, value_name = "DIR")]
+        cases: Option<PathBuf>,
+    },
+    /// Prints what the policy decides about one webhook, what it saw, whether each rule fits and why not, and the reply.
     Explain {
         #[command(flatten)]
         policy: PolicyFile,
         /// The webhook's body.
         #[arg(value_name = "BODY.json")]
         body: PathBuf,
+        /// Show personal data too.
+        #[arg(long)]
+        reveal: bool,
     },
 }
 
@@ -170,8 +181,11 @@ fn main() -> ExitCode {
         Command::Policy(PolicyCommand::Pack { folder, out }) => {
             policy::pack(&folder, &out).map(|()| Exit::Done)
         }
-        Command::Policy(PolicyCommand::Explain { policy, body }) => {
-            policy::explain(policy.file.as_deref(), &body).map(|()| Exit::Done)
+        Command::Policy(PolicyCommand::Coverage { policy, cases }) => {
+            policy::coverage(policy.file.as_deref(), cases).map(|()| Exit::Done)
+        }
+        Command::Policy(PolicyCommand::Explain { policy, body, reveal }) => {
+            policy::explain(policy.file.as_deref(), &body, reveal).map(|()| Exit::Done)
         }
         Command::Generate { check } => generate::run(check).map(|()| Exit::Done),
         Command::Completions { shell } => {
