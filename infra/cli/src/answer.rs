@@ -1,6 +1,7 @@
 //! What the function would answer to a webhook: the provider's own steps, one after the other.
 
 use anyhow::anyhow;
+use decisions::{Asking, Explanation};
 use grid::Grid;
 use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts};
 use jiff::Timestamp;
@@ -50,6 +51,8 @@ pub(crate) struct Answer {
     pub decision: Option<Decision>,
     /// The reply, as far as it does not depend on the receiver directory.
     pub reply: Reply,
+    /// What the policy saw, and what came of each of its rules.
+    pub explanation: Option<Explanation>,
     /// What an approval has to tell about the receiver.
     pub requested: Option<RequestedFacts>,
 }
@@ -88,10 +91,11 @@ impl Decider {
         match self {
             Self::Umaaas(umaaas) => {
                 let key = SigningKey::secret("cargo webhooks");
-                answer(umaaas, umaaas::SIGNATURE, &key, path, body, arrival)
+                answer(umaaas, umaaas.policy(), umaaas::SIGNATURE, &key, path, body, arrival)
             }
             Self::Grid(grid) => {
-                answer(grid, grid::SIGNATURE, &SigningKey::new_private(), path, body, arrival)
+                let key = SigningKey::new_private();
+                answer(grid, grid.policy(), grid::SIGNATURE, &key, path, body, arrival)
             }
         }
     }
@@ -115,8 +119,9 @@ impl Deciders {
 }
 
 /// Answers a webhook, which is signed with a key that protects nothing.
-fn answer<P: Provider>(
+fn answer<P: Provider<Payment = Asking>>(
     provider: &P,
+    policy: Option<&Policy>,
     scheme: Scheme,
     key: &SigningKey,
     path: Option<&str>,
@@ -132,7 +137,8 @@ fn answer<P: Provider>(
     let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
     let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;
     let requested = payment.as_ref().and_then(|payment| provider.requested(payment)).cloned();
+    let explanation = payment.as_ref().zip(policy).and_then(|(payment, policy)| policy.explain(payment));
     let decision = payment.map(|payment| provider.decide(&payment));
     let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() };
-    Ok(Answer { decision, reply: provider.reply(&accepted), requested })
+    Ok(Answer { decision, reply: provider.reply(&accepted), explanation, requested })
 }

@@ -241,6 +241,49 @@ fn the_worked_example_passes_its_check_and_its_cases() {
 }
 
 #[test]
+fn explain_prints_what_the_policy_saw_and_what_each_rule_lacks() {
+    let folder = folder("explain-rules");
+    let payment = std::fs::read_to_string(PAYMENT).unwrap();
+    let unknown = write(&folder.join("unknown.json"), &payment.replace("sender.example", "unknown.example"));
+    let (success, text) = run(&["policy", "explain", "--policy", SCREENING, &unknown]);
+    assert!(success, "{text}");
+    for expected in [
+        "decision  reject: not_permitted",
+        "principal.fullNameFolded",
+        "context.baseAmount",
+        "46000",
+        r#"{"hour":10,"minute":25,"weekday":"monday"}"#,
+        r#"not: forbid(principal in List::"sanctions-names", action, resource)"#,
+        r#"not: permit(principal in List::"institutions", action, resource)"#,
+        "not: when { context.baseAmount > 1000000 }",
+        "no permit fits",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert!(!text.contains("Ada") && !text.contains("ada sender") && text.contains("***"), "{text}");
+    let (_, text) = run(&["policy", "explain", "--policy", SCREENING, &unknown, "--reveal"]);
+    assert!(text.contains("\"Ada Sender\"") && text.contains("\"ada sender\""), "{text}");
+
+    let own = write(
+        &folder.join("own.cedar"),
+        r#"@id("both") permit (principal, action, resource)
+           when { context.currency == "USD" && principal.nameTokens.contains("Ivan") } unless { context.amount > 7 };
+           @id("fails") permit (principal, action, resource) when { context.amount * 9223372036854775807 > 0 };"#,
+    );
+    let (_, text) = run(&["policy", "explain", "--policy", &own, PAYMENT]);
+    assert!(text.contains(r#"not: when { principal.nameTokens.contains("Ivan") }"#), "{text}");
+    assert!(text.contains("failed: ") && text.contains("policy_error"), "{text}");
+
+    let (success, text) = run(&["policy", "coverage", "--policy", SCREENING]);
+    assert!(
+        success
+            && text.contains("known-institution      5")
+            && text.contains("21 cases, 3 decided by no rule"),
+        "{text}"
+    );
+}
+
+#[test]
 fn what_is_wrong_in_a_folder_is_named_by_file_and_line() {
     let copy = screening("wrong-bundle");
     let path = copy.to_str().unwrap();
