@@ -19,7 +19,7 @@ mod signature;
 use aws::variables::APPROVAL_POLICY;
 use aws::{Environment, SettingsError, Unset, Variable};
 use decisions::Asking;
-use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
+use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts, Totals};
 use verify::{Delivery, Keys, Tolerance, Verified, Verifier};
 
 pub use decisions::Policy;
@@ -102,11 +102,11 @@ impl Provider for Umaaas {
         delivery: &Verified<Delivery>,
         arrival: Arrival,
     ) -> Result<Identified<Asking>, Outcome> {
-        identify::identify(delivery, self.tolerance, arrival)
+        identify::identify(delivery, self.tolerance, arrival, false)
     }
 
-    fn decide(&self, asking: &Asking) -> Decision {
-        decisions::decide(self.policy(), asking)
+    fn decide(&self, asking: &Asking, totals: Option<&Totals>) -> Decision {
+        decisions::decide(self.policy(), asking, totals)
     }
 
     fn requested<'a>(&self, asking: &'a Asking) -> Option<&'a RequestedFacts> {

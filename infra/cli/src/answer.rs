@@ -88,7 +88,7 @@ fn answer<P: Provider>(
     let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
     let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;
     let requested = payment.as_ref().and_then(|payment| provider.requested(payment)).cloned();
-    let decision = payment.map(|payment| provider.decide(&payment));
+    let decision = payment.map(|payment| provider.decide(&payment, Some(&ingest::Totals::new())));
     let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() };
     Ok(Answer { decision, reply: provider.reply(&accepted), requested })
 }

@@ -1,7 +1,7 @@
 //! The question of a webhook, and the decision about it. The reply 200 approves a payment that waits. So every
 //! payment that is not certainly approved is rejected.
 
-use ingest::{Decision, RequestedFacts};
+use ingest::{Decision, RequestedFacts, Totals};
 
 use crate::asks::Asks;
 use crate::policy::{Policy, reject};
@@ -42,7 +42,7 @@ impl Asking {
 
 /// Decides about a webhook. What a policy cannot decide is rejected.
 #[must_use]
-pub fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
+pub fn decide(policy: Option<&Policy>, asking: &Asking, _totals: Option<&Totals>) -> Decision {
     let payment = match &asking.0 {
         Question::Payment(payment) => payment,
         Question::Unknown => {

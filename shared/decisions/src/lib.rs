@@ -25,7 +25,8 @@ mod replies;
 mod spelling;
 
 pub use asks::{
-    Asks, Direction, direction, folded, is_informational, is_pending, may_credit, members, says, transactions,
+    Asks, Direction, direction, folded, is_informational, is_pending, is_undone, may_credit, members, says,
+    transactions,
 };
 pub use body::{Content, Value};
 pub use decide::{Asking, decide};
