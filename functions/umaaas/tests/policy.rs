@@ -349,6 +349,132 @@ fn a_literal_that_no_payment_can_have_is_refused_with_the_correct_form() {
     }
 }
 
+/// A literal that is compared with a folded attribute is folded, whatever its spelling in the rule.
+#[test]
+fn no_spelling_of_a_name_escapes_a_rule_about_its_folded_form() {
+    let by_words = r#"principal.nameTokens.containsAll(["Petrov", "IVAN"])"#;
+    let by_text = r#"principal has fullNameFolded && "Ivan  PETROV" == principal.fullNameFolded"#;
+    let by_pattern = r#"principal has fullNameFolded && principal.fullNameFolded like "*Ivan Petrov*""#;
+    let by_set = r#"principal has fullNameFolded && ["x", "ivan petrov"].contains(principal.fullNameFolded)"#;
+    let by_if = r#"principal.nameTokens.containsAny(if context.amount > 1 then ["petrov"] else ["x"])"#;
+    for condition in [by_words, by_text, by_pattern, by_set, by_if] {
+        let policy = forbid(r#"@reason("listed")"#, condition) + PERMIT;
+        for name in [
+            "Ivan Petrov",
+            "IVAN PETROV",
+            " ivan \u{a0}\u{2003} petrov",
+            "Iv\u{e1}n Petr\u{f6}v",
+            "Ｉｖａｎ Ｐｅｔｒｏｖ",
+            "Іvаn Реtrоv",
+            "Iv\u{200b}an Petrov",
+            "lvan Petr0v",
+        ] {
+            let body = informed(&json!({"FULL_NAME": name}).to_string());
+            assert_eq!(answer(&policy, &body), (403, "listed".into()), "{condition} {name}");
+        }
+        for name in ["Ivana Petrova", "Ada", "***"] {
+            let body = informed(&json!({"FULL_NAME": name}).to_string());
+            assert_eq!(answer(&policy, &body), (200, String::new()), "{condition} {name}");
+        }
+        assert_eq!(answer(&policy, &informed("{}")), (200, String::new()), "{condition}");
+    }
+    let policy = forbid(r#"@reason("listed")"#, by_words) + PERMIT;
+    for name in ["Petrov, Ivan", "PETROV/Ivan A.", "Ivan\u{200b}Petrov", "Ivan Sergeyevich Petrov"] {
+        let body = informed(&json!({"fullName": name}).to_string());
+        assert_eq!(answer(&policy, &body), (403, "listed".into()), "{name}");
+    }
+}
+
+#[test]
+fn folded_attributes_can_only_be_compared_with_texts_in_the_rule() {
+    for (condition, problem) in [
+        (r#"principal.nameTokens.contains("ivan petrov")"#, "write its words"),
+        (r#"principal.nameTokens.containsAll(["--"])"#, "it has no letter and no digit"),
+        (
+            r#"principal has fullNameFolded && principal.fullNameFolded == """#,
+            "it has no letter and no digit",
+        ),
+        (
+            r#"principal has fullNameFolded && principal.fullNameFolded == principal.umaAddress"#,
+            "that stand in the rule",
+        ),
+        (r#"principal.countries == principal.nameTokens"#, "that stand in the rule"),
+        (
+            r#"principal has fullNameFolded && {"a": principal.fullNameFolded} == {"a": "x"}"#,
+            "can only be compared",
+        ),
+        (
+            r#"principal has taxIdFolded && (if context.amount > 1 then principal.taxIdFolded else "x") == "x""#,
+            "can only be compared",
+        ),
+        (
+            r#"principal has fullNameFolded && principal.fullNameFolded like "O'*""#,
+            "letters a to z and digits",
+        ),
+        (r#"principal has taxIdFolded && principal.taxIdFolded like "de 1*""#, "letters a to z and digits"),
+        (r#"context has utc && context.utc.weekday == "Monday""#, "write \"monday\""),
+        (r#"context has utc && ["mon"].contains(context.utc.weekday)"#, "a day in lower case"),
+        (r#"context has local && context.local.hour > 3"#, "names no time zone"),
+    ] {
+        let error = Policy::parse("own.cedar", &forbid("", condition)).unwrap_err().to_string();
+        assert!(error.contains(problem), "{condition}\n{error}");
+    }
+    for condition in [
+        r#"principal.nameTokens.isEmpty()"#,
+        r#"principal has taxIdFolded && principal.taxIdFolded like "de123*""#,
+        r#"principal has addressFolded && principal has fiAddressFolded && principal.addressFolded == principal.fiAddressFolded"#,
+        r#"principal.nameTokens.containsAny(principal.addressTokens)"#,
+    ] {
+        let policy = Policy::parse("own.cedar", &forbid("", condition));
+        assert!(policy.is_ok(), "{condition}: {policy:?}");
+    }
+}
+
+/// What cannot be computed matters only to a policy that reads it.
+#[test]
+fn what_a_policy_needs_and_cannot_be_computed_is_undecidable() {
+    let by_name = forbid("", r#"principal.nameTokens.contains("ivan")"#) + PERMIT;
+    let by_rate = forbid("", "context has rate && context.rate > 5000000000") + PERMIT;
+    let long = informed(&json!({"FULL_NAME": "Ivan ".repeat(70_000)}).to_string());
+    let rated =
+        |rate: &str| with("\"receivedAmount\"", &format!("\"exchangeRate\": {rate}, \"receivedAmount\""));
+    for (policy, body, expected) in [
+        (PERMIT, long.clone(), (200, "")),
+        (&by_rate, long.clone(), (200, "")),
+        (&by_name, long, (403, "undecidable")),
+        (PERMIT, rated("\"x\""), (200, "")),
+        (&by_name, rated("-1"), (200, "")),
+        (&by_rate, rated("\"x\""), (403, "undecidable")),
+        (&by_rate, rated("1e30"), (403, "undecidable")),
+        (&by_rate, rated("5.1"), (403, "forbidden")),
+        (&by_rate, rated("0.012121"), (200, "")),
+        (&by_rate, rated("null"), (200, "")),
+    ] {
+        assert_eq!(answer(policy, &body), (expected.0, expected.1.to_owned()), "{policy} {body:.200}");
+    }
+}
+
+#[test]
+fn a_date_of_birth_is_a_time_if_it_is_a_date() {
+    let policy = forbid(
+        r#"@reason("minor")"#,
+        r#"principal has birthDate && context has time && context.time.durationSince(principal.birthDate) < duration("6575d")"#,
+    ) + &forbid(r#"@requires("BIRTH_DATE")"#, "!(principal has birthDate)")
+        + PERMIT;
+    for (date, expected) in [
+        ("1985-06-15", (200, "")),
+        ("0001-01-01", (200, "")),
+        ("2010-06-15", (403, "minor")),
+        ("15.06.1985", (422, "BIRTH_DATE")),
+        ("1985-02-30", (422, "BIRTH_DATE")),
+        ("-000001-01-01", (422, "BIRTH_DATE")),
+        ("soon", (422, "BIRTH_DATE")),
+    ] {
+        let body = informed(&json!({"BIRTH_DATE": date}).to_string());
+        assert_eq!(answer(&policy, &body), (expected.0, expected.1.to_owned()), "{date}");
+    }
+}
+
 /// A policy can see which facts about the receiver the provider asks for.
 #[test]
 fn requested_facts_are_visible_and_unreadable_ones_are_undecidable() {
@@ -418,6 +544,19 @@ fn policies_see_every_row_of_the_table_in_the_readme() {
         r#"context.amount == 9223372036854775807 && context.currency == "USD""#,
         r#"context has decimals && context.decimals == 2"#,
         r#"context has description && context.description == "Invoice 7""#,
+        r#"principal has fullNameFolded && principal.fullNameFolded == "ada sender" && principal.nameTokens == ["sender", "ada"]"#,
+        r#"principal has addressFolded && principal.addressFolded == "1 high street gb" && principal.addressTokens.contains("street")"#,
+        r#"principal has fiLegalEntityNameFolded && principal.fiLegalEntityNameFolded == "BANK" && principal.fiLegalEntityNameTokens == ["bank"]"#,
+        r#"principal has fiAddressFolded && principal.fiAddressFolded == "2 low street" && principal.fiAddressTokens.contains("2")"#,
+        r#"principal has purposeOfPaymentFolded && principal.purposeOfPaymentFolded == "gift" && principal.purposeOfPaymentTokens == ["gift"]"#,
+        r#"principal has userTypeFolded && principal.userTypeFolded == "individual" && principal has businessTypeFolded && principal.businessTypeFolded == "llc""#,
+        r#"principal has taxIdFolded && principal.taxIdFolded == "t-1" && principal has registrationNumberFolded && principal.registrationNumberFolded == "r 1""#,
+        r#"principal has accountNumberFolded && principal.accountNumberFolded == "a1" && principal has identifierFolded && principal.identifierFolded == "i1""#,
+        r#"principal has phoneNumberFolded && principal.phoneNumberFolded == "1555" && principal has emailFolded && principal.emailFolded == "ADA@sender.example""#,
+        r#"principal has birthDate && principal.birthDate == datetime("1985-06-15")"#,
+        r#"context has descriptionFolded && context.descriptionFolded == "invoice 7" && context.descriptionTokens == ["7", "invoice"]"#,
+        r#"context has utc && context.utc.weekday == "monday" && context.utc.hour == 9 && context.utc.minute == 25"#,
+        r#"context has rate && context.rate == 1080000000 && context has quoteId && context.quoteId == "Quote:7""#,
         r#"context has time && context.time == datetime("2026-11-02T09:25:10.123Z")"#,
         r#"context.receivedAt > datetime("2026-01-01T00:00:00Z")"#,
         r#"context.requestedFields == context.mandatoryFields"#,
@@ -444,7 +583,7 @@ fn policies_see_every_row_of_the_table_in_the_readme() {
             .replace("\"USD\"", "\" usd\"")
             .replace("$ada@sender.example\"", " $Ada@Sender.EXAMPLE\"")
             .replace("09:25:10Z", "10:25:10.123456+01:00")
-            .replace("\"platformUserId\"", "\"description\": \" Invoice 7 \", \"platformUserId\"");
+            .replace("\"platformUserId\"", "\"description\": \" Invoice 7 \", \"exchangeRate\": 1.08, \"quoteId\": \"Quote:7\", \"platformUserId\"");
         assert_eq!(answer(&policy, &body), (200, String::new()), "{body}");
     }
 }

@@ -5,6 +5,7 @@ use grid::Grid;
 use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts};
 use jiff::Timestamp;
 use local_stack::keys::SigningKey;
+use records::Stored;
 use serde::Deserialize;
 use umaaas::{Policy, Umaaas};
 use verify::{Delivery, Scheme};
@@ -18,6 +19,15 @@ pub(crate) enum PaymentProvider {
 }
 
 impl PaymentProvider {
+    /// The provider of a record.
+    pub(crate) fn of_key(key: &str) -> Option<Self> {
+        match key.split('#').next()? {
+            "umaaas" => Some(Self::Umaaas),
+            "grid" => Some(Self::Grid),
+            _ => None,
+        }
+    }
+
     /// The provider that sends such a body: Grid where the body has an `id` and no `webhookId`, or else UMAaaS.
     pub(crate) fn of(body: &[u8]) -> Self {
         let fields = Object::parse(body);
@@ -61,14 +71,46 @@ impl Decider {
         }
     }
 
-    /// Answers a webhook.
+    /// Answers a webhook that comes to the provider's one path. It arrives when it was sent, so that the age of a
+    /// policy's rates is the same on every day.
     pub(crate) fn answer(&self, body: Vec<u8>) -> anyhow::Result<Answer> {
+        let sent = Object::parse(&body).and_then(|body| body.text("timestamp")?.parse().ok());
+        self.answer_at(None, body, Arrival::at(sent.unwrap_or_else(Timestamp::now)))
+    }
+
+    /// Answers a recorded webhook again, as at the time of its receipt.
+    pub(crate) fn again(&self, stored: &Stored) -> anyhow::Result<Answer> {
+        let record = &stored.record;
+        self.answer_at(Some(&record.path), record.payload.to_vec(), Arrival::at(record.received_at))
+    }
+
+    fn answer_at(&self, path: Option<&str>, body: Vec<u8>, arrival: Arrival) -> anyhow::Result<Answer> {
         match self {
             Self::Umaaas(umaaas) => {
-                answer(umaaas, umaaas::SIGNATURE, &SigningKey::secret("cargo webhooks"), body)
+                let key = SigningKey::secret("cargo webhooks");
+                answer(umaaas, umaaas::SIGNATURE, &key, path, body, arrival)
             }
-            Self::Grid(grid) => answer(grid, grid::SIGNATURE, &SigningKey::new_private(), body),
+            Self::Grid(grid) => {
+                answer(grid, grid::SIGNATURE, &SigningKey::new_private(), path, body, arrival)
+            }
         }
+    }
+}
+
+/// Every provider that asks for decisions, with one policy.
+pub(crate) struct Deciders([(PaymentProvider, Decider); 2]);
+
+impl Deciders {
+    /// Loads the policy, once for each.
+    pub(crate) fn new(load: impl Fn() -> anyhow::Result<Policy>) -> anyhow::Result<Self> {
+        let decider = |provider| Ok::<_, anyhow::Error>((provider, Decider::new(provider, load()?)));
+        Ok(Self([decider(PaymentProvider::Umaaas)?, decider(PaymentProvider::Grid)?]))
+    }
+
+    /// One of them.
+    pub(crate) fn of(&self, provider: PaymentProvider) -> &Decider {
+        let [(first, umaaas), (_, grid)] = &self.0;
+        if *first == provider { umaaas } else { grid }
     }
 }
 
@@ -77,13 +119,15 @@ fn answer<P: Provider>(
     provider: &P,
     scheme: Scheme,
     key: &SigningKey,
+    path: Option<&str>,
     body: Vec<u8>,
+    arrival: Arrival,
 ) -> anyhow::Result<Answer> {
-    let mut delivery = Delivery::new(format!("/{}", P::NAME), body);
+    let path = path.map_or_else(|| format!("/{}", P::NAME), str::to_owned);
+    let mut delivery = Delivery::new(path, body);
     delivery.headers.insert(scheme.header, key.sign(&scheme, &delivery).parse()?);
 
     // Nothing is too old: no tolerance is set.
-    let arrival = Arrival::at(Timestamp::now());
     let refused = |outcome: Outcome| anyhow!(outcome.detail().unwrap_or(outcome.name().to_owned()));
     let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
     let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;

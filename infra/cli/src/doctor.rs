@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use aws_sdk_dynamodb::types::{IndexStatus, KeySchemaElement, TableStatus, TimeToLiveStatus};
+use aws_sdk_dynamodb::types::{
+    IndexStatus, KeySchemaElement, PointInTimeRecoveryStatus, TableStatus, TimeToLiveStatus,
+};
 use aws_sdk_sqs::types::QueueAttributeName;
 use bytes::Bytes;
 use clap::Args;
@@ -500,6 +502,37 @@ async fn table_checks(list: &mut Checklist, target: &Target) {
         }
         Err(error) => unreadable("TTL", &error),
     });
+    if target.local.is_none() {
+        list.add(protection(description.deletion_protection_enabled() == Some(true)));
+        let backups = dynamodb.describe_continuous_backups().table_name(table).send().await;
+        list.add(match backups.context("cannot read the table's backups") {
+            Ok(backups) => {
+                let recovery = backups
+                    .continuous_backups_description()
+                    .and_then(|backups| backups.point_in_time_recovery_description())
+                    .and_then(|recovery| recovery.point_in_time_recovery_status());
+                recovery_check(recovery == Some(&PointInTimeRecoveryStatus::Enabled))
+            }
+            Err(error) => unreadable(RECOVERY, &error),
+        });
+    }
+}
+
+/// Whether somebody could delete the table by mistake.
+fn protection(is_on: bool) -> Check {
+    let (status, found) = if is_on { (Status::Ok, "on") } else { (Status::Warning, "off") };
+    let advice =
+        "switch it on (aws dynamodb update-table --deletion-protection-enabled): a restored table has none";
+    check("deletion protection", status, found, advice)
+}
+
+const RECOVERY: &str = "point-in-time recovery";
+
+fn recovery_check(is_on: bool) -> Check {
+    let (status, found) = if is_on { (Status::Ok, "on") } else { (Status::Warning, "off") };
+    let advice = "switch it on (aws dynamodb update-continuous-backups): a restored table has none, and without it what \
+        is lost stays lost";
+    check(RECOVERY, status, found, advice)
 }
 
 fn names(keys: &[KeySchemaElement]) -> Vec<&str> {

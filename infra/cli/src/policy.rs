@@ -1,14 +1,20 @@
 //! `cargo webhooks policy`: an approval policy, tried out.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
+use ingest::{Decision, Verdict};
 use local_stack::table::aligned;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 use umaaas::Policy;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, DateTime, ZipWriter};
 
-use crate::answer::{Answer, Decider, PaymentProvider};
-use crate::cases::{self, summary};
+use crate::answer::{Answer, Decider, Deciders, PaymentProvider};
+use crate::cases::{self, Case, summary};
 
 /// Where the sample is.
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/sample.cedar");
@@ -18,18 +24,14 @@ pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Resul
     let policy = load(file)?;
     warn(&policy);
     let name = named(file, &policy);
-    let umaaas = Decider::new(PaymentProvider::Umaaas, policy);
-    let grid = Decider::new(PaymentProvider::Grid, load(file)?);
-    let folder = cases.unwrap_or_else(|| file.unwrap_or(Path::new(SAMPLE)).with_file_name("cases"));
+    let deciders = Deciders::new(|| load(file))?;
+    let folder = cases.unwrap_or_else(|| cases_of(file));
     let cases = cases::read(&folder)?;
 
     let mut rows = vec![["".to_owned(), "case".to_owned(), "expected".to_owned(), "decided".to_owned()]];
     for case in &cases {
         let body = case.body()?;
-        let decider = match case.provider(&body) {
-            PaymentProvider::Umaaas => &umaaas,
-            PaymentProvider::Grid => &grid,
-        };
+        let decider = deciders.of(case.provider(&body));
         let answer = decider.answer(body).with_context(|| format!("case \"{}\"", case.case))?;
         let (expected, got) = (case.expected(), case.got(answer.decision.as_ref()));
         let result = if expected == got { "ok" } else { "FAILED" };
@@ -41,6 +43,116 @@ pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Resul
     if failed > 0 {
         bail!("{failed} of {} cases failed", cases.len());
     }
+    Ok(())
+}
+
+/// The folder with the cases of a policy: in the policy's folder, or beside its file.
+fn cases_of(policy: Option<&Path>) -> PathBuf {
+    match policy {
+        Some(folder) if folder.is_dir() => folder.join("cases"),
+        file => file.unwrap_or(Path::new(SAMPLE)).with_file_name("cases"),
+    }
+}
+
+/// Checks a policy and everything that belongs to it.
+pub(crate) fn check(policy: &Path) -> anyhow::Result<()> {
+    let loaded = load(Some(policy))?;
+    println!("policy    {}", named(Some(policy), &loaded));
+    let cases = cases::read(&cases_of(Some(policy)))?;
+    let mut problems = loaded.warnings().to_vec();
+    let rules: Vec<String> = loaded.rules().map(str::to_owned).collect();
+    let currencies = loaded.currencies().clone();
+    let deciders = Deciders::new(|| load(Some(policy)))?;
+
+    let mut decided = BTreeSet::new();
+    for case in &cases {
+        let decision =
+            decide(&deciders, case, case.body()?).with_context(|| format!("case \"{}\"", case.case))?;
+        let (expected, got) = (case.expected(), case.got(decision.as_ref()));
+        if expected != got {
+            problems.push(format!("case \"{}\": expected {expected}, decided {got}", case.case));
+        }
+        decided.extend(decision.into_iter().flat_map(|decision| decision.policies));
+    }
+    let idle = rules.iter().filter(|rule| !decided.contains(*rule));
+    problems.extend(idle.map(|rule| format!("rule `{rule}`: it decides no case")));
+    problems.extend(uncapped(&deciders, &cases, &currencies)?);
+
+    for problem in &problems {
+        println!("problem   {problem}");
+    }
+    println!("\n{} rules, {} cases, {} problems", rules.len(), cases.len(), problems.len());
+    ensure!(problems.is_empty(), "{} problems", problems.len());
+    Ok(())
+}
+
+fn decide(deciders: &Deciders, case: &Case, body: Vec<u8>) -> anyhow::Result<Option<Decision>> {
+    Ok(deciders.of(case.provider(&body)).answer(body)?.decision)
+}
+
+/// The currencies in which the largest amount is approved, although it is rejected in another one: a cap for each currency,
+/// and one currency without a cap. Tried with every approved case, in the currencies that the rules name and in one that
+/// they do not name.
+fn uncapped(
+    deciders: &Deciders,
+    cases: &[Case],
+    currencies: &BTreeSet<String>,
+) -> anyhow::Result<Vec<String>> {
+    const OTHER: &str = "XTS"; // ISO 4217's code for tests
+    let mut uncapped: BTreeMap<&str, &str> = BTreeMap::new();
+    let mut capped = false;
+    for case in cases {
+        let body: Value = serde_json::from_slice(&case.body()?)?;
+        for currency in currencies.iter().map(String::as_str).chain([OTHER]) {
+            let is_approved = |amount: i64| -> anyhow::Result<bool> {
+                let mut body = body.clone();
+                let name = if body.get("transaction").is_some() { "transaction" } else { "data" };
+                let Some(received) = body.pointer_mut(&format!("/{name}/receivedAmount")) else {
+                    return Ok(false);
+                };
+                received["amount"] = amount.into();
+                received["currency"]["code"] = currency.into();
+                let decision = decide(deciders, case, serde_json::to_vec(&body)?)?;
+                Ok(decision.is_some_and(|decision| decision.verdict == Verdict::Approve))
+            };
+            if is_approved(1)? {
+                if is_approved(i64::MAX)? {
+                    uncapped.entry(currency).or_insert(&case.case);
+                } else {
+                    capped = true;
+                }
+            }
+        }
+    }
+    let problem = |(currency, case): (&str, &str)| {
+        let currency = if currency == OTHER { "a currency that no rule names" } else { currency };
+        format!("{currency} has no cap: case \"{case}\" with the amount {} in it is approved", i64::MAX)
+    };
+    Ok(if capped { uncapped.into_iter().map(problem).collect() } else { vec![] })
+}
+
+/// The folder of a policy in a Lambda layer: `/opt/policy` in the function.
+const IN_LAYER: &str = "policy";
+
+/// Packs a policy's folder as a Lambda layer. The same files give the same bytes.
+pub(crate) fn pack(folder: &Path, out: &Path) -> anyhow::Result<()> {
+    ensure!(folder.is_dir(), "{}: a layer is made of a folder", folder.display());
+    let policy = load(Some(folder))?;
+    let mut layer = ZipWriter::new(Cursor::new(Vec::new()));
+    // Without a time: the zip format's first one, 1980.
+    let options = SimpleFileOptions::default()
+        .compression_method(CompressionMethod::Deflated)
+        .last_modified_time(DateTime::default())
+        .unix_permissions(0o644);
+    for (name, content) in Policy::files(&folder.to_string_lossy())? {
+        layer.start_file(format!("{IN_LAYER}/{name}"), options)?;
+        layer.write_all(&content)?;
+    }
+    let layer = layer.finish()?.into_inner();
+    std::fs::write(out, &layer).with_context(|| out.display().to_string())?;
+    println!("policy    {}", named(Some(folder), &policy));
+    println!("layer     {}, {} bytes", out.display(), layer.len());
+    println!("setting   APPROVAL_POLICY=/opt/{IN_LAYER}");
     Ok(())
 }
 
@@ -79,7 +191,7 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn load(file: Option<&Path>) -> anyhow::Result<Policy> {
+pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Policy> {
     let policy = match file {
         None => Policy::sample(),
         Some(file) => Policy::load(&file.to_string_lossy()),

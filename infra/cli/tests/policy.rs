@@ -205,3 +205,193 @@ fn explain_prints_the_decision_its_rules_and_the_exact_reply() {
     let (success, text) = run(&["policy", "explain", &completed]);
     assert!(success && text.contains("does not wait for approval") && text.contains("HTTP 200"), "{text}");
 }
+
+/// The worked example of a policy with lists and rates.
+const SCREENING: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/screening");
+
+/// A copy of the worked example.
+fn screening(name: &str) -> PathBuf {
+    let copy = folder(name);
+    std::fs::create_dir_all(copy.join("lists")).unwrap();
+    for part in ["", "lists", "cases"] {
+        for entry in std::fs::read_dir(Path::new(SCREENING).join(part)).unwrap() {
+            let file = entry.unwrap().path();
+            if file.is_file() {
+                std::fs::copy(&file, copy.join(part).join(file.file_name().unwrap())).unwrap();
+            }
+        }
+    }
+    copy
+}
+
+#[test]
+fn the_worked_example_passes_its_check_and_its_cases() {
+    let (success, text) = run(&["policy", "check", SCREENING]);
+    assert!(success && text.contains("8 rules, 21 cases, 0 problems"), "{text}");
+    let (success, text) = run(&["policy", "test", "--policy", SCREENING]);
+    assert!(success && text.contains("21 cases, 0 failed") && !text.contains("warning"), "{text}");
+    let (success, text) = run(&["policy", "explain", "--policy", SCREENING, PAYMENT]);
+    assert!(success && text.contains("rule      known-institution"), "{text}");
+    let (success, text) = run(&[
+        "policy",
+        "check",
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/sample.cedar"),
+    ]);
+    assert!(success && text.contains(" 0 problems"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_in_a_folder_is_named_by_file_and_line() {
+    let copy = screening("wrong-bundle");
+    let path = copy.to_str().unwrap();
+    let (_, text) = run(&["policy", "check", path]);
+    assert!(text.contains("0 problems"), "{text}");
+    let settings = |from: &str, to: &str| ("bundle.json", from.to_owned(), to.to_owned());
+    let rules = |from: &str, to: &str| ("policy.cedar", from.to_owned(), to.to_owned());
+    for ((file, from, to), expected) in [
+        (
+            ("lists/closed-countries.txt", "KP".into(), "KP\nNorth Korea".into()),
+            "lists/closed-countries.txt: line 4: it is not a country",
+        ),
+        (
+            ("lists/institutions.csv", ".other".into(), "https://other".into()),
+            "lists/institutions.csv: line 3: it is not a domain",
+        ),
+        (
+            ("lists/sanctions-identifiers.txt", "P-4471-990".into(), "".into()),
+            "lists/sanctions-identifiers.txt: it has no entry",
+        ),
+        (settings("{\n", "{,\n"), "bundle.json: "),
+        (settings("Europe/Berlin", "Europe/Bonn"), "bundle.json: \"Europe/Bonn\" is not a time zone"),
+        (settings("\"timeZone\"", "\"timezone\""), "bundle.json: unknown field `timezone`"),
+        (
+            settings("\"timeZone\"", "\"timeZone\": \"UTC\", \"timeZone\""),
+            "bundle.json: it has a duplicate field name",
+        ),
+        (settings("\"country\"", "\"countries\""), "bundle.json: unknown variant `countries`"),
+        (
+            settings("\"closed-countries\"", "\"closed\""),
+            "lists/closed-countries.txt: bundle.json does not declare",
+        ),
+        (settings("\"closed-countries\"", "\"closed\""), "list `closed` has 0 files"),
+        (
+            settings(", \"column\": \"domain\"", ""),
+            "lists/institutions.csv: bundle.json does not name its `column`",
+        ),
+        (settings("fiLegalEntityName", "taxId"), "cannot have the field \"taxId\""),
+        (
+            ("rates.json", "0.92".into(), "-0.92".into()),
+            "rates.json: rate of \"USD\": it is not a number above 0",
+        ),
+        (("rates.json", "USD".into(), "usd".into()), "rates.json: \"usd\" is not a currency"),
+        (("rates.json", "36h".into(), "soon".into()), "rates.json: `maxAge` is not a duration"),
+        (
+            rules("List::\"closed-countries\"", "List::\"closed\""),
+            "policy.cedar: rule `closed-country`: the policy has no list `closed`",
+        ),
+        (
+            rules(
+                "principal in List::\"closed-countries\"",
+                "principal, resource in List::\"closed-countries\", action",
+            ),
+            "policy.cedar: ",
+        ),
+        (
+            rules(
+                "forbid (principal in List::\"closed-countries\", action, resource)",
+                "forbid (principal, action, resource in List::\"closed-countries\")",
+            ),
+            "a receiver is on no list of names or countries",
+        ),
+        (
+            rules(
+                "forbid (principal in List::\"closed-countries\", action, resource)",
+                "forbid (principal, action, resource) when { principal.domain == \"a.example\" && List::\"closed-countries\" != List::\"x\" }",
+            ),
+            "a list is only at the right",
+        ),
+        // What is found by the check alone
+        (
+            rules(
+                "forbid (principal in List::\"closed-countries\", action, resource);",
+                "forbid (principal, action, resource) when { principal.countries.contains(\"KP\") };",
+            ),
+            "problem   no rule reads the list `closed-countries`",
+        ),
+        (
+            rules("principal.countriesUnread", "principal.domain == \"x.example\""),
+            "reads a list of countries but not `principal.countriesUnread`",
+        ),
+        (
+            rules("@requires(\"FULL_NAME\")", "@requires(\"TAX_ID\")"),
+            "rule `full-name`: @requires names TAX_ID, but the rule does not test `taxId`",
+        ),
+        (rules("> 1000000", "> 100000000"), "rule `large-payment`: it decides no case"),
+        (
+            rules("> 1000000", "> 100000000"),
+            "case \"more than 10 000 EUR, in yen\": expected reject: too_large",
+        ),
+        (
+            rules(
+                "context.baseAmount > 1000000 }",
+                "context.currency == \"EUR\" && context.amount > 1000000 || [\"USD\"].contains(context.currency) && context.baseAmount < 0 }",
+            ),
+            "USD has no cap: case \"a known institution\"",
+        ),
+    ] {
+        let file = copy.join(file);
+        let before = std::fs::read_to_string(&file).unwrap();
+        assert!(before.contains(&from), "{from}");
+        write(&file, &before.replacen(&from, &to, 1));
+        let (success, text) = run(&["policy", "check", path]);
+        assert!(!success && text.contains(expected), "{from} -> {to}\n{text}\n{expected}");
+        write(&file, &before);
+    }
+    for (file, expected) in [
+        ("notes.txt", "notes.txt: a policy has no such file"),
+        ("limits.json", "limits.json: limits are not supported yet"),
+        ("lists/more.xlsx", "lists/more.xlsx: a policy has no such file"),
+        ("lists/more.txt", "lists/more.txt: bundle.json does not declare"),
+        ("lists/institutions.txt", "list `institutions` has 2 files"),
+    ] {
+        write(&copy.join(file), "x");
+        let (success, text) = run(&["policy", "check", path]);
+        assert!(!success && text.contains(expected), "{file}\n{text}");
+        std::fs::remove_file(copy.join(file)).unwrap();
+    }
+    std::fs::remove_file(copy.join("policy.cedar")).unwrap();
+    let (success, text) = run(&["policy", "check", path]);
+    assert!(!success && text.contains("policy.cedar: there is no such file"), "{text}");
+}
+
+#[test]
+fn a_layer_is_the_same_bytes_for_the_same_files_and_its_hash_covers_every_file() {
+    let copy = screening("pack");
+    let path = copy.to_str().unwrap();
+    let pack = |name: &str| {
+        let out = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        let (success, text) = run(&["policy", "pack", path, "--out", out.to_str().unwrap()]);
+        assert!(success && text.contains("APPROVAL_POLICY=/opt/policy"), "{text}");
+        let hash = text.split("sha256 ").nth(1).unwrap()[..64].to_owned();
+        (std::fs::read(out).unwrap(), hash)
+    };
+    let first = pack("first.zip");
+    let cases = copy.join("cases/screening.json");
+    let text = std::fs::read_to_string(&cases).unwrap();
+    write(&cases, &text);
+    assert!(first == pack("second.zip"), "the files' times do not count");
+    let names = [
+        "policy/policy.cedar",
+        "policy/bundle.json",
+        "policy/lists/sanctions-names.txt",
+        "policy/cases/screening.json",
+    ];
+    for name in names {
+        assert!(first.0.windows(name.len()).any(|part| part == name.as_bytes()), "{name}");
+    }
+    write(&cases, &format!("{text}\n"));
+    let changed = pack("third.zip");
+    assert!(changed.0 != first.0 && changed.1 != first.1);
+    std::fs::rename(&cases, copy.join("cases/other.json")).unwrap();
+    assert_ne!(pack("fourth.zip").1, changed.1);
+}

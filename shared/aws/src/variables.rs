@@ -112,8 +112,8 @@ pub(crate) const AWS_USE_DUALSTACK_ENDPOINT: Variable =
 pub const APPROVAL_POLICY: Variable = Variable::new(
     "APPROVAL_POLICY",
     Unset::Optional,
-    "the path of a [policy](../shared/decisions/policies/README.md), or `sample`. Not set: every payment to decide is \
-     rejected",
+    "the path of a [policy](../shared/decisions/policies/README.md), a folder or a Cedar file, or `sample`. Not set: every \
+     payment to decide is rejected",
 );
 
 /// Declares the variable with the queue of one provider, for the reconciler.

@@ -4,7 +4,7 @@
 use ingest::{Decision, RequestedFacts, Totals};
 
 use crate::asks::Asks;
-use crate::policy::{Policy, reject};
+use crate::policy::{Policy, reject, undecided};
 use crate::policy_request::{Payment, Undecidable};
 
 /// A webhook that needs a decision before it can be answered 200.
@@ -55,9 +55,8 @@ pub fn decide(policy: Option<&Policy>, asking: &Asking, _totals: Option<&Totals>
     };
     match payment.as_ref() {
         Ok(payment) => policy.decide(payment),
-        Err(undecidable) => Decision {
-            policy_hash: Some(policy.hash().to_owned()),
-            ..Decision::new(reject("undecidable", &format!("{undecidable}.")))
-        },
+        Err(undecidable) => {
+            Decision { policy_hash: Some(policy.hash().to_owned()), ..Decision::new(undecided(undecidable)) }
+        }
     }
 }

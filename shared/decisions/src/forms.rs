@@ -64,33 +64,63 @@ pub(crate) fn domain(text: &str) -> Option<String> {
 /// A JSON number that is an integer from 0 to 2⁶³−1, in any notation: `50000`, `50000.0`, `5e4`.
 /// The function calculates with the digits, so the result is exact and the time is linear in their number.
 pub(crate) fn natural(json: &str) -> Option<i64> {
-    let (negative, number) = match json.strip_prefix('-') {
-        Some(number) => (true, number),
-        None => (false, json),
-    };
-    let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
-    let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
-    let digits = format!("{integer}{fraction}");
-    if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
-        return None;
-    }
-    // The number is `significant` times ten to the power of `zeros`.
-    let significant = digits.trim_end_matches('0');
-    let trimmed = digits.len() - significant.len();
-    let significant = significant.trim_start_matches('0');
-    if significant.is_empty() {
-        return Some(0);
-    }
-    // With an exponent beyond 64 bits the result is out of range: no body has enough digits to compensate.
-    let exponent: i64 = exponent.parse().ok()?;
-    let zeros = exponent
-        .checked_add(i64::try_from(trimmed).ok()?)?
-        .checked_sub(i64::try_from(fraction.len()).ok()?)?;
+    let Some(Number { negative, significant, zeros }) = Number::read(json)? else { return Some(0) };
     let zeros = usize::try_from(zeros).ok()?;
     if negative || significant.len().checked_add(zeros)? > MAX_DIGITS {
         return None;
     }
     format!("{significant}{}", "0".repeat(zeros)).parse().ok()
+}
+
+/// A JSON number from 0 up, in billionths. Digits after the ninth decimal place are left out.
+pub(crate) fn billionths(json: &str) -> Option<i64> {
+    let Some(Number { negative, significant, zeros }) = Number::read(json)? else { return Some(0) };
+    let zeros = zeros.checked_add(9)?;
+    if negative {
+        return None;
+    }
+    if zeros < 0 {
+        let left_out = usize::try_from(zeros.unsigned_abs()).ok()?;
+        let kept = significant.len().saturating_sub(left_out);
+        return if kept == 0 { Some(0) } else { significant.get(..kept)?.parse().ok() };
+    }
+    natural(&format!("{significant}e{zeros}"))
+}
+
+/// A JSON number other than 0: `significant` times ten to the power of `zeros`.
+pub(crate) struct Number {
+    pub negative: bool,
+    /// Digits without zeros at either end.
+    pub significant: String,
+    pub zeros: i64,
+}
+
+impl Number {
+    /// Reads a number. `Some(None)` is 0; `None` is no number.
+    pub(crate) fn read(json: &str) -> Option<Option<Self>> {
+        let (negative, number) = match json.strip_prefix('-') {
+            Some(number) => (true, number),
+            None => (false, json),
+        };
+        let (mantissa, exponent) = number.split_once(['e', 'E']).unwrap_or((number, "0"));
+        let (integer, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+        let digits = format!("{integer}{fraction}");
+        if digits.is_empty() || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return None;
+        }
+        let significant = digits.trim_end_matches('0');
+        let trimmed = digits.len() - significant.len();
+        let significant = significant.trim_start_matches('0');
+        if significant.is_empty() {
+            return Some(None);
+        }
+        // With an exponent beyond 64 bits the result is out of range: no body has enough digits to compensate.
+        let exponent: i64 = exponent.parse().ok()?;
+        let zeros = exponent
+            .checked_add(i64::try_from(trimmed).ok()?)?
+            .checked_sub(i64::try_from(fraction.len()).ok()?)?;
+        Some(Some(Self { negative, significant: significant.to_owned(), zeros }))
+    }
 }
 
 /// The number of digits of 2⁶³−1.
@@ -161,6 +191,29 @@ mod tests {
             "null",
         ] {
             assert_eq!(natural(json), None, "{json:.60}");
+        }
+    }
+
+    #[test]
+    fn rates_are_read_in_billionths() {
+        for (json, expected) in [
+            ("0", Some(0)),
+            ("1", Some(1_000_000_000)),
+            ("1.08", Some(1_080_000_000)),
+            ("0.012121", Some(12_121_000)),
+            ("0.1234567899", Some(123_456_789)),
+            ("1e-9", Some(1)),
+            ("1.5e-10", Some(0)),
+            ("1e-999999999", Some(0)),
+            ("9.2e9", Some(9_200_000_000_000_000_000)),
+            ("1e10", None),
+            ("1e999999999", None),
+            ("-1", None),
+            ("\"1\"", None),
+            ("true", None),
+            ("1e99999999999999999999", None),
+        ] {
+            assert_eq!(billionths(json), expected, "{json}");
         }
     }
 

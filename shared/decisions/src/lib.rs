@@ -7,20 +7,27 @@
 //! | `decide` | the question of a webhook, and the decision about it: [`Asking`] |
 //! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
 //! | `replies` | the replies that tell a decision, and those with an error |
+//! | `bundle`, `lists`, `rates` | the folder with a policy, and what its rules read beside a payment |
 //! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
+//! | `derived`, `fold` | what is computed for the rules that read it: texts in which spelling makes no difference, times |
 //!
-//! Nothing here does I/O, except that [`Policy::load`] reads the policy's file at the start. `policies/README.md` is
+//! Nothing here does I/O, except that [`Policy::load`] reads the policy's files at the start. `policies/README.md` is
 //! the guide for the authors of policies.
 
 mod asks;
 mod body;
+mod bundle;
 mod countries;
 mod decide;
+mod derived;
+mod fold;
 mod forms;
 mod layout;
+mod lists;
 mod policy;
 mod policy_literals;
 mod policy_request;
+mod rates;
 mod replies;
 mod spelling;
 

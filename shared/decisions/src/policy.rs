@@ -1,17 +1,24 @@
 //! The approval policy: rules in Cedar. The function checks the rules once at start-up. For each payment, the
 //! annotations of the matching rules give the decision. `policies/README.md` is the guide for policy authors.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use cedar_policy::{
     Authorizer, Decision as Effective, Effect, PolicyId, PolicySet, Response, ValidationMode,
     ValidationWarning, Validator,
 };
 use ingest::{Decision, POLICY_ERROR, Verdict, sha256_hex};
+use jiff::tz::TimeZone;
 use miette::Diagnostic;
 
+use crate::bundle::{self, Bundle, RULES};
+use crate::derived;
+use crate::lists::{Kind, List};
 use crate::policy_literals;
-use crate::policy_request::{Model, Payment};
+use crate::policy_request::{Model, Needs, Payment, Undecidable};
+use crate::rates::Rates;
+use crate::spelling::canonical;
 
 /// The sample policy. It is used only if `APPROVAL_POLICY` says so.
 const SAMPLE: &str = include_str!("../policies/sample.cedar");
@@ -64,8 +71,11 @@ pub struct Policy {
     hash: String,
     /// The rules, in the file's order.
     rules: Vec<Rule>,
+    /// The rules as they are evaluated: literals that are compared with folded attributes are folded.
     set: PolicySet,
     model: Model,
+    needs: Needs,
+    currencies: BTreeSet<String>,
     warnings: Vec<String>,
 }
 
@@ -74,6 +84,8 @@ pub struct Policy {
 struct Rule {
     id: String,
     verdict: Verdict,
+    /// The rule as it is written.
+    written: cedar_policy::Policy,
 }
 
 /// A policy file that cannot be used, and the reasons, written for the author of the file.
@@ -93,7 +105,7 @@ impl Policy {
         Self::parse("sample.cedar", SAMPLE)
     }
 
-    /// The policy that a setting names: `sample`, or the path of a file.
+    /// The policy that a setting names: `sample`, or the path of a folder or of a file with rules.
     ///
     /// # Errors
     /// As for [`Policy::load`].
@@ -104,15 +116,34 @@ impl Policy {
         }
     }
 
-    /// Loads a policy file of the deployer.
+    /// Loads a policy of the deployer: a folder, or a file with nothing but rules.
     ///
     /// # Errors
-    /// [`PolicyError`] as for [`Policy::parse`], and when the file cannot be read.
-    pub fn load(file: &str) -> Result<Self, PolicyError> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| PolicyError { file: file.to_owned(), problems: vec![error.to_string()] })?;
+    /// [`PolicyError`] as for [`Policy::parse`], when a file cannot be read, and when the lists, rates or settings of a
+    /// folder are wrong.
+    pub fn load(path: &str) -> Result<Self, PolicyError> {
+        if Path::new(path).is_dir() {
+            let policy = Bundle::read(Path::new(path)).and_then(|bundle| {
+                let given = Given { zone: bundle.zone, rates: bundle.rates, lists: bundle.lists };
+                let policy = Self::checked(&bundle.rules, given);
+                let in_rules = |wrong| format!("{RULES}: {wrong}");
+                let policy = policy.map_err(|wrong| wrong.into_iter().map(in_rules).collect::<Vec<String>>());
+                Ok(Self { hash: bundle.hash, ..policy? })
+            });
+            return policy.map_err(|problems| PolicyError::new(path, problems));
+        }
+        let text =
+            std::fs::read_to_string(path).map_err(|error| PolicyError::new(path, vec![error.to_string()]))?;
         // Some editors write a byte order mark before the text. It is not part of the policy.
-        Self::parse(file, text.strip_prefix('\u{feff}').unwrap_or(&text))
+        Self::parse(path, text.strip_prefix('\u{feff}').unwrap_or(&text))
+    }
+
+    /// The files of a policy's folder by their paths in it, in the order of the paths: everything that its hash covers.
+    ///
+    /// # Errors
+    /// [`PolicyError`] when there is a file that a policy does not have, or one cannot be read.
+    pub fn files(folder: &str) -> Result<BTreeMap<String, Vec<u8>>, PolicyError> {
+        bundle::files(Path::new(folder)).map_err(|problems| PolicyError::new(folder, problems))
     }
 
     /// Checks the text of a policy file. The rules must fit the schema, and an annotation that would have no
@@ -121,13 +152,10 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`], which names `file` and lists the first few problems.
     pub fn parse(file: &str, text: &str) -> Result<Self, PolicyError> {
-        Self::checked(text).map_err(|mut problems| {
-            problems.truncate(MAX_PROBLEMS);
-            PolicyError { file: file.to_owned(), problems }
-        })
+        Self::checked(text, Given::default()).map_err(|problems| PolicyError::new(file, problems))
     }
 
-    fn checked(text: &str) -> Result<Self, Vec<String>> {
+    fn checked(text: &str, given: Given) -> Result<Self, Vec<String>> {
         let parsed: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
             errors.iter().map(|error| problem(text, error)).collect::<Vec<_>>()
         })?;
@@ -165,40 +193,70 @@ impl Policy {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut policy = Self { hash: sha256_hex(text.as_bytes()), rules, set, model, warnings: Vec::new() };
+        let mut policy = Self {
+            hash: sha256_hex(text.as_bytes()),
+            rules,
+            set,
+            model,
+            needs: Needs::default(),
+            currencies: BTreeSet::new(),
+            warnings: Vec::new(),
+        };
         // Evaluate the rules once with the smallest payment. A rule that fails here would fail for real
         // payments too, for example because it is nested deeper than Cedar can evaluate on this stack.
-        if let Some(response) = policy.evaluate(&Payment::bare()) {
+        if let Ok(Some(response)) = policy.evaluate(&Payment::bare()) {
             problems.extend(response.diagnostics().errors().map(|error| problem(text, error)));
         }
-        if problems.is_empty() {
-            (problems, policy.warnings) = policy.read_as_json();
+        if !problems.is_empty() {
+            return Err(problems);
         }
-        if problems.is_empty() { Ok(policy) } else { Err(problems) }
+        let Read { problems: wrong, attributes, currencies, lists, folded, warnings } = policy.read_as_json();
+        policy.currencies = currencies;
+        problems.extend(wrong);
+        let Given { zone, rates, lists: mut given } = given;
+        if attributes.contains("local") && zone.is_none() {
+            problems.push("a rule reads `context.local`, but the policy names no time zone".to_owned());
+        }
+        if attributes.contains("baseAmount") && rates.is_none() {
+            problems.push("a rule reads `context.baseAmount`, but the policy has no rates.json".to_owned());
+        }
+        problems.extend(lists.iter().filter_map(|used| used.problem(&given)));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let reads_list = |name: &str| lists.iter().any(|used| used.name == name);
+        policy.warnings = warnings;
+        policy.warnings.extend(warning_about_countries(&attributes, &lists, &given));
+        policy.warnings.extend(
+            given
+                .keys()
+                .filter(|name| !reads_list(name))
+                .map(|name| format!("no rule reads the list `{name}`")),
+        );
+        if rates.is_some() && !attributes.contains("baseAmount") {
+            policy.warnings.push("no rule reads `context.baseAmount`, for which rates.json is".to_owned());
+        }
+        if zone.is_some() && !attributes.contains("local") {
+            policy.warnings.push("no rule reads `context.local`, for which the time zone is".to_owned());
+        }
+        given.retain(|name, _| reads_list(name));
+        policy.needs = Needs { reads: attributes, zone, rates, lists: given };
+        if let Some(set) = folded {
+            policy.set = set;
+        }
+        Ok(policy)
     }
 
-    /// The problems with the literals in the rules, and the warnings. The conversion to JSON runs on a thread
-    /// with a larger stack, because a rule can be nested as deeply as Cedar allows.
-    fn read_as_json(&self) -> (Vec<String>, Vec<String>) {
-        let read = || {
-            let (mut problems, mut names) = (Vec::new(), BTreeSet::new());
-            for rule in &self.rules {
-                let policy = self.set.policy(&PolicyId::new(&rule.id));
-                let Some(json) = policy.and_then(|policy| policy.to_json().ok()) else {
-                    problems.push(format!("rule `{}`: it cannot be converted to JSON", rule.id));
-                    continue;
-                };
-                let wrong = policy_literals::problems(&json);
-                problems.extend(wrong.iter().map(|wrong| format!("rule `{}`: {wrong}", rule.id)));
-                let attributes = ["countries", "countriesUnread"];
-                names.extend(attributes.into_iter().filter(|name| policy_literals::reads(&json, name)));
-            }
-            (problems, warnings(&names))
-        };
+    /// Reads the rules in Cedar's JSON format, on a thread with a larger stack, because a rule can be nested as deeply as
+    /// Cedar allows.
+    fn read_as_json(&self) -> Read {
         std::thread::scope(|scope| {
-            let reader = std::thread::Builder::new().stack_size(READER_STACK_BYTES).spawn_scoped(scope, read);
-            let failed = || (vec!["the rules cannot be converted to JSON".to_owned()], Vec::new());
-            reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_else(failed)
+            let reader = std::thread::Builder::new().stack_size(READER_STACK_BYTES);
+            let reader = reader.spawn_scoped(scope, || Read::of(&self.rules, &self.set));
+            reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_else(|| Read {
+                problems: vec!["the rules cannot be converted to JSON".to_owned()],
+                ..Read::default()
+            })
         })
     }
 
@@ -214,10 +272,21 @@ impl Policy {
         &self.warnings
     }
 
+    /// The ids of the rules, in the order of the file.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.id.as_str())
+    }
+
+    /// The currencies that rules compare a payment's currency with.
+    #[must_use]
+    pub fn currencies(&self) -> &BTreeSet<String> {
+        &self.currencies
+    }
+
     /// The text of the rule with this id.
     #[must_use]
     pub fn rule(&self, id: &str) -> Option<String> {
-        self.set.policy(&PolicyId::new(id)).map(ToString::to_string)
+        self.rules.iter().find(|rule| rule.id == id).map(|rule| rule.written.to_string())
     }
 
     /// Decides about a payment.
@@ -229,15 +298,19 @@ impl Policy {
 
     /// The verdict, and the rules that gave it. `policies/README.md` has this as a table.
     fn verdict(&self, payment: &Payment) -> (Verdict, Vec<&Rule>) {
-        let Some(response) = self.evaluate(payment) else { return (policy_error(), vec![]) };
+        let response = match self.evaluate(payment) {
+            Ok(Some(response)) => response,
+            Ok(None) => return (policy_error(), vec![]),
+            Err(undecidable) => return (undecided(&undecidable), vec![]),
+        };
         let mut errors = response.diagnostics().errors().peekable();
         if errors.peek().is_some() {
             // Cedar ignores a rule that fails. But the failed rule may be the one that forbids the payment.
             let failed = errors
                 .map(|cedar_policy::AuthorizationError::PolicyEvaluationError(error)| error.policy_id());
-            return (policy_error(), self.rules(failed));
+            return (policy_error(), self.with_ids(failed));
         }
-        let fitting = self.rules(response.diagnostics().reason());
+        let fitting = self.with_ids(response.diagnostics().reason());
         if response.decision() == Effective::Allow {
             return (Verdict::Approve, fitting);
         }
@@ -252,25 +325,126 @@ impl Policy {
         (Verdict::RequestInformation { required_fields: missing(payment, &asking) }, asking)
     }
 
-    /// Evaluates all rules for a payment. `None` when the payment does not fit the schema.
-    fn evaluate(&self, payment: &Payment) -> Option<Response> {
-        let (request, entities) = self.model.request(payment)?;
-        Some(Authorizer::new().is_authorized(&request, &self.set, &entities))
+    /// Evaluates all rules for a payment. `Ok(None)` when the payment does not fit the schema.
+    fn evaluate(&self, payment: &Payment) -> Result<Option<Response>, Undecidable> {
+        let request = self.model.request(payment, &self.needs)?;
+        Ok(request.map(|(request, entities)| Authorizer::new().is_authorized(&request, &self.set, &entities)))
     }
 
     /// The rules with these ids, in the file's order.
-    fn rules<'a>(&self, ids: impl Iterator<Item = &'a PolicyId>) -> Vec<&Rule> {
+    fn with_ids<'a>(&self, ids: impl Iterator<Item = &'a PolicyId>) -> Vec<&Rule> {
         let ids: BTreeSet<&str> = ids.map(AsRef::as_ref).collect();
         self.rules.iter().filter(|rule| ids.contains(rule.id.as_str())).collect()
     }
 }
 
-/// The warnings for a policy that reads these attributes.
-fn warnings(read: &BTreeSet<&str>) -> Vec<String> {
-    let unread = "the policy reads `principal.countries` but not `principal.countriesUnread`: `countries` has no \
-                  country that is sent in another form than a two-letter code";
-    let warned = read.contains("countries") && !read.contains("countriesUnread");
-    warned.then(|| unread.to_owned()).into_iter().collect()
+/// What a policy has beside its rules.
+#[derive(Debug, Default)]
+struct Given {
+    zone: Option<TimeZone>,
+    rates: Option<Rates>,
+    lists: BTreeMap<String, List>,
+}
+
+/// What the rules have, in Cedar's JSON format.
+#[derive(Default)]
+struct Read {
+    problems: Vec<String>,
+    /// The attributes that rules read: those that are computed, and those about countries.
+    attributes: BTreeSet<String>,
+    currencies: BTreeSet<String>,
+    lists: Vec<UsedList>,
+    /// The rules with folded literals, if a rule has one.
+    folded: Option<PolicySet>,
+    warnings: Vec<String>,
+}
+
+/// A list that a rule reads.
+struct UsedList {
+    rule: String,
+    /// Which variable of the rule must be on the list.
+    variable: Option<String>,
+    name: String,
+}
+
+impl UsedList {
+    fn problem(&self, lists: &BTreeMap<String, List>) -> Option<String> {
+        let Self { rule, variable, name } = self;
+        let Some(list) = lists.get(name) else {
+            return Some(format!("rule `{rule}`: the policy has no list `{name}`"));
+        };
+        match variable.as_deref() {
+            Some("principal") => None,
+            Some("resource") => matches!(list.kind, Kind::Name | Kind::Country).then(|| {
+                format!("rule `{rule}`: a receiver is on no list of names or countries, such as `{name}`")
+            }),
+            _ => Some(format!(
+                "rule `{rule}`: a list is only at the right of `principal in` or `resource in`, as in \
+                 `principal in List::{name:?}`"
+            )),
+        }
+    }
+}
+
+impl Read {
+    fn of(rules: &[Rule], set: &PolicySet) -> Self {
+        let mut read = Self::default();
+        let (mut folded, mut any) = (PolicySet::new(), false);
+        for rule in rules {
+            let id = &rule.id;
+            let policy = set.policy(&PolicyId::new(id));
+            let Some((policy, mut json)) = policy.and_then(|policy| Some((policy, policy.to_json().ok()?)))
+            else {
+                read.problems.push(format!("rule `{id}`: it cannot be converted to JSON"));
+                continue;
+            };
+            let mut wrong = policy_literals::problems(&json);
+            let attributes = derived::computed().chain(["countries", "countriesUnread"]);
+            let attributes = attributes.filter(|name| policy_literals::reads(&json, name));
+            read.attributes.extend(attributes.map(str::to_owned));
+            policy_literals::currencies(&json, &mut read.currencies);
+            let lists = policy_literals::lists(&json);
+            if lists.is_empty() {
+                // Which fields a list looks up is not known here.
+                read.warnings.extend(rule.untested(&json));
+            }
+            let used = |(variable, name)| UsedList { rule: id.clone(), variable, name };
+            read.lists.extend(lists.into_iter().map(used));
+            let policy = if policy_literals::fold(&mut json, &mut wrong) {
+                any = true;
+                cedar_policy::Policy::from_json(Some(policy.id().clone()), json).ok()
+            } else {
+                Some(policy.clone())
+            };
+            if policy.is_none_or(|policy| folded.add(policy).is_err()) {
+                wrong.push("its literals cannot be folded".to_owned());
+            }
+            read.problems.extend(wrong.iter().map(|wrong| format!("rule `{id}`: {wrong}")));
+        }
+        read.folded = any.then_some(folded);
+        read
+    }
+}
+
+/// The warning for a policy that reads these attributes and lists.
+fn warning_about_countries(
+    read: &BTreeSet<String>,
+    used: &[UsedList],
+    lists: &BTreeMap<String, List>,
+) -> Option<String> {
+    let of_countries = |used: &UsedList| lists.get(&used.name).is_some_and(|list| list.kind == Kind::Country);
+    let what = if read.contains("countries") {
+        "`principal.countries`"
+    } else if used.iter().any(of_countries) {
+        "a list of countries"
+    } else {
+        return None;
+    };
+    let unread = format!(
+        "the policy reads {what} but not `principal.countriesUnread`: `countries` has no country that is sent in \
+         another form than a two-letter code"
+    );
+    (!read.contains("countriesUnread")).then_some(unread)
 }
 
 /// The fields to ask for: for each rule, its fields that the payment lacks. If the payment has all fields of
@@ -333,12 +507,42 @@ impl Rule {
                 Verdict::RequestInformation { required_fields: fields }
             }
         };
-        Ok(Self { id, verdict })
+        Ok(Self { id, verdict, written: policy.clone() })
+    }
+}
+
+impl Rule {
+    /// The warnings about fields that the rule requires and does not test: a payment that has such a field would be asked
+    /// for it again.
+    fn untested(&self, json: &serde_json::Value) -> Vec<String> {
+        let Verdict::RequestInformation { required_fields } = &self.verdict else { return vec![] };
+        let is_tested = |field: &&String| {
+            canonical(field).is_some_and(|attribute| {
+                derived::of(attribute).any(|name| policy_literals::reads(json, name))
+            })
+        };
+        let untested = required_fields.iter().filter(|field| !is_tested(field));
+        untested
+            .map(|field| {
+                let attribute = canonical(field).unwrap_or_default();
+                format!(
+                    "rule `{}`: @requires names {field}, but the rule does not test `{attribute}`",
+                    self.id
+                )
+            })
+            .collect()
+    }
+}
+
+impl PolicyError {
+    fn new(file: &str, mut problems: Vec<String>) -> Self {
+        problems.truncate(MAX_PROBLEMS);
+        Self { file: file.to_owned(), problems }
     }
 }
 
 /// Whether a text can be an id or a reason. Lists, logs and replies contain these texts without escaping.
-fn is_code(text: &str) -> bool {
+pub(crate) fn is_code(text: &str) -> bool {
     (1..=MAX_CODE_BYTES).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
 }
@@ -346,6 +550,11 @@ fn is_code(text: &str) -> bool {
 /// A rejection.
 pub(crate) fn reject(reason: &str, message: &str) -> Verdict {
     Verdict::Reject { reason: reason.to_owned(), message: message.to_owned() }
+}
+
+/// The rejection of a payment that a policy cannot decide.
+pub(crate) fn undecided(undecidable: &Undecidable) -> Verdict {
+    reject("undecidable", &format!("{undecidable}."))
 }
 
 fn policy_error() -> Verdict {

@@ -1,9 +1,16 @@
 //! Finds literals in a rule that no payment can have. Each value of a payment has one canonical form (see
 //! `forms`), so a rule about `"usd"` would never match, and nobody would notice. Such a rule is refused when
 //! the policy is loaded.
+//!
+//! A literal that is compared with a folded attribute is not refused but folded, because nobody can write the folded form
+//! of a name by hand: it has `l` for I and `rn` for m.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
 
+use serde_json::{Value, json};
+
+use crate::derived::{self, WEEKDAYS};
+use crate::fold;
 use crate::forms;
 use crate::spelling::canonical;
 
@@ -14,6 +21,7 @@ enum Form {
     Country,
     Domain,
     Address,
+    Weekday,
 }
 
 /// The problems with the literals in a rule, each with the correct form. `rule` is the rule in Cedar's JSON
@@ -33,6 +41,60 @@ pub(crate) fn reads(rule: &Value, attribute: &str) -> bool {
         }
         Value::Array(entries) => entries.iter().any(|entry| reads(entry, attribute)),
         _ => false,
+    }
+}
+
+/// Collects the currencies that a rule compares a payment's currency with.
+pub(crate) fn currencies(rule: &Value, found: &mut BTreeSet<String>) {
+    match rule {
+        Value::Object(fields) => {
+            let (left, right) = (fields.get("left"), fields.get("right"));
+            for (attribute, other) in [(left, right), (right, left)] {
+                if let (Some(attribute), Some(other)) = (attribute, other)
+                    && form(attribute) == Some(Form::Currency)
+                {
+                    found.extend(literals(other).into_iter().map(str::to_owned));
+                }
+            }
+            fields.values().for_each(|value| currencies(value, found));
+        }
+        Value::Array(entries) => entries.iter().for_each(|entry| currencies(entry, found)),
+        _ => {}
+    }
+}
+
+/// The lists that a rule reads: the variable that must be on it, and the list's name. A list in another place than at the
+/// right of `principal in` or `resource in` has no variable.
+pub(crate) fn lists(rule: &Value) -> Vec<(Option<String>, String)> {
+    let mut found = Vec::new();
+    for (variable, scope) in [("principal", &rule["principal"]), ("resource", &rule["resource"])] {
+        collect_lists(scope, Some(variable), &mut found);
+    }
+    collect_lists(&rule["conditions"], None, &mut found);
+    found
+}
+
+fn collect_lists(expression: &Value, of: Option<&str>, found: &mut Vec<(Option<String>, String)>) {
+    match expression {
+        Value::Object(fields) => {
+            if fields.get("type").is_some_and(|kind| kind == "List")
+                && let Some(id) = fields.get("id").and_then(Value::as_str)
+            {
+                found.push((of.map(str::to_owned), id.to_owned()));
+            }
+            for (operator, operands) in fields {
+                if ["in", "is"].contains(&operator.as_str()) {
+                    let variable = operands["left"]["Var"].as_str();
+                    collect_lists(&operands["left"], None, found);
+                    collect_lists(&operands["right"], variable, found);
+                    collect_lists(&operands["in"], variable, found);
+                } else {
+                    collect_lists(operands, of, found);
+                }
+            }
+        }
+        Value::Array(entries) => entries.iter().for_each(|entry| collect_lists(entry, of, found)),
+        _ => {}
     }
 }
 
@@ -74,6 +136,9 @@ fn compared(operands: &Value, found: &mut Vec<String>) {
 /// The form of the attribute that an expression reads, if the attribute has a form.
 fn form(expression: &Value) -> Option<Form> {
     let access = &expression["."];
+    if access["attr"] == "weekday" {
+        return Some(Form::Weekday);
+    }
     let (of, attribute) = (access["left"]["Var"].as_str()?, access["attr"].as_str()?);
     Some(match (of, attribute) {
         ("context", "currency") => Form::Currency,
@@ -112,11 +177,126 @@ fn pattern(operands: &Value, found: &mut Vec<String>) {
     let text: String = parts.map(|part| part["Literal"].as_str().unwrap_or("*")).collect();
     let right = match form {
         Form::Currency | Form::Country => text.to_uppercase(),
-        Form::Domain | Form::Address => text.to_lowercase(),
+        Form::Domain | Form::Address | Form::Weekday => text.to_lowercase(),
     };
     if right != text {
         found.push(form.problem(&text, Some(right)));
     }
+}
+
+/// Folds the literals that a rule compares with folded attributes. Returns whether there was one. A folded attribute can
+/// be compared in no other way: nothing else in a rule is folded.
+pub(crate) fn fold(expression: &mut Value, found: &mut Vec<String>) -> bool {
+    if let Some((attribute, _)) = folded_attribute(expression) {
+        found.push(format!("`{attribute}` can only be compared with texts, by ==, !=, like and contains…"));
+        return false;
+    }
+    match expression {
+        Value::Object(fields) => fields.iter_mut().fold(false, |changed, (operator, operands)| {
+            changed
+                | match operator.as_str() {
+                    "==" | "!=" | "contains" | "containsAll" | "containsAny" => {
+                        fold_compared(operands, found)
+                    }
+                    "like" => match folded_attribute(&operands["left"]) {
+                        Some((_, form)) => fold_pattern(operands, form, found),
+                        None => fold(operands, found),
+                    },
+                    "isEmpty" if folded_attribute(&operands["arg"]).is_some() => false,
+                    _ => fold(operands, found),
+                }
+        }),
+        Value::Array(entries) => {
+            entries.iter_mut().fold(false, |changed, entry| changed | fold(entry, found))
+        }
+        _ => false,
+    }
+}
+
+/// The folded attribute that an expression reads, and its form.
+fn folded_attribute(expression: &Value) -> Option<(&str, derived::Form)> {
+    let attribute = expression["."]["attr"].as_str()?;
+    Some((attribute, derived::form(attribute)?))
+}
+
+fn fold_compared(operands: &mut Value, found: &mut Vec<String>) -> bool {
+    let form = |side: &Value| folded_attribute(side).map(|(_, form)| form);
+    match (form(&operands["left"]), form(&operands["right"])) {
+        (None, None) => fold(operands, found),
+        (Some(form), None) => fold_literals(&mut operands["right"], form, found),
+        (None, Some(form)) => fold_literals(&mut operands["left"], form, found),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+/// Folds the string literals that an expression can evaluate to.
+fn fold_literals(expression: &mut Value, form: derived::Form, found: &mut Vec<String>) -> bool {
+    match expression {
+        Value::String(text) => {
+            let folded = form.of(text);
+            if folded.is_empty() {
+                found.push(format!("no payment has the folded text {text:?}: it has no letter and no digit"));
+            } else if form == derived::Form::Token && folded.contains(' ') {
+                found.push(format!(
+                    "no word of a payment is {text:?}: write its words, as in [\"ivan\", \"petrov\"]"
+                ));
+            }
+            *text = folded;
+            return true;
+        }
+        Value::Array(entries) => {
+            return entries
+                .iter_mut()
+                .fold(false, |changed, entry| changed | fold_literals(entry, form, found));
+        }
+        Value::Object(fields) => {
+            if let Some(value) = fields.get_mut("Value") {
+                return fold_literals(value, form, found);
+            }
+            if let Some(entries) = fields.get_mut("Set") {
+                return fold_literals(entries, form, found);
+            }
+            if let Some(Value::Object(branches)) = fields.get_mut("if-then-else") {
+                return branches.iter_mut().fold(false, |changed, (branch, expression)| {
+                    changed
+                        | if branch == "if" {
+                            fold(expression, found)
+                        } else {
+                            fold_literals(expression, form, found)
+                        }
+                });
+            }
+        }
+        _ => {}
+    }
+    if folded_attribute(expression).is_none() {
+        found.push("a folded attribute can only be compared with texts that stand in the rule".to_owned());
+    }
+    false
+}
+
+/// Folds a `like` pattern, character by character. A pattern can begin within a word, so only characters whose fold does
+/// not depend on their neighbours are allowed.
+fn fold_pattern(operands: &mut Value, form: derived::Form, found: &mut Vec<String>) -> bool {
+    let mut folded = Vec::new();
+    for part in operands["pattern"].as_array().into_iter().flatten() {
+        let Some(text) = part["Literal"].as_str() else {
+            folded.push(part.clone());
+            continue;
+        };
+        for c in text.chars() {
+            let space = c == ' ' && form == derived::Form::Words;
+            if !(c.is_ascii_alphanumeric() || space) {
+                found.push(format!(
+                    "a pattern for a folded text has letters a to z and digits, and not {c:?}"
+                ));
+            }
+            let letters = if space { " " } else { fold::ascii(c) };
+            folded.extend(letters.chars().map(|c| json!({"Literal": c.to_string()})));
+        }
+    }
+    operands["pattern"] = Value::Array(folded);
+    true
 }
 
 /// Checks the name of a tag. A name that the schema knows is a field and never a tag.
@@ -147,6 +327,10 @@ impl Form {
             Self::Currency => forms::currency(text),
             Self::Country => forms::country(text),
             Self::Domain => forms::domain(text),
+            Self::Weekday => {
+                let day = text.trim().to_ascii_lowercase();
+                WEEKDAYS.contains(&day.as_str()).then_some(day)
+            }
             Self::Address => forms::address(text)
                 .or_else(|| forms::address(&format!("${text}")))
                 .map(|address| address.whole),
@@ -158,6 +342,7 @@ impl Form {
             Self::Currency => ("currency", "letters and digits in upper case, as in \"USD\""),
             Self::Country => ("country", "two letters in upper case, as in \"DE\""),
             Self::Domain => ("domain", "in lower case, as in \"example.com\""),
+            Self::Weekday => ("weekday", "a day in lower case, as in \"monday\""),
             Self::Address => ("UMA address", "in lower case with its $, as in \"$ada@example.com\""),
         };
         match right {

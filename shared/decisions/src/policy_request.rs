@@ -12,11 +12,16 @@ use cedar_policy::{
 };
 use ingest::{Object, RequestedFacts, RequestedField};
 use jiff::Timestamp;
+use jiff::tz::TimeZone;
 
 use crate::body::{Content, Value};
 use crate::countries::Countries;
+use crate::derived::{self, FOLDED, Reads};
+use crate::fold;
 use crate::forms::{self, Address, trimmed};
 use crate::layout::Layout;
+use crate::lists::{self, Kind, List};
+use crate::rates::Rates;
 use crate::spelling::canonical;
 
 /// A payment that waits for approval.
@@ -38,12 +43,17 @@ pub struct Payment {
     description: Option<String>,
     time: Option<Timestamp>,
     received_at: Timestamp,
+    /// The exchange rate in billionths. Only a policy that reads it minds whether it can be read.
+    rate: Result<Option<i64>, Undecidable>,
+    quote_id: Option<String>,
     requested: Option<RequestedFacts>,
+    /// The name of the object with the transaction, for messages.
+    place: &'static str,
 }
 
 /// Why a policy cannot decide about a payment: a field and its problem. The text never contains the field's
 /// value.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("{field} {problem}")]
 pub struct Undecidable {
     field: String,
@@ -79,6 +89,7 @@ impl Payment {
         let name = layout.transaction;
         let transaction = required(object(&body, name), name)?;
         let mut payment = Self::of_transaction(transaction, layout).map_err(|wrong| wrong.within(name))?;
+        payment.place = name;
         payment.time = occurred_at.filter(|time| *time >= Timestamp::UNIX_EPOCH);
         payment.received_at = received_at.max(Timestamp::UNIX_EPOCH);
         let user = payment.platform_user_id.clone();
@@ -112,6 +123,9 @@ impl Payment {
             currency: currency_code(currency, "code", "receivedAmount.currency.code")?,
             decimals: natural(currency, "decimals", "receivedAmount.currency.decimals")?,
             description: text(transaction, "description", "description")?,
+            rate: rate(transaction),
+            // Policies that do not know this field must not depend on its form.
+            quote_id: text(transaction, "quoteId", "quoteId").unwrap_or_default(),
             ..Self::bare()
         })
     }
@@ -133,7 +147,10 @@ impl Payment {
             description: None,
             time: None,
             received_at: Timestamp::UNIX_EPOCH,
+            rate: Ok(None),
+            quote_id: None,
             requested: None,
+            place: "",
         }
     }
 
@@ -264,6 +281,13 @@ fn natural(object: &Value<'_>, name: &str, path: &str) -> Result<Option<i64>, Un
     forms::natural(value.json).map(Some).ok_or_else(|| undecidable(path, problem))
 }
 
+/// Reads the exchange rate in a transaction.
+fn rate(transaction: &Value<'_>) -> Result<Option<i64>, Undecidable> {
+    let Some(value) = transaction.get("exchangeRate") else { return Ok(None) };
+    let problem = "is not a number from 0 to 9223372036";
+    forms::billionths(value.json).map(Some).ok_or_else(|| undecidable("exchangeRate", problem))
+}
+
 /// Reads a currency's code, in upper case. Only letters and digits are allowed, because a look-alike
 /// character could bypass a rule.
 fn currency_code(object: &Value<'_>, name: &str, path: &str) -> Result<String, Undecidable> {
@@ -301,6 +325,7 @@ pub(crate) struct Model {
     pub(crate) schema: Schema,
     sender: EntityTypeName,
     receiver: EntityTypeName,
+    list: EntityTypeName,
     pay: EntityUid,
 }
 
@@ -313,72 +338,195 @@ impl Model {
             schema,
             sender: "Sender".parse().expect("a valid name"),
             receiver: "Receiver".parse().expect("a valid name"),
+            list: "List".parse().expect("a valid name"),
             pay: r#"Action::"pay""#.parse().expect("a valid name"),
         }
     }
 
-    /// Converts a payment to a request of Cedar: the sender pays the receiver. `None` when the payment does
-    /// not fit the schema, which would be a bug in this file.
-    pub(crate) fn request(&self, payment: &Payment) -> Option<(Request, Entities)> {
-        let mut about_sender = about(&payment.sender);
-        about_sender.push(("countries".to_owned(), set(payment.countries.codes.iter().map(String::as_str))));
-        let unread = RestrictedExpression::new_bool(payment.countries.unread);
-        about_sender.push(("countriesUnread".to_owned(), unread));
-        about_sender.extend(payment.named.iter().map(|(field, value)| text_of(field, value)));
-        let tags = payment.tags.iter().map(|(name, value)| text_of(name, value));
-
+    /// Converts a payment to a request of Cedar: the sender pays the receiver.
+    ///
+    /// # Errors
+    /// [`Undecidable`] when something that the policy needs cannot be computed for this payment. `Ok(None)` when the
+    /// payment does not fit the schema, which would be a bug in this file.
+    pub(crate) fn request(
+        &self,
+        payment: &Payment,
+        needs: &Needs,
+    ) -> Result<Option<(Request, Entities)>, Undecidable> {
+        let about_sender = payment.about_sender(needs)?;
+        let about_payment = payment.about_itself(needs)?;
         let mut about_receiver = about(&payment.receiver);
         about_receiver.extend(payment.user_id.iter().map(|id| text_of("userId", id)));
         about_receiver.extend(payment.platform_user_id.iter().map(|id| text_of("platformUserId", id)));
+        let tags = payment.tags.iter().map(|(name, value)| text_of(name, value));
 
-        let mut about_payment = vec![text_of("currency", &payment.currency)];
-        about_payment.push(("amount".to_owned(), RestrictedExpression::new_long(payment.amount)));
-        about_payment.push(("receivedAt".to_owned(), datetime(payment.received_at)));
-        about_payment.extend(payment.time.map(|time| ("time".to_owned(), datetime(time))));
-        let decimals = payment.decimals.map(RestrictedExpression::new_long);
-        about_payment.extend(decimals.map(|decimals| ("decimals".to_owned(), decimals)));
-        about_payment.extend(payment.description.iter().map(|text| text_of("description", text)));
-        let requested = payment.requested.iter().flat_map(|requested| &requested.fields);
+        let list = |name: &String| EntityUid::from_type_name_and_id(self.list.clone(), EntityId::new(name));
+        let sender_lists: Vec<_> = payment.lists_of_sender(needs)?.into_iter().map(list).collect();
+        let receiver_lists: Vec<_> = payment.lists_of_receiver(needs)?.into_iter().map(list).collect();
+
+        let sender = uid(&self.sender, &payment.sender);
+        let receiver = uid(&self.receiver, &payment.receiver);
+        let request = || {
+            let entities = [
+                Entity::new_with_tags(sender.clone(), about_sender, sender_lists, tags).ok()?,
+                Entity::new_with_tags(receiver.clone(), about_receiver, receiver_lists, []).ok()?,
+            ];
+            let context = Context::from_pairs(about_payment).ok()?;
+            let request =
+                Request::new(sender, self.pay.clone(), receiver, context, Some(&self.schema)).ok()?;
+            Some((request, Entities::from_entities(entities, Some(&self.schema)).ok()?))
+        };
+        Ok(request())
+    }
+}
+
+/// What a policy needs beyond what stands in a payment.
+#[derive(Debug, Default)]
+pub(crate) struct Needs {
+    /// The computed attributes that its rules read.
+    pub reads: Reads,
+    /// The time zone of `context.local`.
+    pub zone: Option<TimeZone>,
+    /// The rates for `context.baseAmount`.
+    pub rates: Option<Rates>,
+    /// The lists that its rules read, by their names.
+    pub lists: BTreeMap<String, List>,
+}
+
+/// An attribute and its value.
+pub(crate) type Pair = (String, RestrictedExpression);
+
+impl Payment {
+    /// The attributes of `principal`.
+    fn about_sender(&self, needs: &Needs) -> Result<Vec<Pair>, Undecidable> {
+        let mut pairs = about(&self.sender);
+        pairs.push(("countries".to_owned(), set(self.countries.codes.iter().map(String::as_str))));
+        let unread = RestrictedExpression::new_bool(self.countries.unread);
+        pairs.push(("countriesUnread".to_owned(), unread));
+        pairs.extend(self.named.iter().map(|(field, value)| text_of(field, value)));
+        for folded in FOLDED.iter().filter(|folded| folded.field != DESCRIPTION) {
+            let path = || format!("{}.{INFORMATION}.{}", self.place, folded.field);
+            pairs.extend(folded.pairs(self.named.get(folded.field), &needs.reads, path)?);
+        }
+        let born = self.named.get("dateOfBirth").filter(|_| needs.reads.contains("birthDate"));
+        let born = born.and_then(|text| derived::birth_date(text));
+        pairs.extend(born.map(|time| ("birthDate".to_owned(), time)));
+        Ok(pairs)
+    }
+
+    /// The names of the lists that the sender is on.
+    fn lists_of_sender<'n>(&self, needs: &'n Needs) -> Result<Vec<&'n String>, Undecidable> {
+        // Several lists may look up the same field.
+        let mut names = BTreeMap::new();
+        let mut found = Vec::new();
+        for (name, list) in &needs.lists {
+            let mut member = match list.kind {
+                Kind::Domain => list.has_domain(&self.sender.domain),
+                Kind::Address => list.has(&self.sender.whole),
+                Kind::Country => self.countries.codes.iter().any(|country| list.has(country)),
+                Kind::Name | Kind::Identifier => false,
+            };
+            for field in &list.of {
+                let Some(text) = self.named.get(field.as_str()) else { continue };
+                let path = || format!("{}.{INFORMATION}.{field}", self.place);
+                let text =
+                    lists::bounded(text).ok_or_else(|| undecidable(path(), "is too long to be compared"))?;
+                member |= match list.kind {
+                    Kind::Name => list.has_words(names.entry(field).or_insert_with(|| fold::words(text))),
+                    _ => list.has(&fold::compact(text)),
+                };
+            }
+            found.extend(member.then_some(name));
+        }
+        Ok(found)
+    }
+
+    /// The names of the lists that the receiver is on.
+    fn lists_of_receiver<'n>(&self, needs: &'n Needs) -> Result<Vec<&'n String>, Undecidable> {
+        let mut found = Vec::new();
+        for (name, list) in &needs.lists {
+            let member = match list.kind {
+                Kind::Domain => list.has_domain(&self.receiver.domain),
+                Kind::Address => list.has(&self.receiver.whole),
+                Kind::Country | Kind::Name => false,
+                Kind::Identifier => {
+                    let ids = self.user_id.iter().chain(&self.platform_user_id);
+                    let folds: Option<Vec<_>> = ids.map(|id| lists::bounded(id).map(fold::compact)).collect();
+                    let problem = "has an id of the receiver that is too long to be compared";
+                    let folds = folds.ok_or_else(|| undecidable(self.place, problem))?;
+                    folds.iter().any(|id| list.has(id))
+                }
+            };
+            found.extend(member.then_some(name));
+        }
+        Ok(found)
+    }
+
+    /// The attributes of `context`.
+    fn about_itself(&self, needs: &Needs) -> Result<Vec<Pair>, Undecidable> {
+        let mut pairs = vec![text_of("currency", &self.currency)];
+        pairs.push(("amount".to_owned(), RestrictedExpression::new_long(self.amount)));
+        pairs.push(("receivedAt".to_owned(), datetime(self.received_at)));
+        pairs.extend(self.time.map(|time| ("time".to_owned(), datetime(time))));
+        let decimals = self.decimals.map(RestrictedExpression::new_long);
+        pairs.extend(decimals.map(|decimals| ("decimals".to_owned(), decimals)));
+        pairs.extend(self.description.iter().map(|text| text_of(DESCRIPTION, text)));
+        let requested = self.requested.iter().flat_map(|requested| &requested.fields);
         let named = |mandatory_only: bool| {
             let fields = requested.clone().filter(move |field| field.mandatory || !mandatory_only);
             set(fields.map(|field| field.name.as_str()))
         };
-        about_payment.push(("requestedFields".to_owned(), named(false)));
-        about_payment.push(("mandatoryFields".to_owned(), named(true)));
-
-        let sender = uid(&self.sender, &payment.sender);
-        let receiver = uid(&self.receiver, &payment.receiver);
-        let entities = [
-            Entity::new_with_tags(sender.clone(), about_sender, [], tags).ok()?,
-            Entity::new_with_tags(receiver.clone(), about_receiver, [], []).ok()?,
-        ];
-        let context = Context::from_pairs(about_payment).ok()?;
-        let request = Request::new(sender, self.pay.clone(), receiver, context, Some(&self.schema)).ok()?;
-        Some((request, Entities::from_entities(entities, Some(&self.schema)).ok()?))
+        pairs.push(("requestedFields".to_owned(), named(false)));
+        pairs.push(("mandatoryFields".to_owned(), named(true)));
+        for folded in FOLDED.iter().filter(|folded| folded.field == DESCRIPTION) {
+            let path = || format!("{}.{DESCRIPTION}", self.place);
+            pairs.extend(folded.pairs(self.description.as_ref(), &needs.reads, path)?);
+        }
+        for (attribute, zone) in [("utc", Some(TimeZone::UTC)), ("local", needs.zone.clone())] {
+            let zone = zone.filter(|_| needs.reads.contains(attribute));
+            let clock = self.time.zip(zone).and_then(|(time, zone)| derived::clock(time, zone));
+            pairs.extend(clock.map(|clock| (attribute.to_owned(), clock)));
+        }
+        pairs.extend(self.quote_id.iter().map(|id| text_of("quoteId", id)));
+        let rates = needs.rates.as_ref().filter(|_| needs.reads.contains("baseAmount"));
+        let converted = rates
+            .map_or(Ok(0), |rates| {
+                rates.convert(self.amount, &self.currency, self.decimals, self.received_at)
+            })
+            .map_err(|problem| undecidable(format!("{}.receivedAmount", self.place), problem))?;
+        pairs.push(("baseAmount".to_owned(), RestrictedExpression::new_long(converted)));
+        if needs.reads.contains("rate") {
+            let rate = self.rate.clone().map_err(|wrong| wrong.within(self.place))?;
+            pairs.extend(rate.map(|rate| ("rate".to_owned(), RestrictedExpression::new_long(rate))));
+        }
+        Ok(pairs)
     }
 }
+
+/// The attribute with the text that the sender wrote to the receiver.
+pub(crate) const DESCRIPTION: &str = "description";
 
 fn uid(entity: &EntityTypeName, address: &Address) -> EntityUid {
     EntityUid::from_type_name_and_id(entity.clone(), EntityId::new(&address.whole))
 }
 
-fn about(address: &Address) -> Vec<(String, RestrictedExpression)> {
+fn about(address: &Address) -> Vec<Pair> {
     vec![text_of("umaAddress", &address.whole), text_of("domain", &address.domain)]
 }
 
-fn text_of(name: &str, value: &str) -> (String, RestrictedExpression) {
+pub(crate) fn text_of(name: &str, value: &str) -> Pair {
     (name.to_owned(), string(value))
 }
 
-fn string(value: &str) -> RestrictedExpression {
+pub(crate) fn string(value: &str) -> RestrictedExpression {
     RestrictedExpression::new_string(value.to_owned())
 }
 
-fn set<'t>(texts: impl Iterator<Item = &'t str>) -> RestrictedExpression {
+pub(crate) fn set<'t>(texts: impl Iterator<Item = &'t str>) -> RestrictedExpression {
     RestrictedExpression::new_set(texts.collect::<BTreeSet<_>>().into_iter().map(string))
 }
 
 /// A time as a `datetime` of the schema: in milliseconds, UTC.
-fn datetime(time: Timestamp) -> RestrictedExpression {
+pub(crate) fn datetime(time: Timestamp) -> RestrictedExpression {
     RestrictedExpression::new_datetime(format!("{time:.3}"))
 }

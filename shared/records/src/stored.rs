@@ -150,6 +150,18 @@ impl Records {
         Ok(found)
     }
 
+    /// The records with these keys, in the order of receipt. A key without a record is left out, as is a record that
+    /// cannot be read.
+    ///
+    /// # Errors
+    /// [`RecordsError`] when the table does not answer.
+    pub async fn whole(&self, keys: impl IntoIterator<Item = &String>) -> Result<Vec<Stored>, RecordsError> {
+        let items = self.read(keys, None).await?.into_iter();
+        let mut records: Vec<Stored> = items.filter_map(|item| Stored::of(item).ok()).collect();
+        records.sort_by_key(|stored| Position::of(&stored.entry()));
+        Ok(records)
+    }
+
     async fn under(&self, id: &str, prefixes: &[String]) -> Result<Vec<Stored>, RecordsError> {
         let keys: Vec<String> = prefixes.iter().map(|prefix| format!("{prefix}{id}")).collect();
         let keys = keys.iter().filter(|key| key.len() <= MAX_KEY_BYTES);

@@ -852,7 +852,7 @@ async fn what_goes_wrong_is_said_plainly() {
         *command = other;
     })
     .await;
-    failing("no region", "no region is given", &|command| {
+    failing("no region", "no region", &|command| {
         let mut other = Command::new(binaries().join("webhooks"));
         other.args(["--table", "nowhere", "records", "list"]).env("AWS_EC2_METADATA_DISABLED", "true");
         other.env_remove("AWS_REGION").env_remove("AWS_DEFAULT_REGION").env("AWS_CONFIG_FILE", "/dev/null");

@@ -1,6 +1,7 @@
 //! The switch that stops decisions: every running instance hears of it within a minute, under load, without a
-//! deployment.
+//! deployment. And the back-test: it says of recorded payments what a function with that policy decides.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -111,4 +112,114 @@ async fn a_switch_that_cannot_be_read_approves_nothing() {
         deployment.proxy.set([]);
         assert_eq!(pay(&host, provider, file).await, (200, None), "{provider}");
     }
+}
+
+/// A policy that agrees with the sample about some payments, and not about others.
+const OTHER_POLICY: &str = r#"
+@id("small")
+permit (principal, action, resource) when { context.amount < 60000 };
+@id("large")
+@reason("too_large")
+forbid (principal, action, resource) when { context.amount >= 60000 };
+@id("tax-id")
+@requires("TAX_ID")
+forbid (principal, action, resource) when { context.amount < 1000 };
+"#;
+
+/// Payments of a provider that differ in amount, currency and country, and one that cannot be decided on.
+fn payments(provider: &str, file: &str) -> Vec<String> {
+    let sender = named(provider);
+    let sample = sender.samples.iter().find(|sample| sample.file == file).unwrap();
+    let resource = if provider == "umaaas" { "transaction" } else { "data" };
+    let mut bodies = Vec::new();
+    for amount in [json!(1), json!(999), json!(59_999), json!(60_000), json!(9_000_000), json!("much")] {
+        for country in ["DE", "IR", "nowhere"] {
+            let mut body: Value = serde_json::from_str(&sender.body(sample).unwrap()).unwrap();
+            body[resource]["receivedAmount"]["amount"] = amount.clone();
+            body[resource]["counterpartyInformation"]["NATIONALITY"] = json!(country);
+            body[resource]["counterpartyInformation"]["country"] = json!(country);
+            bodies.push(body.to_string());
+        }
+    }
+    bodies
+}
+
+/// What functions with a policy decide about bodies: by event, the decision's name.
+async fn decided(deployment: &Deployment, policy: &str, bodies: &[Vec<String>]) -> BTreeMap<String, String> {
+    for ((provider, _), bodies) in DECIDE.iter().zip(bodies) {
+        let host = Host::start().await;
+        let _function = deployment.function_with(&host, provider, &[("APPROVAL_POLICY", policy)]);
+        for body in bodies {
+            let path = named(provider).samples[0].path;
+            let path = if *provider == "grid" { path } else { "/umaaas" };
+            host.invoke(signed_event(provider, path, body)).await.unwrap();
+        }
+        host.idle(1).await;
+    }
+    let mut decided = BTreeMap::new();
+    for ((provider, _), bodies) in DECIDE.iter().zip(bodies) {
+        for message in deployment.messages(provider, bodies.len()).await {
+            let message: Value = serde_json::from_str(&message).unwrap();
+            let text = |name: &str| message[name].as_str().unwrap_or_default().to_owned();
+            decided.insert(text("id"), text("decision"));
+        }
+    }
+    decided
+}
+
+#[tokio::test]
+async fn a_back_test_says_what_a_function_with_that_policy_decides() {
+    watch::build_binaries(&["webhooks"], "dev").await.unwrap();
+    let file = local_stack::scratch().join(format!("policy-{}.cedar", unique()));
+    std::fs::write(&file, OTHER_POLICY).unwrap();
+    let policy = file.to_str().unwrap();
+    let bodies: Vec<Vec<String>> = DECIDE.iter().map(|(provider, file)| payments(provider, file)).collect();
+    let (before, after) = (Deployment::start().await, Deployment::start().await);
+    let old = decided(&before, "sample", &bodies).await;
+    let new = decided(&after, policy, &bodies).await;
+    assert_eq!((old.len(), new.len()), (36, 36));
+
+    let mut expected: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for (id, old) in &old {
+        *expected.entry((old.clone(), new[id].clone())).or_default() += 1;
+    }
+    assert!(expected.len() >= 4, "the policies differ in several ways: {expected:?}");
+    let backtest = |more: &[&str]| {
+        webhooks(&before, &[&["policy", "backtest", "--policy", policy, "--json"], more].concat())
+    };
+    let (code, report) = backtest(&[]);
+    let report: Value = serde_json::from_str(&report).unwrap();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let groups = report["decisions"].as_array().unwrap().iter();
+    let found: BTreeMap<(String, String), u64> = groups
+        .map(|group| ((text(&group["old"]), text(&group["new"])), group["count"].as_u64().unwrap()))
+        .collect();
+    assert_eq!((code, &found), (Some(0), &expected), "{report}");
+    let changed: u64 = expected.iter().filter(|((old, new), _)| old != new).map(|(_, count)| count).sum();
+    assert_eq!((&report["tried"], &report["changed"]), (&json!(36), &json!(changed)));
+
+    // A limit that holds, and one that does not.
+    let rejected = expected.get(&("approve".into(), "reject".into())).copied().unwrap_or_default();
+    assert!(rejected > 0, "{expected:?}");
+    let limit = |count: u64| format!("approve->reject>{count}");
+    assert_eq!(backtest(&["--fail-on", &limit(rejected)]).0, Some(0));
+    assert_eq!(backtest(&["--fail-on", &limit(rejected - 1)]).0, Some(1));
+    assert_eq!(backtest(&["--fail-on", "*->*>0"]).0, Some(1));
+    // With the policy that decided, nothing changes.
+    let sample = local_stack::root().join("shared/decisions/policies/sample.cedar");
+    let (code, report) = webhooks(
+        &before,
+        &["policy", "backtest", "--policy", sample.to_str().unwrap(), "--fail-on", "*->*>0"],
+    );
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report.contains("36 payments, 0 would be decided otherwise"), "{report}");
+    assert_eq!(
+        webhooks(&before, &["policy", "backtest", "--policy", policy, "--until", "2020-01-01"]).0,
+        Some(1)
+    );
+    assert_eq!(
+        webhooks(&before, &["policy", "backtest", "--policy", policy, "--provider", "weavr"]).0,
+        Some(3)
+    );
+    std::fs::remove_file(file).unwrap();
 }

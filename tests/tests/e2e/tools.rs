@@ -138,7 +138,8 @@ async fn the_tools_work_on_the_deployed_template() {
     // The emulated CloudFormation passes over the table's TTL, and does not say that an index is active.
     let mut emulated: Vec<String> =
         stack::INDEXES.iter().map(|(index, ..)| format!("failed index {index}")).collect();
-    emulated.push("failed TTL".to_owned());
+    // Nor does it switch on what restores the table.
+    emulated.extend(["failed TTL", "warning point-in-time recovery"].map(str::to_owned));
     let doctor = || webhooks(&[&["doctor", "--json"], &deployed_stack[..]].concat(), &environment);
     let (code, lines) = doctor();
     let mut found = complaints(&lines[0]);
@@ -299,8 +300,10 @@ async fn a_deployed_stack_is_named_by_options(dev: &Dev) {
         ("AWS_ACCESS_KEY_ID", stack::ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", stack::ACCESS_KEY),
     ];
+    // The local table can be deleted, and has no backups.
+    let unprotected = ["warning deletion protection", "warning point-in-time recovery"].map(str::to_owned);
     let (code, lines) = webhooks(&arguments, &environment);
-    assert_eq!((code, complaints(&lines[0])), (0, vec![]));
+    assert_eq!((code, complaints(&lines[0])), (0, unprotected.to_vec()));
     let seen = lines[0].as_array().unwrap().iter();
     let unknown = seen.filter(|check| check["status"] == "not_checked").map(|check| check["check"].clone());
     let unknown: Vec<Value> = unknown.collect();
@@ -309,21 +312,24 @@ async fn a_deployed_stack_is_named_by_options(dev: &Dev) {
         &[&arguments[..], &["--retention-days", "7", "--tolerance-seconds", "604800"]].concat(),
         &environment,
     );
-    assert_eq!((code, complaints(&lines[0])), (1, vec!["failed retention and tolerance".to_owned()]));
+    assert_eq!(
+        (code, complaints(&lines[0])),
+        (1, [&unprotected[..], &["failed retention and tolerance".to_owned()]].concat())
+    );
 
     let manager = aws_sdk_secretsmanager::Client::new(&stack::config(&stack.endpoint));
     let created = manager.create_secret().name(unique()).secret_string(r#"{"current":"replace-me"}"#);
     let arn = created.send().await.unwrap().arn.unwrap();
     let arguments = [&arguments[..], &["--provider", "umaaas", "--secret-arn", &arn]].concat();
     let (code, lines) = webhooks(&arguments, &environment);
-    let [complaint] = &complaints(&lines[0])[..] else { panic!("{lines:?}") };
+    let [complaint, ..] = &complaints(&lines[0])[..] else { panic!("{lines:?}") };
     assert!(code == 1 && complaint.starts_with("failed secret "), "{complaint}");
     let routes = lines[0].as_array().unwrap().iter();
     let routes = routes.filter(|check| check["check"].as_str().unwrap().starts_with("route of")).count();
     assert_eq!(routes, 1, "one provider alone");
     manager.put_secret_value().secret_id(&arn).secret_string("s3cret-of-a-provider").send().await.unwrap();
     let (code, lines) = webhooks(&arguments, &environment);
-    assert_eq!((code, complaints(&lines[0])), (0, vec![]));
+    assert_eq!((code, complaints(&lines[0])), (0, unprotected.to_vec()));
     assert!(!lines[0].to_string().contains("s3cret"), "{lines:?}");
 }
 

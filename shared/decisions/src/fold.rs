@@ -1,0 +1,666 @@
+//! Folds texts, so that no spelling hides a name from a rule or a list. Both sides of a comparison are folded: the
+//! payment's text, and the literal in the rule or the entry of the list.
+//!
+//! Two texts that differ only in the following have equal folds: case, accents and other marks, compatibility forms
+//! (full-width letters, ligatures, mathematical letters), look-alike letters, invisible characters, kinds of space,
+//! punctuation. What is left are words of letters and digits. Characters that look alike become the same character: I, l
+//! and 1 become `l`, O and 0 become `o`, and m becomes `rn`. So a folded text is for comparing and not for reading.
+//!
+//! Folding does not transliterate: «Петров» and "Petrov" stay two names. It does not correct typing errors, and it does
+//! not join words that a space separates.
+
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
+use unicode_script::{Script, UnicodeScript};
+use unicode_security::skeleton;
+
+use crate::forms::is_invisible;
+
+/// The longest text that is folded, in bytes. It bounds the time of a decision; the names of the APIs are far shorter.
+pub(crate) const MAX_BYTES: usize = 4096;
+
+/// How often the fold of a character is folded again. A test shows that no character needs more.
+const MAX_ROUNDS: usize = 6;
+
+/// A text in the folded form: its words with one space between them. Folding a folded text does not change it.
+pub(crate) fn folded(text: &str) -> String {
+    let mut letters = Letters::default();
+    words_of(&letters.pieces(text), Reading::FIRST).join(" ")
+}
+
+/// The letters and digits of a text, folded, without anything between them: for identifiers.
+pub(crate) fn compact(text: &str) -> String {
+    let mut letters = Letters::default();
+    words_of(&letters.pieces(text), Reading::FIRST).concat()
+}
+
+/// The words of a text, in every way in which they can be read: `O'Neill` is read as `o`, `neill` and as `oneill`; Greek
+/// Ν is read as the v of its small letter ν, and as the N that it looks like.
+pub(crate) fn words(text: &str) -> BTreeSet<String> {
+    let mut letters = Letters::default();
+    let pieces = letters.pieces(text);
+    Reading::of_a_payment(&pieces).into_iter().flat_map(|reading| words_of(&pieces, reading)).collect()
+}
+
+/// Folds texts. Keeps what it found out about each character, because a list has the same ones again and again.
+#[derive(Default)]
+pub(crate) struct Letters(HashMap<char, Rc<[Part]>>);
+
+/// What a character means, before it is known what stands around it.
+enum Part {
+    Piece(Piece),
+    /// A mark with its script, which stays on a letter of this script: a vowel of an Indic script is a mark too.
+    Mark(Rc<Folds>, Script),
+}
+
+/// The folds of one letter.
+struct Folds {
+    /// The same for the upper-case and the lower-case letter.
+    by_case: String,
+    /// By what the letter looks like as it is written, if that differs.
+    as_written: Option<String>,
+    script: Script,
+}
+
+impl Letters {
+    /// Appends the lines for a list's entry: its words with a space between them, once for each way in which its author can
+    /// have meant it. A name is on the list if it has all words of one line. Returns false, and appends nothing, if the
+    /// entry has no word.
+    pub(crate) fn push_lines(&mut self, entry: &str, lines: &mut String) -> bool {
+        let first = lines.len();
+        if push_ascii(entry, lines) {
+            lines.push('\n');
+            return true;
+        }
+        let pieces = self.pieces(entry);
+        for reading in Reading::of_an_entry(&pieces) {
+            let start = lines.len();
+            push_words(&pieces, reading, lines);
+            if lines.len() == start {
+                return false;
+            }
+            lines.push('\n');
+            let (before, line) = lines.split_at(start);
+            if before
+                .get(first..)
+                .is_some_and(|before| before.split_inclusive('\n').any(|other| other == line))
+            {
+                lines.truncate(start);
+            }
+        }
+        true
+    }
+
+    fn pieces(&mut self, text: &str) -> Vec<Piece> {
+        let mut pieces = Vec::with_capacity(text.len());
+        // The script of the letter to which a mark belongs.
+        let mut script = Script::Unknown;
+        for c in text.chars() {
+            if c == ' ' {
+                pieces.push(Piece::Space);
+                continue;
+            }
+            if c.is_ascii_alphanumeric() {
+                script = Script::Latin;
+                pieces.push(Piece::Ascii(ascii(c)));
+                continue;
+            }
+            for part in self.0.entry(c).or_insert_with(|| parts(c)).iter() {
+                match part {
+                    Part::Mark(folds, of) if *of == script => pieces.push(Piece::Letter(Rc::clone(folds))),
+                    Part::Mark(..) => {}
+                    Part::Piece(piece) => {
+                        if let Piece::Letter(folds) = piece {
+                            script = folds.script;
+                        }
+                        pieces.push(piece.clone());
+                    }
+                }
+            }
+        }
+        pieces
+    }
+}
+
+fn parts(c: char) -> Rc<[Part]> {
+    let one = |piece| Rc::from([Part::Piece(piece)]);
+    match c {
+        // U+2800 looks blank, but Unicode counts it as a symbol.
+        _ if c.is_whitespace() || c == '\u{2800}' => one(Piece::Space),
+        _ if c.is_ascii_punctuation() => one(Piece::Symbol(look(c).map(Rc::from))),
+        _ if is_invisible(c) => one(Piece::Invisible),
+        _ => std::iter::once(c).nfkd().filter_map(part).collect(),
+    }
+}
+
+/// What a character of a compatibility decomposition means. `None` for a mark that every letter loses.
+fn part(c: char) -> Option<Part> {
+    if is_combining_mark(c) {
+        let script = c.script();
+        let folds = Folds { by_case: c.to_string(), as_written: None, script };
+        return (canonical_combining_class(c) == 0).then(|| Part::Mark(Rc::new(folds), script));
+    }
+    if !c.is_alphanumeric() {
+        return (!is_invisible(c)).then(|| Part::Piece(Piece::Symbol(look(c).map(Rc::from))));
+    }
+    Some(Part::Piece(if is_symbol(c) { Piece::Symbol(None) } else { Piece::Letter(Rc::new(Folds::of(c))) }))
+}
+
+/// Whether a letter is a punctuation mark that Unicode counts among the letters, such as ʼ in `Oʼneill`.
+fn is_symbol(c: char) -> bool {
+    let cased = c.is_uppercase() || c.is_lowercase();
+    let punctuation = |c: char| c.is_ascii() && !c.is_ascii_alphanumeric();
+    !cased && !c.is_numeric() && skeleton(c.encode_utf8(&mut [0; 4])).all(punctuation)
+}
+
+impl Folds {
+    fn of(c: char) -> Self {
+        let by_case = settled(by_case(c));
+        let as_written = look(c).map(settled).filter(|look| *look != by_case);
+        Self { by_case, as_written, script: c.script() }
+    }
+}
+
+/// A part of a text.
+#[derive(Clone)]
+enum Piece {
+    Ascii(&'static str),
+    Letter(Rc<Folds>),
+    Space,
+    /// A character that cannot be seen.
+    Invisible,
+    /// Punctuation or another symbol, and the letters that it looks like: `|` looks like `l`.
+    Symbol(Option<Rc<str>>),
+}
+
+/// How the parts of a text become words.
+#[derive(Clone, Copy)]
+struct Reading {
+    letters: By,
+    symbols: Symbols,
+    /// Whether an invisible character separates two words.
+    invisible_separates: bool,
+}
+
+/// How letters beyond ASCII are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// A word with ASCII letters as it is written, any other word by its lower case.
+    Word,
+    Case,
+    Look,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Symbols {
+    Separate,
+    Join,
+    /// Those that look like letters are letters, and the others separate.
+    AreLetters,
+}
+
+impl Reading {
+    const FIRST: Self = Self { letters: By::Word, symbols: Symbols::Separate, invisible_separates: false };
+
+    /// Every reading that can make a difference for these parts.
+    fn of_a_payment(pieces: &[Piece]) -> Vec<Self> {
+        let mut all = vec![];
+        for reading in Self::of_an_entry(pieces) {
+            all.push(reading);
+            if pieces.iter().any(|piece| matches!(piece, Piece::Invisible)) {
+                all.push(Self { invisible_separates: true, ..reading });
+            }
+        }
+        if pieces.iter().any(|piece| matches!(piece, Piece::Symbol(Some(_)))) {
+            let letters = |reading: &Self| Self { symbols: Symbols::AreLetters, ..*reading };
+            all.extend(all.clone().iter().filter(|one| one.symbols == Symbols::Separate).map(letters));
+        }
+        all
+    }
+
+    /// As for a payment, without the readings that only a text with a trick in it needs.
+    fn of_an_entry(pieces: &[Piece]) -> Vec<Self> {
+        let mut all = vec![Self::FIRST];
+        let ambiguous = |piece: &Piece| matches!(piece, Piece::Letter(folds) if folds.as_written.is_some());
+        if pieces.iter().any(ambiguous) {
+            all.extend([By::Case, By::Look].map(|letters| Self { letters, ..Self::FIRST }));
+        }
+        if pieces.iter().any(|piece| matches!(piece, Piece::Symbol(_))) {
+            all.extend(all.clone().into_iter().map(|one| Self { symbols: Symbols::Join, ..one }));
+        }
+        all
+    }
+}
+
+/// The words in a text, in their order.
+fn words_of(pieces: &[Piece], reading: Reading) -> Vec<String> {
+    let mut text = String::new();
+    push_words(pieces, reading, &mut text);
+    text.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect()
+}
+
+/// Appends the words in a text, in their order, with a space between them.
+fn push_words(pieces: &[Piece], reading: Reading, text: &mut String) {
+    let separates = |piece: &Piece| match piece {
+        Piece::Space => true,
+        Piece::Invisible => reading.invisible_separates,
+        Piece::Symbol(look) => match reading.symbols {
+            Symbols::Separate => true,
+            Symbols::Join => false,
+            Symbols::AreLetters => look.is_none(),
+        },
+        Piece::Ascii(_) | Piece::Letter(_) => false,
+    };
+    let first = text.len();
+    for word in pieces.split(separates) {
+        let as_written = match reading.letters {
+            By::Word => word.iter().any(|piece| matches!(piece, Piece::Ascii(_))),
+            By::Case => false,
+            By::Look => true,
+        };
+        let mut between = text.len() > first;
+        for piece in word {
+            let letters = match piece {
+                Piece::Ascii(letter) => letter,
+                Piece::Letter(folds) => {
+                    folds.as_written.as_ref().filter(|_| as_written).unwrap_or(&folds.by_case).as_str()
+                }
+                Piece::Symbol(Some(look)) if reading.symbols == Symbols::AreLetters => look,
+                Piece::Symbol(_) | Piece::Space | Piece::Invisible => continue,
+            };
+            if between {
+                text.push(' ');
+                between = false;
+            }
+            text.push_str(letters);
+        }
+    }
+}
+
+/// Appends the words of a text of ASCII letters, digits and spaces, with one space between them. Returns false and appends
+/// nothing if the text has another character or no word. A list of a hundred thousand entries has mostly such names.
+pub(crate) fn push_ascii(text: &str, folded: &mut String) -> bool {
+    let before = folded.len();
+    let mut space = false;
+    for byte in text.bytes() {
+        let letter = ASCII[usize::from(byte)];
+        if !letter.is_empty() {
+            if space && folded.len() > before {
+                folded.push(' ');
+            }
+            space = false;
+            folded.push_str(letter);
+        } else if byte == b' ' {
+            space = true;
+        } else {
+            folded.truncate(before);
+            return false;
+        }
+    }
+    folded.len() > before
+}
+
+/// The fold of an ASCII letter or digit. Empty for every other character.
+pub(crate) fn ascii(c: char) -> &'static str {
+    u8::try_from(c).map_or("", |byte| ASCII[usize::from(byte)])
+}
+
+/// The folds of the ASCII letters and digits by their codes.
+const ASCII: [&str; 256] = {
+    const LETTERS: [&str; 26] = [
+        "a", "b", "c", "d", "e", "f", "g", "h", "l", "j", "k", "l", "rn", "n", "o", "p", "q", "r", "s", "t",
+        "u", "v", "w", "x", "y", "z",
+    ];
+    const DIGITS: [&str; 10] = ["o", "l", "2", "3", "4", "5", "6", "7", "8", "9"];
+    let mut folds = [""; 256];
+    let mut n = 0;
+    while n < 26 {
+        folds[b'a' as usize + n] = LETTERS[n];
+        folds[b'A' as usize + n] = LETTERS[n];
+        n += 1;
+    }
+    n = 0;
+    while n < 10 {
+        folds[b'0' as usize + n] = DIGITS[n];
+        n += 1;
+    }
+    folds
+};
+
+/// Folds a letter by its case first: the result is the same for upper and lower case. A letter may look like an ASCII
+/// letter in one case only: Cyrillic т does not look like t, but Т looks like T.
+fn by_case(c: char) -> String {
+    let lower = c.to_uppercase().flat_map(char::to_lowercase);
+    lower
+        .map(|c| {
+            if let Some(look) = look(c).or_else(|| c.to_uppercase().map(look).collect()) {
+                return look;
+            }
+            let bare: String = skeleton(c.encode_utf8(&mut [0; 4]))
+                .nfkd()
+                .filter(|c| !is_combining_mark(*c))
+                .flat_map(char::to_lowercase)
+                .collect();
+            if !bare.is_empty() && bare.chars().all(char::is_alphanumeric) { bare } else { c.to_string() }
+        })
+        .collect()
+}
+
+/// The folded ASCII letters and digits that a character looks like, if it looks like any.
+fn look(c: char) -> Option<String> {
+    let bare: Vec<char> = skeleton(c.encode_utf8(&mut [0; 4]))
+        .nfkd()
+        .filter(|c| !is_combining_mark(*c))
+        .map(|c| as_capital(c).unwrap_or(c))
+        .collect();
+    let is_ascii = !bare.is_empty() && bare.iter().all(char::is_ascii_alphanumeric);
+    is_ascii.then(|| bare.into_iter().map(ascii).collect())
+}
+
+/// The capital letters that Unicode's tables of decompositions and look-alikes leave out: small capitals, and white
+/// letters in black circles and squares.
+fn as_capital(c: char) -> Option<char> {
+    const SMALL_CAPITALS: [(char, char); 19] = [
+        ('ᴀ', 'A'),
+        ('ʙ', 'B'),
+        ('ᴄ', 'C'),
+        ('ᴅ', 'D'),
+        ('ᴇ', 'E'),
+        ('ꜰ', 'F'),
+        ('ɢ', 'G'),
+        ('ʜ', 'H'),
+        ('ɪ', 'I'),
+        ('ᴊ', 'J'),
+        ('ᴋ', 'K'),
+        ('ʟ', 'L'),
+        ('ᴍ', 'M'),
+        ('ɴ', 'N'),
+        ('ᴘ', 'P'),
+        ('ʀ', 'R'),
+        ('ꜱ', 'S'),
+        ('ᴛ', 'T'),
+        ('ʏ', 'Y'),
+    ];
+    for first in ['\u{1f150}', '\u{1f170}'] {
+        let letter = u32::from(c).checked_sub(u32::from(first)).filter(|letter| *letter < 26);
+        if let Some(letter) = letter {
+            return char::from_u32(u32::from('A') + letter);
+        }
+    }
+    SMALL_CAPITALS.into_iter().find(|(small, _)| *small == c).map(|(_, capital)| capital)
+}
+
+/// Folds a fold until it does not change.
+fn settled(mut text: String) -> String {
+    for _ in 0..MAX_ROUNDS {
+        let next: String = text
+            .nfkd()
+            .filter(|c| !is_combining_mark(*c))
+            .map(|c| if c.is_ascii_alphanumeric() { ascii(c).to_owned() } else { by_case(c) })
+            .collect();
+        if next == text {
+            break;
+        }
+        text = next;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The lines of a list's entry, as words.
+    fn alternatives(entry: &str) -> Vec<Vec<String>> {
+        let mut lines = String::new();
+        Letters::default().push_lines(entry, &mut lines);
+        lines.lines().map(|line| line.split(' ').map(str::to_owned).collect()).collect()
+    }
+
+    /// All characters but those that have neither case nor look-alikes by the thousand: Han, Hangul, private use.
+    fn all_characters() -> impl Iterator<Item = char> {
+        let uniform = |c: &char| matches!(c, '\u{3400}'..='\u{9fff}' | '\u{ac00}'..='\u{d7a3}' | '\u{e000}'..='\u{f8ff}' | '\u{17000}'..='\u{1afff}');
+        ('\0'..='\u{1ffff}').chain('\u{e0000}'..='\u{e01ff}').filter(move |c| !uniform(c))
+    }
+
+    #[test]
+    fn folding_is_idempotent_for_every_character() {
+        let mut wrong = Vec::new();
+        for c in all_characters() {
+            let once = folded(&c.to_string());
+            if folded(&once) != once {
+                wrong.push((c, once.clone(), folded(&once)));
+            }
+            let words = words(&c.to_string());
+            if once.chars().any(|c| !(c.is_alphanumeric() || c == ' ')) {
+                wrong.push((c, once.clone(), String::new()));
+            }
+            if !once.split(' ').all(|word| word.is_empty() || words.contains(word)) {
+                wrong.push((c, once, format!("{words:?}")));
+            }
+        }
+        assert!(wrong.is_empty(), "{} {:?}", wrong.len(), &wrong[..wrong.len().min(60)]);
+    }
+
+    #[test]
+    fn every_character_has_a_reading_that_its_other_case_has() {
+        let mut wrong = Vec::new();
+        for c in all_characters() {
+            let text = c.to_string();
+            for other in [text.to_uppercase(), text.to_lowercase()] {
+                // The iota below a letter of ancient Greek is a mark, and a letter of its own in upper case.
+                let iota = text.nfkd().any(|c| c == '\u{345}');
+                if words(&text).is_disjoint(&words(&other)) && !words(&text).is_empty() && !iota {
+                    wrong.push((c, words(&text), words(&other)));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{} {:?}", wrong.len(), &wrong[..wrong.len().min(60)]);
+    }
+
+    #[test]
+    fn every_look_alike_of_an_ascii_letter_has_the_same_fold_as_this_letter() {
+        let mut seen = 0;
+        for c in all_characters() {
+            let bare: String = skeleton(&c.to_string()).filter(|c| !is_combining_mark(*c)).collect();
+            // A compatibility form counts more than a look: ſ is an s, although it looks like an f.
+            let decomposes = !std::iter::once(c).nfkd().eq([c]);
+            if bare.is_empty()
+                || decomposes
+                || is_combining_mark(c)
+                || !bare.bytes().all(|byte| byte.is_ascii_alphanumeric())
+            {
+                continue;
+            }
+            seen += 1;
+            assert!(words(&c.to_string()).contains(&folded(&bare)), "{c} {bare} {:?}", words(&c.to_string()));
+        }
+        assert!(seen > 500, "{seen}");
+    }
+
+    #[test]
+    fn spellings_of_a_name_have_its_words() {
+        for (name, spellings) in [
+            (
+                "Ivan Petrov",
+                &[
+                    "IVAN PETROV",
+                    " ivan\u{a0}\u{2003}petrov ",
+                    "Petrov, Ivan",
+                    "PETROV/IVAN",
+                    "Iván Petröv",
+                    "I\u{301}van Pe\u{330}trov",
+                    "Ｉｖａｎ　Ｐｅｔｒｏｖ",
+                    "𝕀𝕧𝕒𝕟 𝓟𝓮𝓽𝓻𝓸𝓿",
+                    "Ⓘⓥⓐⓝ 🅿🅴🆃🆁🅾🆅",
+                    "ivan ᴘᴇᴛʀᴏᴠ",
+                    "lvan Petrov",
+                    "1van Petr0v",
+                    "|van Petrov",
+                    "Іvаn Реtrоv",
+                    "ІVАΝ РЕТRОV",
+                    "ivan реТrоv",
+                    "Iv\u{200b}an Pet\u{ad}rov",
+                    "Ivan\u{200b}Petrov",
+                    "Ivan\u{2800}Petrov",
+                    "Ivan\u{3164}Petrov",
+                    "I-v-a-n Petrov",
+                    "İvan Petrov",
+                    "ıvan Petrov",
+                    "Ivan—Petrov",
+                    "Ivan\u{20dd} Petrov",
+                    "Ivan\u{93f} Petrov",
+                    "Ivan\u{e0061} Petrov\u{fe0f}",
+                    "Mr. Ivan PETROV (born 1970)",
+                ][..],
+            ),
+            ("Fritz Straße", &["FRITZ STRASSE", "Fritz STRAẞE", "fritz ſtraſſe"][..]),
+            ("Mohammed", &["rnohammed", "MOHAMMED", "Mohamrned", "М0hаммеd"][..]),
+            ("Steffi", &["Steﬃ", "STEFFI", "ste\u{200d}ffi"][..]),
+            ("Łukasz Øst", &["lukasz ost", "ŁUKASZ ØST"][..]),
+            ("ΙΩΑΝΝΗΣ", &["Ιωάννης", "ιωαννησ"][..]),
+            ("Пётр", &["ПЕТР", "петр"][..]),
+            ("ONeill", &["O'Neill", "O’Neill", "o´neill", "OʼNEILL"][..]),
+            ("राम कुमार", &["राम\u{200d} कुमार"][..]),
+        ] {
+            let entry = alternatives(name);
+            for spelling in spellings {
+                let found = words(spelling);
+                let listed = entry.iter().any(|words| words.iter().all(|word| found.contains(word)));
+                assert!(listed, "{spelling}: {found:?} {entry:?}");
+            }
+        }
+        for (name, others) in [
+            ("Ivan Petrov", &["Ivan", "Petrov", "Ivana Petrov", "Ivan Petro", ""][..]),
+            ("राम", &["रिम", "रम"][..]),
+            ("Петров", &["Petrov"][..]),
+        ] {
+            for other in others {
+                let (entry, found) = (alternatives(name), words(other));
+                assert!(!entry.iter().any(|words| words.iter().all(|word| found.contains(word))), "{other}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_folded_text_has_one_form() {
+        for (text, expected) in [
+            ("", ""),
+            (" . ", ""),
+            ("\u{200b}", ""),
+            ("Ada  Sender", "ada sender"),
+            ("O'Neill, Tim", "o nelll tlrn"),
+            ("1 High Street, GB", "l hlgh street gb"),
+            ("ＡＤＡ\u{301}", "ada"),
+        ] {
+            assert_eq!(folded(text), expected, "{text}");
+        }
+        assert_eq!(compact("DE 123-456/o"), "del23456o");
+        assert_eq!(compact("de.l23456O"), compact("DE 123456 0"));
+    }
+
+    /// One way to spell a letter of a name differently.
+    fn spelt(c: char, how: u8, position: usize) -> String {
+        let cyrillic = |c: char| {
+            "АВЕКМНОРСТХаеорсухіј"
+                .chars()
+                .zip("ABEKMHOPCTXaeopcyxij".chars())
+                .find(|(_, latin)| *latin == c)
+                .map(|(other, _)| other)
+        };
+        let greek = |c: char| {
+            "ΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
+                .chars()
+                .zip("ABEZHIKMNOPTYXo".chars())
+                .find(|(_, latin)| *latin == c)
+                .map(|(other, _)| other)
+        };
+        match how {
+            0 => c.to_uppercase().collect(),
+            1 => c.to_lowercase().collect(),
+            2 => format!("{c}\u{301}\u{328}"),
+            3 => format!("{c}\u{200b}"),
+            4 => format!("\u{2060}{c}\u{fe0e}"),
+            5 if c.is_ascii_alphabetic() => char::from_u32(u32::from(c) + 0xfee0).unwrap().to_string(),
+            6 => cyrillic(c).unwrap_or(c).to_string(),
+            7 => greek(c).unwrap_or(c).to_string(),
+            8 if matches!(c, 'l' | 'I') => "1".to_owned(),
+            8 if matches!(c, 'o' | 'O') => "0".to_owned(),
+            9 if c == 'm' => "rn".to_owned(),
+            10 if c.is_ascii_lowercase() => {
+                char::from_u32(0x1d41a + u32::from(c) - u32::from('a')).unwrap().to_string()
+            }
+            11 if position % 2 == 1 => format!("-{c}"),
+            _ => c.to_string(),
+        }
+    }
+
+    fn space() -> impl Strategy<Value = String> {
+        let one = prop::sample::select(vec![
+            " ",
+            "  ",
+            "\u{a0}",
+            "\u{2009}",
+            "\u{3000}",
+            "\t",
+            ", ",
+            " - ",
+            "\u{2003}.\u{202f}",
+            "\u{1680}",
+        ]);
+        one.prop_map(str::to_owned)
+    }
+
+    proptest! {
+        /// A name has the words of its entry, whatever its spelling and the order of its words.
+        #[test]
+        fn no_spelling_escapes(
+            name in prop::collection::vec("[A-Z][a-z]{1,8}", 1..5),
+            how in prop::collection::vec(0..14_u8, 1..20),
+            spaces in prop::collection::vec(space(), 5),
+            turn in 0..5_usize,
+        ) {
+            let entry = alternatives(&name.join(" "));
+            let mut spelling = String::new();
+            for (word, space) in name.iter().cycle().skip(turn).take(name.len()).zip(&spaces) {
+                for (position, (c, how)) in word.chars().zip(how.iter().cycle()).enumerate() {
+                    spelling.push_str(&spelt(c, *how, position));
+                }
+                spelling.push_str(space);
+            }
+            let found = words(&spelling);
+            prop_assert!(entry.iter().any(|words| words.iter().all(|word| found.contains(word))), "{spelling} {found:?} {entry:?}");
+        }
+
+        #[test]
+        fn folding_never_panics_and_is_idempotent(text in "(\\PC|[\u{0}-\u{500}]|[ \u{200b}\u{301}|'-]){0,40}") {
+            let once = folded(&text);
+            prop_assert_eq!(folded(&once), once.clone());
+            prop_assert_eq!(compact(&compact(&text)), compact(&text));
+            let words = words(&text);
+            prop_assert!(once.split(' ').all(|word| word.is_empty() || words.contains(word)));
+            for word in words {
+                prop_assert!(!word.is_empty() && word.chars().all(char::is_alphanumeric), "{word}");
+            }
+            alternatives(&text);
+        }
+    }
+
+    #[test]
+    fn the_time_of_a_hostile_text_is_bounded() {
+        for text in ["\u{fdfa}", "a\u{301}", "|'\u{200b}Ν", "\u{1d15e}", "𝕀 ", "ΰ"] {
+            let text: String = text.chars().cycle().take(MAX_BYTES).collect();
+            let text = &text[..text.floor_char_boundary(MAX_BYTES)];
+            let start = std::time::Instant::now();
+            assert!(words(text).iter().map(String::len).sum::<usize>() < 60 * MAX_BYTES);
+            folded(text);
+            // A debug build on a busy machine; a release build takes about 1 ms.
+            assert!(start.elapsed().as_secs() < 5, "{:?}", start.elapsed());
+        }
+    }
+}
