@@ -2,7 +2,7 @@
 
 use anyhow::anyhow;
 use grid::Grid;
-use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts};
+use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts, Totals};
 use jiff::Timestamp;
 use local_stack::keys::SigningKey;
 use records::Stored;
@@ -73,25 +73,37 @@ impl Decider {
 
     /// Answers a webhook that comes to the provider's one path. It arrives when it was sent, so that the age of a
     /// policy's rates is the same on every day.
-    pub(crate) fn answer(&self, body: Vec<u8>) -> anyhow::Result<Answer> {
+    /// `totals`: what was counted before.
+    pub(crate) fn answer(&self, body: Vec<u8>, totals: &Totals) -> anyhow::Result<Answer> {
         let sent = Object::parse(&body).and_then(|body| body.text("timestamp")?.parse().ok());
-        self.answer_at(None, body, Arrival::at(sent.unwrap_or_else(Timestamp::now)))
+        self.answer_at(None, body, Arrival::at(sent.unwrap_or_else(Timestamp::now)), totals)
     }
 
-    /// Answers a recorded webhook again, as at the time of its receipt.
+    /// Answers a recorded webhook again, as at the time of its receipt. Nothing is counted before it.
     pub(crate) fn again(&self, stored: &Stored) -> anyhow::Result<Answer> {
         let record = &stored.record;
-        self.answer_at(Some(&record.path), record.payload.to_vec(), Arrival::at(record.received_at))
+        self.answer_at(
+            Some(&record.path),
+            record.payload.to_vec(),
+            Arrival::at(record.received_at),
+            &Totals::new(),
+        )
     }
 
-    fn answer_at(&self, path: Option<&str>, body: Vec<u8>, arrival: Arrival) -> anyhow::Result<Answer> {
+    fn answer_at(
+        &self,
+        path: Option<&str>,
+        body: Vec<u8>,
+        arrival: Arrival,
+        totals: &Totals,
+    ) -> anyhow::Result<Answer> {
         match self {
             Self::Umaaas(umaaas) => {
                 let key = SigningKey::secret("cargo webhooks");
-                answer(umaaas, umaaas::SIGNATURE, &key, path, body, arrival)
+                answer(umaaas, umaaas::SIGNATURE, &key, path, body, arrival, totals)
             }
             Self::Grid(grid) => {
-                answer(grid, grid::SIGNATURE, &SigningKey::new_private(), path, body, arrival)
+                answer(grid, grid::SIGNATURE, &SigningKey::new_private(), path, body, arrival, totals)
             }
         }
     }
@@ -122,6 +134,7 @@ fn answer<P: Provider>(
     path: Option<&str>,
     body: Vec<u8>,
     arrival: Arrival,
+    totals: &Totals,
 ) -> anyhow::Result<Answer> {
     let path = path.map_or_else(|| format!("/{}", P::NAME), str::to_owned);
     let mut delivery = Delivery::new(path, body);
@@ -132,7 +145,7 @@ fn answer<P: Provider>(
     let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
     let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;
     let requested = payment.as_ref().and_then(|payment| provider.requested(payment)).cloned();
-    let decision = payment.map(|payment| provider.decide(&payment, Some(&ingest::Totals::new())));
+    let decision = payment.map(|payment| provider.decide(&payment, Some(totals)));
     let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() };
     Ok(Answer { decision, reply: provider.reply(&accepted), requested })
 }

@@ -349,7 +349,7 @@ fn what_is_wrong_in_a_folder_is_named_by_file_and_line() {
     }
     for (file, expected) in [
         ("notes.txt", "notes.txt: a policy has no such file"),
-        ("limits.json", "limits.json: limits are not supported yet"),
+        ("limits.json", "limits.json: expected value"),
         ("lists/more.xlsx", "lists/more.xlsx: a policy has no such file"),
         ("lists/more.txt", "lists/more.txt: bundle.json does not declare"),
         ("lists/institutions.txt", "list `institutions` has 2 files"),

@@ -7,7 +7,7 @@
 //! | `decide` | the question of a webhook, and the decision about it: [`Asking`] |
 //! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
 //! | `replies` | the replies that tell a decision, and those with an error |
-//! | `bundle`, `lists`, `rates` | the folder with a policy, and what its rules read beside a payment |
+//! | `bundle`, `lists`, `rates`, `limits` | the folder with a policy, and what its rules read beside a payment |
 //! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
 //! | `derived`, `fold` | what is computed for the rules that read it: texts in which spelling makes no difference, times |
 //!
@@ -23,6 +23,7 @@ mod derived;
 mod fold;
 mod forms;
 mod layout;
+mod limits;
 mod lists;
 mod policy;
 mod policy_literals;
@@ -36,7 +37,7 @@ pub use asks::{
     transactions,
 };
 pub use body::{Content, Value};
-pub use decide::{Asking, decide};
+pub use decide::{Asking, counting, decide};
 pub use layout::Layout;
 pub use policy::{Policy, PolicyError};
 pub use policy_request::{Payment, Undecidable};

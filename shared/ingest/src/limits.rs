@@ -58,7 +58,8 @@ pub struct Limit {
 }
 
 /// How much was approved in a window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Total {
     /// The sum of the amounts, at most [`i64::MAX`].
     pub sum: i64,
