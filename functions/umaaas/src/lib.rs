@@ -89,6 +89,7 @@ impl Provider for Umaaas {
     const NAME: &'static str = "umaaas";
     /// The signature covers the whole body, so another body with the same id is another event and no replay.
     const CONFLICTS: Conflicts = Conflicts::Forward;
+    const DECIDES: bool = true;
     type Payment = Asking;
 
     fn serves(&self, path: &str) -> bool {

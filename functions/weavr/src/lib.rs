@@ -67,6 +67,7 @@ impl Provider for Weavr {
     const NAME: &'static str = "weavr";
     /// No signature covers the path, so the same delivery at another path may be a replay.
     const CONFLICTS: Conflicts = Conflicts::Hold;
+    const DECIDES: bool = false;
     /// No webhook of Weavr asks for a decision.
     type Payment = Infallible;
 

@@ -1,6 +1,7 @@
 //! What the function would answer to a webhook: the provider's own steps, one after the other.
 
 use anyhow::anyhow;
+use decisions::{Asking, Explanation};
 use grid::Grid;
 use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts, Totals};
 use jiff::Timestamp;
@@ -50,6 +51,8 @@ pub(crate) struct Answer {
     pub decision: Option<Decision>,
     /// The reply, as far as it does not depend on the receiver directory.
     pub reply: Reply,
+    /// What the policy saw, and what came of each of its rules.
+    pub explanation: Option<Explanation>,
     /// What an approval has to tell about the receiver.
     pub requested: Option<RequestedFacts>,
 }
@@ -76,34 +79,27 @@ impl Decider {
     /// `totals`: what was counted before.
     pub(crate) fn answer(&self, body: Vec<u8>, totals: &Totals) -> anyhow::Result<Answer> {
         let sent = Object::parse(&body).and_then(|body| body.text("timestamp")?.parse().ok());
-        self.answer_at(None, body, Arrival::at(sent.unwrap_or_else(Timestamp::now)), totals)
+        let arrival = Arrival::at(sent.unwrap_or_else(Timestamp::now));
+        self.answer_to(Asked { path: None, body, arrival, totals })
     }
 
     /// Answers a recorded webhook again, as at the time of its receipt. Nothing is counted before it.
     pub(crate) fn again(&self, stored: &Stored) -> anyhow::Result<Answer> {
         let record = &stored.record;
-        self.answer_at(
-            Some(&record.path),
-            record.payload.to_vec(),
-            Arrival::at(record.received_at),
-            &Totals::new(),
-        )
+        let (path, body) = (Some(record.path.as_str()), record.payload.to_vec());
+        let arrival = Arrival::at(record.received_at);
+        self.answer_to(Asked { path, body, arrival, totals: &Totals::new() })
     }
 
-    fn answer_at(
-        &self,
-        path: Option<&str>,
-        body: Vec<u8>,
-        arrival: Arrival,
-        totals: &Totals,
-    ) -> anyhow::Result<Answer> {
+    fn answer_to(&self, asked: Asked<'_>) -> anyhow::Result<Answer> {
         match self {
             Self::Umaaas(umaaas) => {
                 let key = SigningKey::secret("cargo webhooks");
-                answer(umaaas, umaaas::SIGNATURE, &key, path, body, arrival, totals)
+                answer(umaaas, umaaas.policy(), umaaas::SIGNATURE, &key, asked)
             }
             Self::Grid(grid) => {
-                answer(grid, grid::SIGNATURE, &SigningKey::new_private(), path, body, arrival, totals)
+                let key = SigningKey::new_private();
+                answer(grid, grid.policy(), grid::SIGNATURE, &key, asked)
             }
         }
     }
@@ -126,16 +122,23 @@ impl Deciders {
     }
 }
 
-/// Answers a webhook, which is signed with a key that protects nothing.
-fn answer<P: Provider>(
-    provider: &P,
-    scheme: Scheme,
-    key: &SigningKey,
-    path: Option<&str>,
+/// A webhook as it arrives, and what was counted before it.
+struct Asked<'a> {
+    path: Option<&'a str>,
     body: Vec<u8>,
     arrival: Arrival,
-    totals: &Totals,
+    totals: &'a Totals,
+}
+
+/// Answers a webhook, which is signed with a key that protects nothing.
+fn answer<P: Provider<Payment = Asking>>(
+    provider: &P,
+    policy: Option<&Policy>,
+    scheme: Scheme,
+    key: &SigningKey,
+    asked: Asked<'_>,
 ) -> anyhow::Result<Answer> {
+    let Asked { path, body, arrival, totals } = asked;
     let path = path.map_or_else(|| format!("/{}", P::NAME), str::to_owned);
     let mut delivery = Delivery::new(path, body);
     delivery.headers.insert(scheme.header, key.sign(&scheme, &delivery).parse()?);
@@ -145,7 +148,9 @@ fn answer<P: Provider>(
     let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
     let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;
     let requested = payment.as_ref().and_then(|payment| provider.requested(payment)).cloned();
+    let explanation =
+        payment.as_ref().zip(policy).and_then(|(payment, policy)| policy.explain(payment, totals));
     let decision = payment.map(|payment| provider.decide(&payment, Some(totals)));
     let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() };
-    Ok(Answer { decision, reply: provider.reply(&accepted), requested })
+    Ok(Answer { decision, reply: provider.reply(&accepted), explanation, requested })
 }

@@ -159,19 +159,33 @@ Example:
         #[arg(long, value_name = "LAYER.zip")]
         out: PathBuf,
     },
+    /// Prints how many test cases each rule decides
+    #[command(after_help = "\
+Example:
+  cargo webhooks policy coverage --policy shared/decisions/policies/screening")]
+    Coverage {
+        #[command(flatten)]
+        policy: PolicyFile,
+        /// Where the cases are, as for `test`.
+        #[arg(long, value_name = "DIR")]
+        cases: Option<PathBuf>,
+    },
     /// Says what another policy would have decided about the payments that are recorded
     Backtest(backtest::BacktestOptions),
-    /// Prints what the policy decides about one webhook, by which rules, and the exact reply
+    /// Prints what the policy decides about one webhook, what it saw, whether each rule fits and why not, and the reply
     #[command(after_help = "\
 Examples:
   cargo webhooks policy explain events/umaaas/incoming_payment.json
-  cargo webhooks policy explain --policy own.cedar payment.json")]
+  cargo webhooks policy explain --policy own.cedar payment.json --reveal")]
     Explain {
         #[command(flatten)]
         policy: PolicyFile,
         /// The webhook's body.
         #[arg(value_name = "BODY.json")]
         body: PathBuf,
+        /// Show personal data too.
+        #[arg(long)]
+        reveal: bool,
     },
 }
 
@@ -205,8 +219,11 @@ fn main() -> ExitCode {
         Command::Policy(PolicyCommand::Pack { folder, out }) => {
             policy::pack(&folder, &out).map(|()| Exit::Done)
         }
-        Command::Policy(PolicyCommand::Explain { policy, body }) => {
-            policy::explain(policy.file.as_deref(), &body).map(|()| Exit::Done)
+        Command::Policy(PolicyCommand::Coverage { policy, cases }) => {
+            policy::coverage(policy.file.as_deref(), cases).map(|()| Exit::Done)
+        }
+        Command::Policy(PolicyCommand::Explain { policy, body, reveal }) => {
+            policy::explain(policy.file.as_deref(), &body, reveal).map(|()| Exit::Done)
         }
         Command::Policy(PolicyCommand::Backtest(options)) => {
             block_on(async { backtest::run(&target.resolve().await?, options).await })

@@ -5,6 +5,7 @@ use std::io::{Cursor, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
+use decisions::{Explanation, Fit};
 use ingest::{Decision, Totals, Verdict};
 use local_stack::table::aligned;
 use serde::de::IgnoredAny;
@@ -15,6 +16,7 @@ use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use crate::answer::{Answer, Decider, Deciders, PaymentProvider};
 use crate::cases::{self, Case, summary};
+use crate::output::MASK;
 
 /// Where the sample is.
 const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/sample.cedar");
@@ -43,6 +45,100 @@ pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Resul
     if failed > 0 {
         bail!("{failed} of {} cases failed", cases.len());
     }
+    Ok(())
+}
+
+/// Prints what a policy saw, and each rule with what it lacked.
+fn print_explanation(Explanation { seen, rules }: &Explanation, reveal: bool) {
+    let attributes = |name: &'static str| {
+        let values = seen[name].as_object().into_iter().flatten();
+        values.map(move |(attribute, value)| {
+            let value = if reveal { value.clone() } else { without_persons(attribute, value) };
+            ["saw".to_owned(), format!("{name}.{attribute}"), value.to_string()]
+        })
+    };
+    let rows: Vec<_> = ["principal", "resource", "context"].into_iter().flat_map(attributes).collect();
+    print!("{}", aligned(&rows));
+    if !reveal {
+        println!("          {MASK} stands for what may say something about a person; --reveal shows it");
+    }
+    let permitted = rules.iter().any(|rule| rule.permits && rule.fit == Fit::Fits);
+    let rows: Vec<_> = rules
+        .iter()
+        .map(|rule| {
+            let effect = if rule.permits { "permit" } else { "forbid" };
+            let fit = match &rule.fit {
+                Fit::Fits => "fits".to_owned(),
+                Fit::Not(part) => {
+                    format!("not: {}", part.split_whitespace().collect::<Vec<_>>().join(" "))
+                }
+                Fit::Failed(error) => format!("failed: {error}"),
+            };
+            [effect.to_owned(), rule.id.clone(), fit]
+        })
+        .collect();
+    print!("{}", aligned(&rows));
+    if !permitted {
+        println!(
+            "          no permit fits, so the payment would be rejected (not_permitted) without any forbid"
+        );
+    }
+}
+
+/// The attributes whose texts say nothing about a person.
+const IMPERSONAL: [&str; 15] = [
+    "countries",
+    "country",
+    "nationality",
+    "countryOfResidence",
+    "ultimateInstitutionCountry",
+    "domain",
+    "in",
+    "currency",
+    "time",
+    "receivedAt",
+    "utc",
+    "local",
+    "requestedFields",
+    "mandatoryFields",
+    "quoteId",
+];
+
+/// A value without the texts that may say something about a person.
+fn without_persons(attribute: &str, value: &Value) -> Value {
+    match value {
+        _ if IMPERSONAL.contains(&attribute) => value.clone(),
+        Value::String(_) => MASK.into(),
+        Value::Array(entries) => entries.iter().map(|entry| without_persons(attribute, entry)).collect(),
+        Value::Object(fields) => {
+            fields.iter().map(|(name, value)| (name.clone(), without_persons(attribute, value))).collect()
+        }
+        other => other.clone(),
+    }
+}
+
+/// Prints how many cases each rule decides.
+pub(crate) fn coverage(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Result<()> {
+    let policy = load(file)?;
+    let rules: Vec<String> = policy.rules().map(str::to_owned).collect();
+    let deciders = Deciders::new(|| load(file))?;
+    let cases = cases::read(&cases.unwrap_or_else(|| cases_of(file)))?;
+    let mut decided: BTreeMap<String, usize> = BTreeMap::new();
+    let mut by_none = 0;
+    for case in &cases {
+        let decision =
+            decide(&deciders, case, case.body()?).with_context(|| format!("case \"{}\"", case.case))?;
+        let rules = decision.map(|decision| decision.policies).unwrap_or_default();
+        by_none += usize::from(rules.is_empty());
+        rules.into_iter().for_each(|rule| *decided.entry(rule).or_default() += 1);
+    }
+    let mut rows = vec![["rule".to_owned(), "cases".to_owned()]];
+    rows.extend(rules.into_iter().map(|rule| {
+        let count = decided.get(&rule).copied().unwrap_or_default();
+        [rule, count.to_string()]
+    }));
+    print!("{}", aligned(&rows));
+    println!("\n{} cases, {by_none} decided by no rule", cases.len());
     Ok(())
 }
 
@@ -157,12 +253,12 @@ pub(crate) fn pack(folder: &Path, out: &Path) -> anyhow::Result<()> {
 }
 
 /// Explains the decision about one webhook.
-pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
+pub(crate) fn explain(file: Option<&Path>, body: &Path, reveal: bool) -> anyhow::Result<()> {
     let policy = load(file)?;
     let bytes = std::fs::read(body).with_context(|| body.display().to_string())?;
     serde_json::from_slice::<IgnoredAny>(&bytes).with_context(|| body.display().to_string())?;
     let decider = Decider::new(PaymentProvider::of(&bytes), policy);
-    let Answer { decision, reply, requested } =
+    let Answer { decision, reply, explanation, requested } =
         decider.answer(bytes, &Totals::new()).with_context(|| body.display().to_string())?;
     let policy = decider.policy().context("it has a policy")?;
 
@@ -177,6 +273,9 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path) -> anyhow::Result<()> {
                 print!("rule      {id}\n{}", indented(&rule));
             }
         }
+    }
+    if let Some(explanation) = explanation {
+        print_explanation(&explanation, reveal);
     }
     if let Some(requested) = requested {
         let named = requested

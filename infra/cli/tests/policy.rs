@@ -240,6 +240,80 @@ fn the_worked_example_passes_its_check_and_its_cases() {
     assert!(success && text.contains(" 0 problems"), "{text}");
 }
 
+const VELOCITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/velocity");
+
+/// A case says what was counted before. A limit that is misspelt in a rule is refused, one that no rule reads is reported.
+#[test]
+fn limits_are_checked_and_cases_say_what_was_counted() {
+    let (success, text) = run(&["policy", "check", VELOCITY]);
+    assert!(success && text.contains("5 rules, 9 cases, 0 problems"), "{text}");
+    let folder = folder("limits");
+    let rules = "@id(\"a\") permit (principal, action, resource) when { context.limits.day.sum < 5 };";
+    write(&folder.join("policy.cedar"), rules);
+    std::fs::create_dir_all(folder.join("cases")).unwrap();
+    let cases =
+        r#"[{"case": "a", "limits": {"day": {"sum": 4, "count": 1}}, "expect": {"decision": "approve"}}]"#;
+    write(&folder.join("cases/a.json"), cases);
+    let day = r#""day": {"by": "sender", "window": "1d"}"#;
+    for (limits, expected) in [
+        (format!("{{{day}}}"), "1 rules, 1 cases, 0 problems"),
+        (r#"{"days": {"by": "sender", "window": "1d"}}"#.to_owned(), "attribute `limits.day` in context"),
+        (r#"{"day": {"by": "sender", "window": "32d"}}"#.to_owned(), "a window is a number of hours"),
+        (
+            format!(r#"{{{day}, "week": {{"by": "sender", "window": "7d"}}}}"#),
+            "no rule reads the limit `week`",
+        ),
+        (format!("{{{day}, {day}}}"), "duplicate field name"),
+    ] {
+        write(&folder.join("limits.json"), &limits);
+        let (_, text) = run(&["policy", "check", folder.to_str().unwrap()]);
+        assert!(text.contains(expected), "{limits}: {text}");
+    }
+}
+
+#[test]
+fn explain_prints_what_the_policy_saw_and_what_each_rule_lacks() {
+    let folder = folder("explain-rules");
+    let payment = std::fs::read_to_string(PAYMENT).unwrap();
+    let unknown = write(&folder.join("unknown.json"), &payment.replace("sender.example", "unknown.example"));
+    let (success, text) = run(&["policy", "explain", "--policy", SCREENING, &unknown]);
+    assert!(success, "{text}");
+    for expected in [
+        "decision  reject: not_permitted",
+        "principal.fullNameFolded",
+        "context.baseAmount",
+        "46000",
+        r#"{"hour":10,"minute":25,"weekday":"monday"}"#,
+        r#"not: forbid(principal in List::"sanctions-names", action, resource)"#,
+        r#"not: permit(principal in List::"institutions", action, resource)"#,
+        "not: when { context.baseAmount > 1000000 }",
+        "no permit fits",
+    ] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    assert!(!text.contains("Ada") && !text.contains("ada sender") && text.contains("***"), "{text}");
+    let (_, text) = run(&["policy", "explain", "--policy", SCREENING, &unknown, "--reveal"]);
+    assert!(text.contains("\"Ada Sender\"") && text.contains("\"ada sender\""), "{text}");
+
+    let own = write(
+        &folder.join("own.cedar"),
+        r#"@id("both") permit (principal, action, resource)
+           when { context.currency == "USD" && principal.nameTokens.contains("Ivan") } unless { context.amount > 7 };
+           @id("fails") permit (principal, action, resource) when { context.amount * 9223372036854775807 > 0 };"#,
+    );
+    let (_, text) = run(&["policy", "explain", "--policy", &own, PAYMENT]);
+    assert!(text.contains(r#"not: when { principal.nameTokens.contains("Ivan") }"#), "{text}");
+    assert!(text.contains("failed: ") && text.contains("policy_error"), "{text}");
+
+    let (success, text) = run(&["policy", "coverage", "--policy", SCREENING]);
+    assert!(
+        success
+            && text.contains("known-institution      5")
+            && text.contains("21 cases, 3 decided by no rule"),
+        "{text}"
+    );
+}
+
 #[test]
 fn what_is_wrong_in_a_folder_is_named_by_file_and_line() {
     let copy = screening("wrong-bundle");

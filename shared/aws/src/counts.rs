@@ -122,7 +122,9 @@ mod tests {
     fn a_damaged_item_is_not_read() {
         for (item, name) in [0, 1, 2].into_iter().flat_map(|item| {
             let names: Vec<String> = items(&counts())[item].keys().cloned().collect();
-            names.into_iter().map(move |name| (item, name))
+            // When a tally expires is only for the table.
+            let names = names.into_iter().filter(move |name| item == 2 || name != "expires_at");
+            names.map(move |name| (item, name))
         }) {
             let mut damaged = items(&counts());
             damaged[item].remove(&name);

@@ -90,7 +90,12 @@ async fn receiver<P: Provider>(
                 tokio::join!(store.connect(), sink.connect());
             }
         };
-        tokio::join!(secrets.load(Timestamp::now()), connections)
+        let switch = async {
+            if P::DECIDES {
+                switch.load(Timestamp::now(), budget::CONTROL.total).await;
+            }
+        };
+        tokio::join!(secrets.load(Timestamp::now()), connections, switch)
     };
     // Building the provider only computes, so it runs while the calls above wait for answers.
     let (_, provider) = tokio::join!(ready, async { provider(environment) });

@@ -28,12 +28,13 @@ const LAYOUT: Layout = Layout {
 const PERMIT: &str = "permit (principal, action, resource);";
 const LISTED: &str = r#"forbid (principal in List::"names", action, resource);"#;
 
-/// A folder with a policy whose list has this many names. One in four has accents or another alphabet.
+/// A folder with a policy whose list has this many names. One in six has accents, one in six is in another alphabet.
 fn folder(name: &str, entries: usize) -> PathBuf {
     const SYLLABLES: [&str; 16] = [
         "ba", "ko", "mi", "ren", "tas", "vo", "lu", "shi", "dar", "el", "gon", "pe", "zar", "fi", "nor", "wy",
     ];
-    const OTHERS: [&str; 8] = ["é", "ö", "ñ", "ł", "Пет", "ров", "ša", "Ιω"];
+    const ACCENTS: [&str; 8] = ["é", "ö", "ñ", "ł", "ša", "ą", "ü", "ø"];
+    const CYRILLIC: [&str; 8] = ["ба", "ков", "ми", "рен", "та", "дар", "шин", "пе"];
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     fs::create_dir_all(folder.join("lists")).unwrap();
     let mut text = String::new();
@@ -45,12 +46,11 @@ fn folder(name: &str, entries: usize) -> PathBuf {
     for entry in 0..entries {
         for word in 0..2 + next(2) {
             text.push_str(if word > 0 { " " } else { "" });
+            let syllables: &[&str] = if entry % 6 == 1 { &CYRILLIC } else { &SYLLABLES };
             for _ in 0..2 + next(3) {
-                text.push_str(SYLLABLES[next(SYLLABLES.len())]);
+                text.push_str(syllables[next(syllables.len())]);
             }
-            if entry % 4 == 0 {
-                text.push_str(OTHERS[next(OTHERS.len())]);
-            }
+            text.push_str(if entry % 6 == 2 { ACCENTS[next(ACCENTS.len())] } else { "" });
         }
         writeln!(text, " {}", if entry % 3 == 0 { "Mohammed" } else { "" }).unwrap();
     }

@@ -29,14 +29,19 @@ impl Asking {
         }
     }
 
+    /// The payment, if a policy can decide about one.
+    pub(crate) fn payment(&self) -> Option<&Payment> {
+        match &self.0 {
+            Question::Payment(payment) => payment.as_ref().as_ref().ok(),
+            Question::Unknown => None,
+        }
+    }
+
     /// The facts about the receiver that the provider wants with an approval, if a policy can decide about the
     /// payment.
     #[must_use]
     pub fn requested(&self) -> Option<&RequestedFacts> {
-        match &self.0 {
-            Question::Payment(payment) => payment.as_ref().as_ref().ok()?.requested(),
-            Question::Unknown => None,
-        }
+        self.payment()?.requested()
     }
 }
 

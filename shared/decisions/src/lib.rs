@@ -6,6 +6,7 @@
 //! | `asks` | which bodies ask for a decision |
 //! | `decide` | the question of a webhook, and the decision about it: [`Asking`] |
 //! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
+//! | `explain` | why a policy decides as it does: [`Explanation`] |
 //! | `replies` | the replies that tell a decision, and those with an error |
 //! | `bundle`, `lists`, `rates`, `limits` | the folder with a policy, and what its rules read beside a payment |
 //! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
@@ -20,6 +21,7 @@ mod bundle;
 mod countries;
 mod decide;
 mod derived;
+mod explain;
 mod fold;
 mod forms;
 mod layout;
@@ -38,6 +40,7 @@ pub use asks::{
 };
 pub use body::{Content, Value};
 pub use decide::{Asking, counting, decide};
+pub use explain::{ExplainedRule, Explanation, Fit};
 pub use layout::Layout;
 pub use policy::{Policy, PolicyError};
 pub use policy_request::{Payment, Undecidable};

@@ -90,7 +90,7 @@ impl List {
             return Err(vec!["only a CSV file has a `column`".to_owned()]);
         } else {
             for (line, entry) in (1..).zip(text.lines()) {
-                let entry = forms::trimmed(entry);
+                let entry = entry.trim();
                 if !entry.is_empty() && !entry.starts_with('#') {
                     add(line, entry);
                 }
@@ -182,8 +182,7 @@ fn read_column(text: &str, column: &str, add: &mut impl FnMut(u64, &str)) -> Res
     let mut record = csv::StringRecord::new();
     while reader.read_record(&mut record).map_err(|error| error.to_string())? {
         let line = record.position().map_or(0, csv::Position::line);
-        let entry = forms::trimmed(record.get(position).unwrap_or_default());
-        add(line, entry);
+        add(line, record.get(position).unwrap_or_default().trim());
     }
     Ok(())
 }
@@ -215,6 +214,7 @@ impl Entries {
                 self.push(address, "it is not a UMA address such as $ada@example.com")
             }
             Kind::Domain => {
+                let entry = forms::trimmed(entry);
                 let (below, name) = match entry.strip_prefix('.') {
                     Some(name) => (".", name),
                     None => ("", entry),

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use cedar_policy::{
-    Authorizer, Decision as Effective, Effect, PolicyId, PolicySet, Response, ValidationMode,
-    ValidationWarning, Validator,
+    Authorizer, Decision as Effective, Effect, Entities, PolicyId, PolicySet, Request, Response,
+    ValidationMode, ValidationWarning, Validator,
 };
 use ingest::{Counting, Decision, POLICY_ERROR, Totals, Verdict, sha256_hex};
 use jiff::tz::TimeZone;
@@ -71,7 +71,7 @@ const MAX_PROBLEMS: usize = 5;
 pub struct Policy {
     hash: String,
     /// The rules, in the file's order.
-    rules: Vec<Rule>,
+    pub(crate) rules: Vec<Rule>,
     /// The rules as they are evaluated: literals that are compared with folded attributes are folded.
     set: PolicySet,
     model: Model,
@@ -82,11 +82,11 @@ pub struct Policy {
 
 /// One `permit` or `forbid`, and the verdict when this rule decides.
 #[derive(Debug)]
-struct Rule {
-    id: String,
+pub(crate) struct Rule {
+    pub id: String,
     verdict: Verdict,
     /// The rule as it is written.
-    written: cedar_policy::Policy,
+    pub written: cedar_policy::Policy,
 }
 
 /// A policy file that cannot be used, and the reasons, written for the author of the file.
@@ -351,9 +351,28 @@ impl Policy {
         (Verdict::RequestInformation { required_fields: missing(payment, &asking) }, asking)
     }
 
+    /// What Cedar is asked about a payment. `Ok(None)` when the payment does not fit the schema.
+    pub(crate) fn request(
+        &self,
+        payment: &Payment,
+        totals: &Totals,
+    ) -> Result<Option<(Request, Entities)>, Undecidable> {
+        self.model.request(payment, totals, &self.needs)
+    }
+
+    /// The rule with this id as it is evaluated.
+    pub(crate) fn evaluated(&self, id: &str) -> Option<&cedar_policy::Policy> {
+        self.set.policy(&PolicyId::new(id))
+    }
+
+    /// Whether a rule reads this computed attribute.
+    pub(crate) fn reads(&self, attribute: &str) -> bool {
+        self.needs.reads.contains(attribute)
+    }
+
     /// Evaluates all rules for a payment. `Ok(None)` when the payment does not fit the schema.
     fn evaluate(&self, payment: &Payment, totals: &Totals) -> Result<Option<Response>, Undecidable> {
-        let request = self.model.request(payment, totals, &self.needs)?;
+        let request = self.request(payment, totals)?;
         Ok(request.map(|(request, entities)| Authorizer::new().is_authorized(&request, &self.set, &entities)))
     }
 

@@ -63,6 +63,11 @@ impl<C: Control> Switch<C> {
         }
     }
 
+    /// Reads the switch before anything needs it. A reading that fails is repeated when a payment needs it.
+    pub async fn load(&self, now: Timestamp, within: Duration) {
+        let _ = self.read(now, within).await;
+    }
+
     /// Reads the switch again if its last reading gets old. A function that has never needed it never reads it. A
     /// reading that fails is repeated when a payment needs it.
     pub async fn refresh(&self, now: Timestamp, within: Duration) {

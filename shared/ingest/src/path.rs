@@ -43,6 +43,9 @@ pub trait Provider: Send + Sync {
     /// What happens to an event whose key already belongs to an event with another content.
     const CONFLICTS: Conflicts;
 
+    /// Whether some of its webhooks ask for a decision in the reply.
+    const DECIDES: bool;
+
     /// A payment that waits for approval, as far as it could be read.
     type Payment: Send + Sync;
 

@@ -42,6 +42,7 @@ struct Question {
 impl<const HOLD: bool> Provider for Plain<HOLD> {
     const NAME: &'static str = "plain";
     const CONFLICTS: Conflicts = if HOLD { Conflicts::Hold } else { Conflicts::Forward };
+    const DECIDES: bool = true;
     type Payment = Question;
 
     fn serves(&self, path: &str) -> bool {

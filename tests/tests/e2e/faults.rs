@@ -48,6 +48,8 @@ async fn replies_are_in_time_and_only_recorded_events_are_acknowledged() {
         let item = get.consistent_read(true).send().await.unwrap().item;
         item.map(|item| item["state"].as_s().unwrap().clone())
     };
+    host.idle(1).await;
+    assert_eq!(proxy.take_calls(), ["GetItem"], "one call at the start: are decisions stopped?");
     assert_eq!(host.invoke(event("test").0).await.unwrap().status, 200);
     host.idle(1).await;
     assert_eq!(proxy.take_calls(), ["PutItem", "SendMessage", "UpdateItem"], "three calls a delivery");
@@ -155,6 +157,7 @@ async fn a_reply_waits_for_one_call() {
     let _function = Function::start(&host, "umaaas", &environment);
     host.idle(1).await;
     assert_eq!(proxy.pings(), 2, "before the first event, there is a connection to each of the two services");
+    assert_eq!(proxy.take_calls(), ["GetItem"], "and it is known whether decisions are stopped");
     proxy.set(["PutItem", "SendMessage", "UpdateItem"].map(|name| rule(name, Fault::Delay(DELAY), ALWAYS)));
     for kind in SAMPLES {
         let (event, _) = event(kind);
