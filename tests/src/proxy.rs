@@ -228,7 +228,7 @@ async fn call(state: Arc<State>, request: Request<Incoming>) -> anyhow::Result<R
             }
         }
         Some(Fault::Refuse { error, .. }) => answer(StatusCode::BAD_REQUEST, error),
-        Some(Fault::Contend) => contention(),
+        Some(Fault::Contend) => contention(request.body()),
         Some(Fault::Fail) => answer(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError"),
     }
 }
@@ -237,12 +237,17 @@ async fn forward(target: &str, request: Request<Bytes>) -> anyhow::Result<Respon
     Ok(local_stack::client::forward(target, request).await?.map(Full::new))
 }
 
-fn contention() -> anyhow::Result<Response<Full<Bytes>>> {
+/// The last item of a transaction is the one that another transaction uses.
+fn contention(body: &[u8]) -> anyhow::Result<Response<Full<Bytes>>> {
+    let parameters: Value = serde_json::from_slice(body).unwrap_or_default();
+    let items = parameters["TransactItems"].as_array().map_or(2, Vec::len);
+    let mut reasons = vec![json!({"Code": "None"}); items];
+    reasons[items - 1] = json!({"Code": "TransactionConflict", "Message": "injected"});
     let error = "com.amazonaws.dynamodb.v20120810#TransactionCanceledException";
     let body = json!({
         "__type": error,
         "Message": "injected",
-        "CancellationReasons": [{"Code": "None"}, {"Code": "TransactionConflict", "Message": "injected"}],
+        "CancellationReasons": reasons,
     });
     Ok(Response::builder()
         .status(StatusCode::BAD_REQUEST)

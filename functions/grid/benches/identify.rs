@@ -43,7 +43,11 @@ fn identify(criterion: &mut Criterion) {
         let delivery = verified(&grid, &payment(status));
         let identified = grid.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap();
         criterion.bench_function(&format!("grid/decide/{name}"), |bench| {
-            bench.iter(|| black_box(&identified.payment).as_ref().map(|payment| grid.decide(payment)));
+            bench.iter(|| {
+                black_box(&identified.payment)
+                    .as_ref()
+                    .map(|payment| grid.decide(payment, Some(&ingest::Totals::new())))
+            });
         });
     }
 }

@@ -5,7 +5,7 @@ use decisions::{
     Asking, Asks, Content, Direction, Layout, Policy, Value, direction, folded, is_informational, is_pending,
     may_credit, members, says, transactions,
 };
-use ingest::{Decision, Object, Verdict};
+use ingest::{Decision, Object, Totals, Verdict};
 
 use crate::kinds::{Kind, PAYMENT_RAIL_VALUES};
 
@@ -54,8 +54,8 @@ pub(crate) fn asks(body: &Object<'_>) -> Asks {
 }
 
 /// Decides about a webhook, in the vocabulary of Grid's API.
-pub(crate) fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
-    let mut decision = decisions::decide(policy, asking);
+pub(crate) fn decide(policy: Option<&Policy>, asking: &Asking, totals: Option<&Totals>) -> Decision {
+    let mut decision = decisions::decide(policy, asking, totals);
     if let Verdict::RequestInformation { required_fields } = &mut decision.verdict {
         for field in required_fields {
             if let Some((_, name)) = RENAMED.iter().find(|(former, _)| former == field) {

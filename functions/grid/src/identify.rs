@@ -1,7 +1,7 @@
 //! Identifies the event in a body by its `id` and its `type` together. (Grid's own examples use one `id` with many
 //! types, so the id alone is not unique.)
 
-use decisions::{Asking, Payment};
+use decisions::{Asking, Payment, is_undone};
 use ingest::{Arrival, Drift, Event, Identified, Object, Outcome, any_time, bounded_id, key_part, schema};
 use verify::{Delivery, Tolerance, Verified};
 
@@ -11,7 +11,16 @@ use crate::kinds::{self, Kind, PATH, UNKNOWN, message_type};
 /// The field that says when Grid sent the webhook. A retry may have a new value.
 const SENT_AT: &str = "timestamp";
 
-/// Identifies the event of a delivery, and checks the delivery's age if a tolerance is set.
+/// The types of events about an incoming payment that came to nothing. (A refund that fails has the status FAILED too.)
+const UNDONE: [&str; 4] = [
+    "INCOMING_PAYMENT.FAILED",
+    "INCOMING_PAYMENT.EXPIRED",
+    "INCOMING_PAYMENT.REJECTED",
+    "INCOMING_PAYMENT.REFUND_COMPLETED",
+];
+
+/// Identifies the event of a delivery, and checks the delivery's age if a tolerance is set. `limited`: whether the policy
+/// has limits, from which a payment that came to nothing is subtracted.
 ///
 /// # Errors
 /// [`Outcome::Unidentified`] when the body is not a JSON object or has no `id`, `type` or `timestamp`;
@@ -21,6 +30,7 @@ pub(crate) fn identify(
     delivery: &Verified<Delivery>,
     tolerance: Option<Tolerance>,
     arrival: Arrival,
+    limited: bool,
 ) -> Result<Identified<Asking>, Outcome> {
     let body = Object::parse(&delivery.body).ok_or(Outcome::Unidentified("the body is not a JSON object"))?;
     let delivery_id = body.filled_text("id").ok_or(Outcome::Unidentified("id is missing"))?;
@@ -44,6 +54,7 @@ pub(crate) fn identify(
     };
     let asks = asks(&body);
     let payment = Asking::new(asks, || Payment::read(&body, &LAYOUT, occurred_at, arrival.received_at));
+    let undone = limited && UNDONE.contains(&wire.as_str()) && is_undone(&body, &LAYOUT);
     let event = Event {
         kind: name.unwrap_or(UNKNOWN.into()),
         key: format!("grid#{wire_part}#{}", key_part(&delivery_id)),
@@ -58,7 +69,7 @@ pub(crate) fn identify(
         content_sha256: body.sha256_hex_without(&delivery.body, SENT_AT),
         payload: delivery.payload(),
     };
-    Ok(Identified { event, payment })
+    Ok(Identified { event, payment, undone })
 }
 
 fn drift(body: &Object<'_>, wire: &str) -> Vec<Drift> {

@@ -19,7 +19,9 @@ mod signature;
 use aws::variables::APPROVAL_POLICY;
 use aws::{Environment, SettingsError, Unset, Variable};
 use decisions::{Asking, Policy};
-use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
+use ingest::{
+    Arrival, Conflicts, Counting, Decision, Identified, Outcome, Provider, Reply, RequestedFacts, Totals,
+};
 use verify::{Delivery, Keys, Tolerance, Verified, Verifier};
 
 pub use kinds::{KINDS, Kind, UNKNOWN};
@@ -87,11 +89,16 @@ impl Provider for Grid {
         delivery: &Verified<Delivery>,
         arrival: Arrival,
     ) -> Result<Identified<Asking>, Outcome> {
-        identify::identify(delivery, self.tolerance, arrival)
+        let limited = self.policy().is_some_and(Policy::has_limits);
+        identify::identify(delivery, self.tolerance, arrival, limited)
     }
 
-    fn decide(&self, asking: &Asking) -> Decision {
-        decide::decide(self.policy(), asking)
+    fn counting(&self, asking: &Asking) -> Option<Counting> {
+        decisions::counting(self.policy(), asking)
+    }
+
+    fn decide(&self, asking: &Asking, totals: Option<&Totals>) -> Decision {
+        decide::decide(self.policy(), asking, totals)
     }
 
     fn requested<'a>(&self, asking: &'a Asking) -> Option<&'a RequestedFacts> {

@@ -39,7 +39,11 @@ fn identify(criterion: &mut Criterion) {
         let delivery = verified(&umaaas, &payment(status));
         let identified = umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap();
         criterion.bench_function(&format!("umaaas/decide/{name}"), |bench| {
-            bench.iter(|| black_box(&identified.payment).as_ref().map(|payment| umaaas.decide(payment)));
+            bench.iter(|| {
+                black_box(&identified.payment)
+                    .as_ref()
+                    .map(|payment| umaaas.decide(payment, Some(&ingest::Totals::new())))
+            });
         });
     }
 }

@@ -21,10 +21,10 @@ fn policy(criterion: &mut Criterion) {
     println!("parse and validate the sample, the first time: {:?}", start.elapsed());
     let umaaas = Umaaas::new(None, Some(policy));
     let payment = payment(&umaaas, include_str!("../../../events/umaaas/incoming_payment.json"));
-    assert_eq!(umaaas.decide(&payment).name(), "approve");
+    assert_eq!(umaaas.decide(&payment, Some(&ingest::Totals::new())).name(), "approve");
 
     criterion.bench_function("decide about a payment by the sample", |bench| {
-        bench.iter(|| umaaas.decide(black_box(&payment)));
+        bench.iter(|| umaaas.decide(black_box(&payment), Some(&ingest::Totals::new())));
     });
     criterion.bench_function("parse and validate the sample", |bench| bench.iter(Policy::sample));
 }

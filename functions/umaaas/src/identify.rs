@@ -1,7 +1,7 @@
 //! Identifies the event in a body by its `webhookId` and its `type` together. (UMAaaS's own examples use
 //! one `webhookId` with two types, so the id alone is not unique.)
 
-use decisions::{Asking, Payment};
+use decisions::{Asking, Payment, is_undone};
 use ingest::{Arrival, Drift, Event, Identified, Object, Outcome, any_time, bounded_id, key_part, schema};
 use verify::{Delivery, Tolerance, Verified};
 
@@ -11,7 +11,8 @@ use crate::kinds::{self, ANY_KIND, Kind, UNKNOWN};
 /// The field that says when UMAaaS sent the webhook. A retry may have a new value.
 const SENT_AT: &str = "timestamp";
 
-/// Identifies the event of a delivery, and checks the delivery's age if a tolerance is set.
+/// Identifies the event of a delivery, and checks the delivery's age if a tolerance is set. `limited`: whether the policy
+/// has limits, from which a payment that came to nothing is subtracted.
 ///
 /// # Errors
 /// [`Outcome::Unidentified`] when the body is not a JSON object or has no `webhookId`, `type` or
@@ -21,6 +22,7 @@ pub(crate) fn identify(
     delivery: &Verified<Delivery>,
     tolerance: Option<Tolerance>,
     arrival: Arrival,
+    limited: bool,
 ) -> Result<Identified<Asking>, Outcome> {
     let body = Object::parse(&delivery.body).ok_or(Outcome::Unidentified("the body is not a JSON object"))?;
     let webhook_id = body.filled_text("webhookId").ok_or(Outcome::Unidentified("webhookId is missing"))?;
@@ -41,6 +43,7 @@ pub(crate) fn identify(
     };
     let asks = asks(&body, &delivery.path);
     let payment = Asking::new(asks, || Payment::read(&body, &LAYOUT, occurred_at, arrival.received_at));
+    let undone = limited && wire == kinds::INCOMING_PAYMENT && is_undone(&body, &LAYOUT);
     let event = Event {
         kind: kind.map_or(UNKNOWN, |kind| kind.name).into(),
         key: format!("umaaas#{wire_part}#{}", key_part(&webhook_id)),
@@ -55,7 +58,7 @@ pub(crate) fn identify(
         content_sha256: body.sha256_hex_without(&delivery.body, SENT_AT),
         payload: delivery.payload(),
     };
-    Ok(Identified { event, payment })
+    Ok(Identified { event, payment, undone })
 }
 
 fn drift(body: &Object<'_>, kind: Option<&'static Kind>, path: &str) -> Vec<Drift> {

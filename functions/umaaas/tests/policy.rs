@@ -917,7 +917,10 @@ fn decided(umaaas: &Umaaas, body: &str) -> &'static str {
     delivery.headers.insert(SIGNATURE.header, signature.parse().unwrap());
     let delivery = umaaas.verify(delivery, &secrets.into()).unwrap();
     let payment = umaaas.identify(&delivery, Arrival::at(Timestamp::UNIX_EPOCH)).unwrap().payment;
-    payment.map(|payment| umaaas.decide(&payment)).as_ref().map_or("nothing", Decision::name)
+    payment
+        .map(|payment| umaaas.decide(&payment, Some(&ingest::Totals::new())))
+        .as_ref()
+        .map_or("nothing", Decision::name)
 }
 
 static BY_SAMPLE: LazyLock<Umaaas> = LazyLock::new(|| umaaas(SAMPLE));

@@ -59,7 +59,7 @@ pub(crate) fn identify(
         content_sha256: content(&delivery.path),
         payload: delivery.payload(),
     };
-    Ok(Identified { event, payment: None })
+    Ok(Identified { event, payment: None, undone: false })
 }
 
 /// The text of `published-timestamp`. Every verified delivery has this header, but the text may not be

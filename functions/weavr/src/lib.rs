@@ -19,7 +19,7 @@ mod signature;
 use std::convert::Infallible;
 
 use aws::{Environment, KeyVariables, SettingsError, Unset, Variable};
-use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts};
+use ingest::{Arrival, Conflicts, Decision, Identified, Outcome, Provider, Reply, RequestedFacts, Totals};
 use verify::{Delivery, Keys, Tolerance, Verified};
 
 pub use kinds::{Family, KINDS, Kind, UNKNOWN};
@@ -87,7 +87,7 @@ impl Provider for Weavr {
         identify::identify(delivery, self.tolerance, arrival)
     }
 
-    fn decide(&self, never: &Infallible) -> Decision {
+    fn decide(&self, never: &Infallible, _totals: Option<&Totals>) -> Decision {
         match *never {}
     }
 

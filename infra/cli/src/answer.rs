@@ -3,7 +3,7 @@
 use anyhow::anyhow;
 use decisions::{Asking, Explanation};
 use grid::Grid;
-use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts};
+use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts, Totals};
 use jiff::Timestamp;
 use local_stack::keys::SigningKey;
 use records::Stored;
@@ -76,26 +76,30 @@ impl Decider {
 
     /// Answers a webhook that comes to the provider's one path. It arrives when it was sent, so that the age of a
     /// policy's rates is the same on every day.
-    pub(crate) fn answer(&self, body: Vec<u8>) -> anyhow::Result<Answer> {
+    /// `totals`: what was counted before.
+    pub(crate) fn answer(&self, body: Vec<u8>, totals: &Totals) -> anyhow::Result<Answer> {
         let sent = Object::parse(&body).and_then(|body| body.text("timestamp")?.parse().ok());
-        self.answer_at(None, body, Arrival::at(sent.unwrap_or_else(Timestamp::now)))
+        let arrival = Arrival::at(sent.unwrap_or_else(Timestamp::now));
+        self.answer_to(Asked { path: None, body, arrival, totals })
     }
 
-    /// Answers a recorded webhook again, as at the time of its receipt.
+    /// Answers a recorded webhook again, as at the time of its receipt. Nothing is counted before it.
     pub(crate) fn again(&self, stored: &Stored) -> anyhow::Result<Answer> {
         let record = &stored.record;
-        self.answer_at(Some(&record.path), record.payload.to_vec(), Arrival::at(record.received_at))
+        let (path, body) = (Some(record.path.as_str()), record.payload.to_vec());
+        let arrival = Arrival::at(record.received_at);
+        self.answer_to(Asked { path, body, arrival, totals: &Totals::new() })
     }
 
-    fn answer_at(&self, path: Option<&str>, body: Vec<u8>, arrival: Arrival) -> anyhow::Result<Answer> {
+    fn answer_to(&self, asked: Asked<'_>) -> anyhow::Result<Answer> {
         match self {
             Self::Umaaas(umaaas) => {
                 let key = SigningKey::secret("cargo webhooks");
-                answer(umaaas, umaaas.policy(), umaaas::SIGNATURE, &key, path, body, arrival)
+                answer(umaaas, umaaas.policy(), umaaas::SIGNATURE, &key, asked)
             }
             Self::Grid(grid) => {
                 let key = SigningKey::new_private();
-                answer(grid, grid.policy(), grid::SIGNATURE, &key, path, body, arrival)
+                answer(grid, grid.policy(), grid::SIGNATURE, &key, asked)
             }
         }
     }
@@ -118,16 +122,23 @@ impl Deciders {
     }
 }
 
+/// A webhook as it arrives, and what was counted before it.
+struct Asked<'a> {
+    path: Option<&'a str>,
+    body: Vec<u8>,
+    arrival: Arrival,
+    totals: &'a Totals,
+}
+
 /// Answers a webhook, which is signed with a key that protects nothing.
 fn answer<P: Provider<Payment = Asking>>(
     provider: &P,
     policy: Option<&Policy>,
     scheme: Scheme,
     key: &SigningKey,
-    path: Option<&str>,
-    body: Vec<u8>,
-    arrival: Arrival,
+    asked: Asked<'_>,
 ) -> anyhow::Result<Answer> {
+    let Asked { path, body, arrival, totals } = asked;
     let path = path.map_or_else(|| format!("/{}", P::NAME), str::to_owned);
     let mut delivery = Delivery::new(path, body);
     delivery.headers.insert(scheme.header, key.sign(&scheme, &delivery).parse()?);
@@ -137,8 +148,9 @@ fn answer<P: Provider<Payment = Asking>>(
     let delivery = provider.verify(delivery, &key.keys()).map_err(refused)?;
     let payment = provider.identify(&delivery, arrival).map_err(refused)?.payment;
     let requested = payment.as_ref().and_then(|payment| provider.requested(payment)).cloned();
-    let explanation = payment.as_ref().zip(policy).and_then(|(payment, policy)| policy.explain(payment));
-    let decision = payment.map(|payment| provider.decide(&payment));
+    let explanation =
+        payment.as_ref().zip(policy).and_then(|(payment, policy)| policy.explain(payment, totals));
+    let decision = payment.map(|payment| provider.decide(&payment, Some(totals)));
     let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts: Facts::default() };
     Ok(Answer { decision, reply: provider.reply(&accepted), explanation, requested })
 }

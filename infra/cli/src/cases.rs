@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, bail, ensure};
-use ingest::{Decision, Verdict};
+use ingest::{Decision, Totals, Verdict};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -29,6 +29,9 @@ pub(crate) struct Case {
     change: Option<Value>,
     /// Or the whole body.
     body: Option<Value>,
+    /// What was counted before, by limit. Zero for limits that are not named.
+    #[serde(default)]
+    pub limits: Totals,
     expect: Expected,
 }
 

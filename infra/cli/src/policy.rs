@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
 use decisions::{Explanation, Fit};
-use ingest::{Decision, Verdict};
+use ingest::{Decision, Totals, Verdict};
 use local_stack::table::aligned;
 use serde::de::IgnoredAny;
 use serde_json::Value;
@@ -34,7 +34,7 @@ pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Resul
     for case in &cases {
         let body = case.body()?;
         let decider = deciders.of(case.provider(&body));
-        let answer = decider.answer(body).with_context(|| format!("case \"{}\"", case.case))?;
+        let answer = decider.answer(body, &case.limits).with_context(|| format!("case \"{}\"", case.case))?;
         let (expected, got) = (case.expected(), case.got(answer.decision.as_ref()));
         let result = if expected == got { "ok" } else { "FAILED" };
         rows.push([result.to_owned(), case.case.clone(), expected, got]);
@@ -183,7 +183,7 @@ pub(crate) fn check(policy: &Path) -> anyhow::Result<()> {
 }
 
 fn decide(deciders: &Deciders, case: &Case, body: Vec<u8>) -> anyhow::Result<Option<Decision>> {
-    Ok(deciders.of(case.provider(&body)).answer(body)?.decision)
+    Ok(deciders.of(case.provider(&body)).answer(body, &case.limits)?.decision)
 }
 
 /// The currencies in which the largest amount is approved, although it is rejected in another one: a cap for each currency,
@@ -259,7 +259,7 @@ pub(crate) fn explain(file: Option<&Path>, body: &Path, reveal: bool) -> anyhow:
     serde_json::from_slice::<IgnoredAny>(&bytes).with_context(|| body.display().to_string())?;
     let decider = Decider::new(PaymentProvider::of(&bytes), policy);
     let Answer { decision, reply, explanation, requested } =
-        decider.answer(bytes).with_context(|| body.display().to_string())?;
+        decider.answer(bytes, &Totals::new()).with_context(|| body.display().to_string())?;
     let policy = decider.policy().context("it has a policy")?;
 
     warn(policy);

@@ -240,6 +240,37 @@ fn the_worked_example_passes_its_check_and_its_cases() {
     assert!(success && text.contains(" 0 problems"), "{text}");
 }
 
+const VELOCITY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/velocity");
+
+/// A case says what was counted before. A limit that is misspelt in a rule is refused, one that no rule reads is reported.
+#[test]
+fn limits_are_checked_and_cases_say_what_was_counted() {
+    let (success, text) = run(&["policy", "check", VELOCITY]);
+    assert!(success && text.contains("5 rules, 9 cases, 0 problems"), "{text}");
+    let folder = folder("limits");
+    let rules = "@id(\"a\") permit (principal, action, resource) when { context.limits.day.sum < 5 };";
+    write(&folder.join("policy.cedar"), rules);
+    std::fs::create_dir_all(folder.join("cases")).unwrap();
+    let cases =
+        r#"[{"case": "a", "limits": {"day": {"sum": 4, "count": 1}}, "expect": {"decision": "approve"}}]"#;
+    write(&folder.join("cases/a.json"), cases);
+    let day = r#""day": {"by": "sender", "window": "1d"}"#;
+    for (limits, expected) in [
+        (format!("{{{day}}}"), "1 rules, 1 cases, 0 problems"),
+        (r#"{"days": {"by": "sender", "window": "1d"}}"#.to_owned(), "attribute `limits.day` in context"),
+        (r#"{"day": {"by": "sender", "window": "32d"}}"#.to_owned(), "a window is a number of hours"),
+        (
+            format!(r#"{{{day}, "week": {{"by": "sender", "window": "7d"}}}}"#),
+            "no rule reads the limit `week`",
+        ),
+        (format!("{{{day}, {day}}}"), "duplicate field name"),
+    ] {
+        write(&folder.join("limits.json"), &limits);
+        let (_, text) = run(&["policy", "check", folder.to_str().unwrap()]);
+        assert!(text.contains(expected), "{limits}: {text}");
+    }
+}
+
 #[test]
 fn explain_prints_what_the_policy_saw_and_what_each_rule_lacks() {
     let folder = folder("explain-rules");
@@ -392,7 +423,7 @@ fn what_is_wrong_in_a_folder_is_named_by_file_and_line() {
     }
     for (file, expected) in [
         ("notes.txt", "notes.txt: a policy has no such file"),
-        ("limits.json", "limits.json: limits are not supported yet"),
+        ("limits.json", "limits.json: expected value"),
         ("lists/more.xlsx", "lists/more.xlsx: a policy has no such file"),
         ("lists/more.txt", "lists/more.txt: bundle.json does not declare"),
         ("lists/institutions.txt", "list `institutions` has 2 files"),

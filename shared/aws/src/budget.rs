@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
-use ingest::{DUE_AFTER, FOR_RECORD, FORWARD_PAGE, Operation, PAGE_RECORDS, PortError, REPLY_WITHIN};
+use ingest::{
+    DUE_AFTER, FOR_RECORD, FOR_SUBTRACTION, FORWARD_PAGE, Operation, PAGE_RECORDS, PortError, REPLY_WITHIN,
+};
 
 /// UMAaaS cancels a PENDING payment when it gets no answer within this time. Source: the UMAaaS integration
 /// guide.
@@ -37,6 +39,9 @@ pub const DIRECTORY: Budget =
 /// Reading the switch that stops decisions. It is read while the directory is.
 pub const CONTROL: Budget = DIRECTORY;
 
+/// Reading the limits, before a decision that needs them.
+pub const LIMITS: Budget = DIRECTORY;
+
 /// Sending the message to SQS.
 pub const FORWARD: Budget = Budget { total: Duration::from_millis(600), attempt: Duration::from_millis(450) };
 
@@ -66,6 +71,17 @@ const _: () = {
     assert!(
         record + 500 < REPLY_WITHIN.as_millis().unsigned_abs(),
         "the calls before a reply fit the time for it"
+    );
+    // The secrets are read at the start and after replies. A payment whose limits are read has the time of that call,
+    // and is answered 503 when both are slow and no time is left.
+    let counted = LIMITS.total.as_millis() + DIRECTORY.total.as_millis() + RECORD.total.as_millis();
+    assert!(
+        counted + 500 < REPLY_WITHIN.as_millis().unsigned_abs(),
+        "the calls for a counted payment fit too"
+    );
+    assert!(
+        FOR_SUBTRACTION.as_millis() < AFTER_REPLY.as_millis(),
+        "a payment is subtracted while it is forwarded"
     );
     let rest = FORWARD.total.as_millis() + SETTLE.total.as_millis();
     assert!(rest < AFTER_REPLY.as_millis(), "the calls after a reply fit the time for them");
@@ -127,7 +143,7 @@ mod tests {
 
     #[test]
     fn one_attempt_is_shorter_than_all() {
-        for budget in [RECORD, SECRETS, DIRECTORY, FORWARD, SETTLE, FORWARD_BATCH] {
+        for budget in [RECORD, SECRETS, DIRECTORY, LIMITS, FORWARD, SETTLE, FORWARD_BATCH] {
             assert!(budget.attempt < budget.total, "{budget:?}");
             assert!(CONNECT < budget.attempt, "{budget:?}");
         }

@@ -10,18 +10,19 @@ use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{
-    AttributeValue, CancellationReason, ConditionCheck, Put, ReturnValue,
+    AttributeValue, CancellationReason, ConditionCheck, KeysAndAttributes, Put, ReturnValue,
     ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use aws_types::SdkConfig;
 use ingest::{
-    Backlog, Base, Claim, Due, DuePage, Operation, PortError, Record, Recorded, RecordedDecision, State,
-    Store, UnreadableEntry,
+    Backlog, Base, Claim, Counted, Counts, Due, DuePage, Limits, Operation, PortError, Record, Recorded,
+    RecordedDecision, State, Store, UnreadableEntry,
 };
 use jiff::{SignedDuration, Timestamp};
 
 use crate::budget::{self, Budget};
 use crate::connect;
+use crate::counts::{counts_of, ledger_item, tally_item, token};
 use crate::failure::failure;
 use crate::item::{Fields, Item, claim_of, due, earlier, item, millis, text, written};
 use crate::time_refusal::TimeRefusal;
@@ -54,6 +55,7 @@ pub struct DynamoStore {
     keep_payload: bool,
     recording: Client,
     settling: Client,
+    counting: Client,
 }
 
 impl DynamoStore {
@@ -74,6 +76,7 @@ impl DynamoStore {
             keep_payload,
             recording: client(budget::RECORD),
             settling: client(budget::SETTLE),
+            counting: client(budget::LIMITS),
         }
     }
 
@@ -130,40 +133,113 @@ impl DynamoStore {
         }
     }
 
-    /// Writes the conflict in one transaction with its base, the record it conflicts with. A final decision
-    /// is stored in the base; for any other decision the transaction only checks that the base has no final
-    /// one yet.
-    async fn put_decision(&self, conflict: &Record, base: &Base<'_>) -> Result<RecordedDecision, PortError> {
+    /// Writes a record in one transaction with everything that belongs to it. A conflict has a base, the record it
+    /// conflicts with. A final decision is stored in the base; for any other decision the transaction only checks that
+    /// the base has no final one yet.
+    ///
+    /// Counts are written in the same transaction. If they have changed, or another transaction uses them, they have to
+    /// be read again.
+    async fn put_all(
+        &self,
+        record: &Record,
+        base: Option<&Base<'_>>,
+        counts: Option<&Counts>,
+    ) -> Result<Counted, PortError> {
+        let operation = if base.is_some() { Operation::RecordConflict } else { Operation::Record };
         let put = Put::builder()
             .table_name(&self.table)
-            .set_item(Some(item(conflict)))
+            .set_item(Some(item(record)))
             .condition_expression(FREE)
             .expression_attribute_names("#state", "state")
-            .set_expression_attribute_values(Some(free_values(conflict)))
+            .set_expression_attribute_values(Some(free_values(record)))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()
-            .map_err(|error| PortError::new(Operation::RecordConflict, error))?;
-        let both = [TransactWriteItem::builder().put(put).build(), self.on_base(conflict, base)?];
+            .map_err(|error| PortError::new(operation, error))?;
+        let mut parts = vec![TransactWriteItem::builder().put(put).build()];
+        parts.extend(base.map(|base| self.on_base(record, base)).transpose()?);
+        parts.extend(counts.map(|counts| self.on_counts(counts)).transpose()?.into_iter().flatten());
+        let token = counts.map(|counts| token(Some(record), counts));
         let mut wait = AFTER_CONTENTION;
         loop {
-            let call = self.recording.transact_write_items().set_transact_items(Some(both.to_vec()));
-            match call.send().await {
-                Ok(_) => return Ok(RecordedDecision::Now),
+            let call = self.recording.transact_write_items().set_transact_items(Some(parts.clone()));
+            match call.set_client_request_token(token.clone()).send().await {
+                Ok(_) => return Ok(Counted::Recorded(RecordedDecision::Now)),
                 Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
-                    let TransactWriteItemsError::TransactionCanceledException(canceled) = error.into_err()
-                    else {
-                        return Err(PortError::new(
-                            Operation::RecordConflict,
-                            "canceled, but the error has no details",
-                        ));
-                    };
-                    if let Some(refused) = refusal(canceled.cancellation_reasons.unwrap_or_default())? {
-                        return Ok(refused);
+                    match refusal(operation, canceled(operation, error.into_err())?, base.is_some())? {
+                        Refusal::Recorded(refused) => return Ok(Counted::Recorded(refused)),
+                        Refusal::Contended if counts.is_some() => {
+                            pause(token.as_deref()).await;
+                            return Ok(Counted::Changed);
+                        }
+                        Refusal::Contended | Refusal::Throttled => {}
                     }
                 }
-                Err(error) => return Err(failure(Operation::RecordConflict, &error)),
+                Err(error) => return Err(failure(operation, &error)),
             }
             // Another transaction uses one of the items, or the table is throttled: both pass soon, so retry.
+            // The caller limits the time of this loop.
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    /// Writes counts alone. Returns false when they have changed, or another transaction uses them.
+    async fn put_counts(&self, counts: &Counts) -> Result<bool, PortError> {
+        let parts = self.on_counts(counts)?;
+        let mut wait = AFTER_CONTENTION;
+        loop {
+            let token = token(None, counts);
+            let call = self.settling.transact_write_items().set_transact_items(Some(parts.clone()));
+            match call.client_request_token(&token).send().await {
+                Ok(_) => return Ok(true),
+                Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
+                    let reasons = canceled(Operation::Limits, error.into_err())?;
+                    if is_contended(Operation::Limits, &reasons)? {
+                        pause(Some(&token)).await;
+                        return Ok(false);
+                    }
+                }
+                Err(error) => return Err(failure(Operation::Limits, &error)),
+            }
+            tokio::time::sleep(wait).await;
+            wait *= 2;
+        }
+    }
+
+    /// One write for the ledger and for each tally, provided that its version is the one that was read.
+    fn on_counts(&self, counts: &Counts) -> Result<Vec<TransactWriteItem>, PortError> {
+        let ledger = (ledger_item(&counts.ledger), counts.ledger.version);
+        let tallies = counts.tallies.iter().map(|tally| (tally_item(tally), tally.version));
+        let put = |(item, version): (Item, u64)| {
+            let put = Put::builder().table_name(&self.table).set_item(Some(item));
+            let put = if version == 0 {
+                put.condition_expression("attribute_not_exists(pk)")
+            } else {
+                put.condition_expression("version = :version")
+                    .expression_attribute_values(":version", AttributeValue::N(version.to_string()))
+            };
+            let put = put.build().map_err(|error| PortError::new(Operation::Limits, error))?;
+            Ok(TransactWriteItem::builder().put(put).build())
+        };
+        [ledger].into_iter().chain(tallies).map(put).collect()
+    }
+
+    /// Reads a ledger and tallies with one call, and again what the table left out.
+    async fn get_counts(&self, ledger: &str, tallies: &[&str]) -> Result<Option<Counts>, PortError> {
+        let key = |key: &&str| Item::from([("pk".into(), text(key))]);
+        let keys = [ledger].iter().chain(tallies).map(key).collect();
+        let wanted = KeysAndAttributes::builder().set_keys(Some(keys)).consistent_read(true).build();
+        let wanted = wanted.map_err(|error| PortError::new(Operation::Limits, error))?;
+        let mut wanted = Some([(self.table.clone(), wanted)].into());
+        let (mut items, mut wait) = (Vec::new(), AFTER_CONTENTION);
+        loop {
+            let call = self.counting.batch_get_item().set_request_items(wanted);
+            let found = call.send().await.map_err(|error| failure(Operation::Limits, &error))?;
+            items.extend(found.responses.into_iter().flatten().flat_map(|(_, items)| items));
+            wanted = found.unprocessed_keys.filter(|keys| !keys.is_empty());
+            if wanted.is_none() {
+                return Ok(counts_of(ledger, tallies, items));
+            }
             // The caller limits the time of this loop.
             tokio::time::sleep(wait).await;
             wait *= 2;
@@ -204,32 +280,77 @@ impl DynamoStore {
     }
 }
 
-/// Why the transaction of a conflict and its base was canceled. `reasons` has one entry for the conflict and
-/// one for the base, in this order. `None` when the cause is temporary and a retry can succeed.
-fn refusal(reasons: Vec<CancellationReason>) -> Result<Option<RecordedDecision>, PortError> {
-    let unreadable = || PortError::new(Operation::RecordConflict, "canceled without a reason for each item");
-    let [conflict, base]: [CancellationReason; 2] = reasons.try_into().map_err(|_| unreadable())?;
-    let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
-    if !failed(&conflict) && !failed(&base) {
-        let passing = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-        return match [conflict.code(), base.code()].into_iter().flatten().find(|code| !passing.contains(code))
-        {
-            None => Ok(None),
-            Some(code) => Err(PortError::new(Operation::RecordConflict, format!("canceled: {code}"))),
-        };
+/// Why a transaction was canceled.
+enum Refusal {
+    /// The record or its base refused it.
+    Recorded(RecordedDecision),
+    /// A count has changed, or another transaction uses one of the items.
+    Contended,
+    /// The table is throttled.
+    Throttled,
+}
+
+const CHECK_FAILED: &str = "ConditionalCheckFailed";
+
+/// Why the transaction of a record was canceled. `reasons` has one entry for the record, one for the base of a conflict,
+/// and one for each count, in this order.
+fn refusal(
+    operation: Operation,
+    reasons: Vec<CancellationReason>,
+    has_base: bool,
+) -> Result<Refusal, PortError> {
+    let failed = |reason: &CancellationReason| reason.code() == Some(CHECK_FAILED);
+    let mut reasons = reasons.into_iter();
+    let unreadable = || PortError::new(operation, "canceled without a reason for each item");
+    let record = reasons.next().ok_or_else(unreadable)?;
+    let base = if has_base { Some(reasons.next().ok_or_else(unreadable)?) } else { None };
+    if !failed(&record) && !base.as_ref().is_some_and(failed) {
+        let rest: Vec<CancellationReason> = [record].into_iter().chain(base).chain(reasons).collect();
+        let contended = is_contended(operation, &rest)?;
+        return Ok(if contended { Refusal::Contended } else { Refusal::Throttled });
     }
-    let before = failed(&conflict).then(|| earlier(conflict.item.unwrap_or_default())).transpose()?;
-    let decided = if failed(&base) {
-        let mut base = Fields(base.item.unwrap_or_default());
-        let key = base.optional_text("pk").unwrap_or_default();
-        let decided = base.decision("decided_later", &key);
-        Some(decided.ok_or_else(|| {
-            PortError::new(Operation::RecordConflict, "another record has replaced the one it conflicts with")
-        })?)
-    } else {
-        None
+    let before = failed(&record).then(|| earlier(record.item.unwrap_or_default())).transpose()?;
+    let decided = match base.filter(failed) {
+        Some(base) => {
+            let mut base = Fields(base.item.unwrap_or_default());
+            let key = base.optional_text("pk").unwrap_or_default();
+            let replaced = "another record has replaced the one it conflicts with";
+            let decided = base.decision("decided_later", &key);
+            Some(decided.ok_or_else(|| PortError::new(Operation::RecordConflict, replaced))?)
+        }
+        None => None,
     };
-    Ok(Some(RecordedDecision::Not { before: before.map(Box::new), decided: decided.map(Box::new) }))
+    let (before, decided) = (before.map(Box::new), decided.map(Box::new));
+    Ok(Refusal::Recorded(RecordedDecision::Not { before, decided }))
+}
+
+/// Whether a transaction was canceled because of what other transactions do. Otherwise the table is throttled.
+fn is_contended(operation: Operation, reasons: &[CancellationReason]) -> Result<bool, PortError> {
+    let passing = ["None", "ThrottlingError", "ProvisionedThroughputExceeded"];
+    let contention = [CHECK_FAILED, "TransactionConflict"];
+    let codes = || reasons.iter().filter_map(CancellationReason::code);
+    match codes().find(|code| !passing.contains(code) && !contention.contains(code)) {
+        Some(code) => Err(PortError::new(operation, format!("canceled: {code}"))),
+        None => Ok(codes().any(|code| contention.contains(&code))),
+    }
+}
+
+fn canceled(
+    operation: Operation,
+    error: TransactWriteItemsError,
+) -> Result<Vec<CancellationReason>, PortError> {
+    match error {
+        TransactWriteItemsError::TransactionCanceledException(canceled) => {
+            Ok(canceled.cancellation_reasons.unwrap_or_default())
+        }
+        _ => Err(PortError::new(operation, "canceled, but the error has no details")),
+    }
+}
+
+/// Waits up to 64 ms, a different time for each transaction, so that those that met do not meet again.
+async fn pause(token: Option<&str>) {
+    let digits = token.and_then(|token| u64::from_str_radix(token.get(..2)?, 16).ok());
+    tokio::time::sleep(Duration::from_millis(digits.unwrap_or_default() / 4)).await;
 }
 
 /// The values in [`FREE`].
@@ -249,7 +370,14 @@ impl Store for DynamoStore {
         base: &Base<'_>,
         within: Duration,
     ) -> Result<RecordedDecision, PortError> {
-        budget::within(within, Operation::RecordConflict, self.put_decision(conflict, base)).await
+        match budget::within(within, Operation::RecordConflict, self.put_all(conflict, Some(base), None))
+            .await?
+        {
+            Counted::Recorded(recorded) => Ok(recorded),
+            Counted::Changed => {
+                Err(PortError::new(Operation::RecordConflict, "canceled because of its counts"))
+            }
+        }
     }
 
     async fn settle(&self, record: &Record, reply_confirmed: bool, now: Timestamp) -> Result<(), PortError> {
@@ -280,6 +408,32 @@ impl Store for DynamoStore {
             Err(error) if is_refused(&error) => Ok(()),
             Err(error) => Err(failure(Operation::Settle, &error)),
         }
+    }
+}
+
+impl Limits for DynamoStore {
+    async fn counts(
+        &self,
+        ledger: &str,
+        tallies: &[&str],
+        within: Duration,
+    ) -> Result<Option<Counts>, PortError> {
+        budget::within(within, Operation::Limits, self.get_counts(ledger, tallies)).await
+    }
+
+    async fn record_counted(
+        &self,
+        record: &Record,
+        base: Option<&Base<'_>>,
+        counts: &Counts,
+        within: Duration,
+    ) -> Result<Counted, PortError> {
+        let operation = if base.is_some() { Operation::RecordConflict } else { Operation::Record };
+        budget::within(within, operation, self.put_all(record, base, Some(counts))).await
+    }
+
+    async fn change(&self, counts: &Counts, within: Duration) -> Result<bool, PortError> {
+        budget::within(within, Operation::Limits, self.put_counts(counts)).await
     }
 }
 

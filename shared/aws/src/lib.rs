@@ -21,6 +21,7 @@
 pub mod budget;
 mod connect;
 pub mod control;
+mod counts;
 mod directory;
 mod dynamodb;
 mod failure;

@@ -1,6 +1,8 @@
 //! One JSON line per delivery. It has everything that the person on call needs, and nothing secret.
 
-use ingest::{Concern, Decision, Forwarding, Operation, Outcome, POLICY_ERROR, PortError, Report};
+use ingest::{
+    Concern, Decision, Forwarding, Operation, Outcome, POLICY_ERROR, PortError, Report, Subtraction,
+};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -45,6 +47,8 @@ struct Line<'a> {
     drift: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     forwarding: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subtraction: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     operation: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -140,6 +144,12 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         Some(Forwarding::Overdue) => (Some("overdue"), None),
         Some(Forwarding::LeftToReconciler) => (Some("left_to_reconciler"), None),
     };
+    let (subtraction, failure) = match &report.subtraction {
+        None => (None, failure),
+        Some(Subtraction::Done) => (Some("done"), failure),
+        Some(Subtraction::NotCounted) => (Some("not_counted"), failure),
+        Some(Subtraction::Failed(error)) => (Some("failed"), failure.or(Some(error))),
+    };
     let (reason, operation) = match &report.outcome {
         Outcome::Refused(refusal) => (Some(refusal.reason()), None),
         Outcome::Unproven { mismatch, secrets } => {
@@ -211,6 +221,7 @@ fn line<'a>(provider: &'static str, delivery_id: &'a str, report: &'a Report) ->
         policy_hash: decision.and_then(|decision| decision.policy_hash.as_deref()),
         drift: (!report.drift.is_empty()).then(|| report.drift.join("; ")),
         forwarding,
+        subtraction,
         operation: operation.map(Operation::name),
         error: failure.map(PortError::chain),
         body_bytes: report.body_bytes,
@@ -282,6 +293,7 @@ mod tests {
             conflict_of: None,
             drift: vec![],
             forwarding: None,
+            subtraction: None,
             trace_id: None,
             body_bytes: 2,
             reached_gateway_at: Some(at(-400)),

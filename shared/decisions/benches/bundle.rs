@@ -86,7 +86,9 @@ fn bundle(criterion: &mut Criterion) {
         println!("a list of {name}: {held} KiB more, {peak} KiB more at most");
         let took = on_processor(20, || drop(black_box(load(folder))));
         println!("a list of {name}: loaded in {took} µs of processor time");
-        let decided = on_processor(20_000, || drop(decide(Some(&policy), black_box(&payment("Ada Sender")))));
+        let decided = on_processor(20_000, || {
+            drop(decide(Some(&policy), black_box(&payment("Ada Sender")), Some(&ingest::Totals::new())))
+        });
         let read = on_processor(20_000, || drop(black_box(payment("Ada Sender"))));
         println!("a list of {name}: a decision takes {} ns of processor time", (decided - read) * 1000.0);
     }
@@ -101,9 +103,9 @@ fn bundle(criterion: &mut Criterion) {
     ] {
         let payment = payment(text);
         for (what, policy) in [("no list", &plain), ("its words", &words), ("100,000 names", &large)] {
-            assert_eq!(decide(Some(policy), &payment).name(), "approve");
+            assert_eq!(decide(Some(policy), &payment, Some(&ingest::Totals::new())).name(), "approve");
             criterion.bench_function(&format!("{name}: decide by {what}"), |bench| {
-                bench.iter(|| decide(Some(policy), black_box(&payment)));
+                bench.iter(|| decide(Some(policy), black_box(&payment), Some(&ingest::Totals::new())));
             });
         }
     }

@@ -90,6 +90,19 @@ pub fn is_informational(body: &Object<'_>, layout: &Layout) -> bool {
         && transactions.into_iter().all(says_so)
 }
 
+/// Whether a body says that an incoming payment came to nothing: it failed, or it was given back. Everything is compared
+/// exactly, because such a payment no longer counts towards limits.
+#[must_use]
+pub fn is_undone(body: &Object<'_>, layout: &Layout) -> bool {
+    const UNDONE: [&str; 4] = ["FAILED", "EXPIRED", "REJECTED", "REFUNDED"];
+    is_informational(body, layout)
+        && direction(body, layout) == Direction::Incoming
+        && transactions(body, layout).all(|transaction| {
+            spelled(&transaction, "status")
+                .all(|(_, value)| text(value).is_some_and(|status| UNDONE.contains(&status.as_str())))
+        })
+}
+
 /// Whether a transaction says that it is pending.
 #[must_use]
 pub fn is_pending(transaction: &Object<'_>) -> bool {

@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use crate::body::Value;
 use crate::layout::Layout;
+use crate::limits::Limits;
 use crate::lists::{Kind, List};
 use crate::rates::Rates;
 
@@ -16,6 +17,7 @@ use crate::rates::Rates;
 pub(crate) const RULES: &str = "policy.cedar";
 const SETTINGS: &str = "bundle.json";
 const RATES: &str = "rates.json";
+const LIMITS: &str = "limits.json";
 
 /// A policy's folder, read.
 #[derive(Debug)]
@@ -24,6 +26,7 @@ pub(crate) struct Bundle {
     pub rules: String,
     pub lists: BTreeMap<String, List>,
     pub rates: Option<Rates>,
+    pub limits: Limits,
     pub zone: Option<TimeZone>,
     /// Hex SHA-256 of all files with their names.
     pub hash: String,
@@ -72,11 +75,9 @@ fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>, p
         let name = format!("{prefix}{name}");
         if path.is_dir() && ["lists", "cases"].contains(&name.as_str()) {
             collect(&path, &format!("{name}/"), files, problems);
-        } else if name == "limits.json" {
-            problems.push("limits.json: limits are not supported yet".to_owned());
         } else if path.is_dir() || !is_known(&name) {
             problems.push(format!(
-                "{name}: a policy has no such file, only {RULES}, {SETTINGS}, {RATES}, README.md, lists/*.txt, \
+                "{name}: a policy has no such file, only {RULES}, {SETTINGS}, {RATES}, {LIMITS}, README.md, lists/*.txt, \
                  lists/*.csv and cases/*.json"
             ));
         } else {
@@ -90,7 +91,7 @@ fn collect(folder: &Path, prefix: &str, files: &mut BTreeMap<String, Vec<u8>>, p
 
 fn is_known(name: &str) -> bool {
     match name.split_once('/') {
-        None => [RULES, SETTINGS, RATES, "README.md"].contains(&name),
+        None => [RULES, SETTINGS, RATES, LIMITS, "README.md"].contains(&name),
         Some(("lists", file)) => list_name(file).is_some(),
         Some((_, file)) => file.ends_with(".json") && !file.starts_with('.'),
     }
@@ -125,7 +126,7 @@ impl Bundle {
             unambiguous(text).map_err(|wrong| problems.push(format!("{name}: {wrong}"))).ok()?;
             Some(text.clone())
         };
-        let (settings, rates) = (json(SETTINGS), json(RATES));
+        let (settings, rates, limits) = (json(SETTINGS), json(RATES), json(LIMITS));
         let settings = settings.map_or_else(Settings::default, |text| {
             serde_json::from_str(&text).unwrap_or_else(|error| {
                 problems.push(format!("{SETTINGS}: {error}"));
@@ -135,6 +136,10 @@ impl Bundle {
         let rates = rates.and_then(|text| {
             Rates::parse(&text).map_err(|wrong| problems.push(format!("{RATES}: {wrong}"))).ok()
         });
+        let limits = limits.and_then(|text| {
+            Limits::parse(&text).map_err(|wrong| problems.push(format!("{LIMITS}: {wrong}"))).ok()
+        });
+        let limits = limits.unwrap_or_default();
         let zone = settings.time_zone.as_deref().and_then(|name| {
             let zone = TimeZoneDatabase::bundled().get(name);
             zone.map_err(|_| problems.push(format!("{SETTINGS}: {name:?} is not a time zone"))).ok()
@@ -147,7 +152,7 @@ impl Bundle {
             return Err(problems);
         }
         let rules = texts.remove(RULES).unwrap_or_default();
-        Ok(Self { rules, lists, rates, zone, hash })
+        Ok(Self { rules, lists, rates, limits, zone, hash })
     }
 }
 

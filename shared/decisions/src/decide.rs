@@ -1,7 +1,7 @@
 //! The question of a webhook, and the decision about it. The reply 200 approves a payment that waits. So every
 //! payment that is not certainly approved is rejected.
 
-use ingest::{Decision, RequestedFacts};
+use ingest::{Counting, Decision, RequestedFacts, Totals};
 
 use crate::asks::Asks;
 use crate::policy::{Policy, reject, undecided};
@@ -45,9 +45,18 @@ impl Asking {
     }
 }
 
-/// Decides about a webhook. What a policy cannot decide is rejected.
+/// What a webhook counts as, if it is approved and the policy reads limits before it decides.
 #[must_use]
-pub fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
+pub fn counting(policy: Option<&Policy>, asking: &Asking) -> Option<Counting> {
+    match &asking.0 {
+        Question::Payment(payment) => policy?.counting(payment.as_ref().as_ref().ok()?),
+        Question::Unknown => None,
+    }
+}
+
+/// Decides about a webhook. `totals` has what was counted before, as [`counting`] says; `None` when that cannot be read. What a policy cannot decide is rejected.
+#[must_use]
+pub fn decide(policy: Option<&Policy>, asking: &Asking, totals: Option<&Totals>) -> Decision {
     let payment = match &asking.0 {
         Question::Payment(payment) => payment,
         Question::Unknown => {
@@ -59,7 +68,7 @@ pub fn decide(policy: Option<&Policy>, asking: &Asking) -> Decision {
         return Decision::new(reject("no_policy", "No approval policy is configured."));
     };
     match payment.as_ref() {
-        Ok(payment) => policy.decide(payment),
+        Ok(payment) => policy.decide(payment, totals),
         Err(undecidable) => {
             Decision { policy_hash: Some(policy.hash().to_owned()), ..Decision::new(undecided(undecidable)) }
         }

@@ -1,6 +1,7 @@
 //! Why a policy decides about a payment as it does: what it saw, and for each rule whether it fitted.
 
 use cedar_policy::{Authorizer, Effect, PolicyId, PolicySet};
+use ingest::Totals;
 use serde_json::{Value, json};
 
 use crate::Asking;
@@ -43,9 +44,9 @@ impl Policy {
     /// Explains the decision about a webhook. `None` if the policy was not asked: there is no payment in the webhook, or the
     /// payment is undecidable.
     #[must_use]
-    pub fn explain(&self, asking: &Asking) -> Option<Explanation> {
+    pub fn explain(&self, asking: &Asking, totals: &Totals) -> Option<Explanation> {
         let payment = asking.payment()?;
-        let (request, entities) = self.request(payment).ok()??;
+        let (request, entities) = self.request(payment, totals).ok()??;
         let seen = |id| entities.get(id).and_then(|entity| entity.to_json_value().ok());
         let (sender, receiver) = (seen(request.principal()?), seen(request.resource()?));
         let seen = json!({

@@ -8,7 +8,7 @@
 //! | `policy`, `policy_literals` | the rules for that decision; a check of their literals |
 //! | `explain` | why a policy decides as it does: [`Explanation`] |
 //! | `replies` | the replies that tell a decision, and those with an error |
-//! | `bundle`, `lists`, `rates` | the folder with a policy, and what its rules read beside a payment |
+//! | `bundle`, `lists`, `rates`, `limits` | the folder with a policy, and what its rules read beside a payment |
 //! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
 //! | `derived`, `fold` | what is computed for the rules that read it: texts in which spelling makes no difference, times |
 //!
@@ -25,6 +25,7 @@ mod explain;
 mod fold;
 mod forms;
 mod layout;
+mod limits;
 mod lists;
 mod policy;
 mod policy_literals;
@@ -34,10 +35,11 @@ mod replies;
 mod spelling;
 
 pub use asks::{
-    Asks, Direction, direction, folded, is_informational, is_pending, may_credit, members, says, transactions,
+    Asks, Direction, direction, folded, is_informational, is_pending, is_undone, may_credit, members, says,
+    transactions,
 };
 pub use body::{Content, Value};
-pub use decide::{Asking, decide};
+pub use decide::{Asking, counting, decide};
 pub use explain::{ExplainedRule, Explanation, Fit};
 pub use layout::Layout;
 pub use policy::{Policy, PolicyError};

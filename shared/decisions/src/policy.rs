@@ -8,15 +8,16 @@ use cedar_policy::{
     Authorizer, Decision as Effective, Effect, Entities, PolicyId, PolicySet, Request, Response,
     ValidationMode, ValidationWarning, Validator,
 };
-use ingest::{Decision, POLICY_ERROR, Verdict, sha256_hex};
+use ingest::{Counting, Decision, POLICY_ERROR, Totals, Verdict, sha256_hex};
 use jiff::tz::TimeZone;
 use miette::Diagnostic;
 
 use crate::bundle::{self, Bundle, RULES};
 use crate::derived;
+use crate::limits::Limits;
 use crate::lists::{Kind, List};
 use crate::policy_literals;
-use crate::policy_request::{Model, Needs, Payment, Undecidable};
+use crate::policy_request::{Model, Needs, Payment, Undecidable, undecidable};
 use crate::rates::Rates;
 use crate::spelling::canonical;
 
@@ -124,7 +125,12 @@ impl Policy {
     pub fn load(path: &str) -> Result<Self, PolicyError> {
         if Path::new(path).is_dir() {
             let policy = Bundle::read(Path::new(path)).and_then(|bundle| {
-                let given = Given { zone: bundle.zone, rates: bundle.rates, lists: bundle.lists };
+                let given = Given {
+                    zone: bundle.zone,
+                    rates: bundle.rates,
+                    lists: bundle.lists,
+                    limits: bundle.limits,
+                };
                 let policy = Self::checked(&bundle.rules, given);
                 let in_rules = |wrong| format!("{RULES}: {wrong}");
                 let policy = policy.map_err(|wrong| wrong.into_iter().map(in_rules).collect::<Vec<String>>());
@@ -155,7 +161,7 @@ impl Policy {
         Self::checked(text, Given::default()).map_err(|problems| PolicyError::new(file, problems))
     }
 
-    fn checked(text: &str, given: Given) -> Result<Self, Vec<String>> {
+    fn checked(text: &str, mut given: Given) -> Result<Self, Vec<String>> {
         let parsed: PolicySet = text.parse().map_err(|errors: cedar_policy::ParseErrors| {
             errors.iter().map(|error| problem(text, error)).collect::<Vec<_>>()
         })?;
@@ -179,7 +185,7 @@ impl Policy {
             }
         }
 
-        let model = Model::new();
+        let model = Model::new(&given.limits);
         let checked = Validator::new(model.schema.clone()).validate(&set, ValidationMode::Strict);
         problems.extend(checked.validation_errors().map(|error| problem(text, error)));
         // A rule that can match no payment is a mistake too. Cedar's other warnings are about unusual
@@ -198,22 +204,23 @@ impl Policy {
             rules,
             set,
             model,
-            needs: Needs::default(),
+            needs: Needs { limits: std::mem::take(&mut given.limits), ..Needs::default() },
             currencies: BTreeSet::new(),
             warnings: Vec::new(),
         };
         // Evaluate the rules once with the smallest payment. A rule that fails here would fail for real
         // payments too, for example because it is nested deeper than Cedar can evaluate on this stack.
-        if let Ok(Some(response)) = policy.evaluate(&Payment::bare()) {
+        if let Ok(Some(response)) = policy.evaluate(&Payment::bare(), &Totals::new()) {
             problems.extend(response.diagnostics().errors().map(|error| problem(text, error)));
         }
         if !problems.is_empty() {
             return Err(problems);
         }
-        let Read { problems: wrong, attributes, currencies, lists, folded, warnings } = policy.read_as_json();
+        let Read { problems: wrong, attributes, currencies, lists, limits: read_limits, folded, warnings } =
+            policy.read_as_json();
         policy.currencies = currencies;
         problems.extend(wrong);
-        let Given { zone, rates, lists: mut given } = given;
+        let Given { zone, rates, lists: mut given, .. } = given;
         if attributes.contains("local") && zone.is_none() {
             problems.push("a rule reads `context.local`, but the policy names no time zone".to_owned());
         }
@@ -233,6 +240,11 @@ impl Policy {
                 .filter(|name| !reads_list(name))
                 .map(|name| format!("no rule reads the list `{name}`")),
         );
+        let mut limits = std::mem::take(&mut policy.needs.limits);
+        policy
+            .warnings
+            .extend(limits.unread(&read_limits).map(|name| format!("no rule reads the limit `{name}`")));
+        limits.retain(&read_limits);
         if rates.is_some() && !attributes.contains("baseAmount") {
             policy.warnings.push("no rule reads `context.baseAmount`, for which rates.json is".to_owned());
         }
@@ -240,7 +252,7 @@ impl Policy {
             policy.warnings.push("no rule reads `context.local`, for which the time zone is".to_owned());
         }
         given.retain(|name, _| reads_list(name));
-        policy.needs = Needs { reads: attributes, zone, rates, lists: given };
+        policy.needs = Needs { reads: attributes, zone, rates, lists: given, limits };
         if let Some(set) = folded {
             policy.set = set;
         }
@@ -252,7 +264,7 @@ impl Policy {
     fn read_as_json(&self) -> Read {
         std::thread::scope(|scope| {
             let reader = std::thread::Builder::new().stack_size(READER_STACK_BYTES);
-            let reader = reader.spawn_scoped(scope, || Read::of(&self.rules, &self.set));
+            let reader = reader.spawn_scoped(scope, || Read::of(&self.rules, &self.set, &self.needs.limits));
             reader.ok().and_then(|reader| reader.join().ok()).unwrap_or_else(|| Read {
                 problems: vec!["the rules cannot be converted to JSON".to_owned()],
                 ..Read::default()
@@ -289,16 +301,30 @@ impl Policy {
         self.rules.iter().find(|rule| rule.id == id).map(|rule| rule.written.to_string())
     }
 
-    /// Decides about a payment.
-    pub(crate) fn decide(&self, payment: &Payment) -> Decision {
-        let (verdict, deciding) = self.verdict(payment);
+    /// Whether the rules read limits.
+    #[must_use]
+    pub fn has_limits(&self) -> bool {
+        !self.needs.limits.is_empty()
+    }
+
+    /// What a payment counts as, if it is approved and the rules read limits.
+    pub(crate) fn counting(&self, payment: &Payment) -> Option<Counting> {
+        self.has_limits().then(|| payment.counting(&self.needs.limits))
+    }
+
+    /// Decides about a payment. `totals`: what was counted before it; `None` when that cannot be read.
+    pub(crate) fn decide(&self, payment: &Payment, totals: Option<&Totals>) -> Decision {
+        let (verdict, deciding) = match totals {
+            Some(totals) => self.verdict(payment, totals),
+            None => (undecided(&undecidable("the limits", "cannot be read")), vec![]),
+        };
         let policies = deciding.iter().take(MAX_DECIDING).map(|rule| rule.id.clone()).collect();
         Decision { policies, policy_hash: Some(self.hash.clone()), ..Decision::new(verdict) }
     }
 
     /// The verdict, and the rules that gave it. `policies/README.md` has this as a table.
-    fn verdict(&self, payment: &Payment) -> (Verdict, Vec<&Rule>) {
-        let response = match self.evaluate(payment) {
+    fn verdict(&self, payment: &Payment, totals: &Totals) -> (Verdict, Vec<&Rule>) {
+        let response = match self.evaluate(payment, totals) {
             Ok(Some(response)) => response,
             Ok(None) => return (policy_error(), vec![]),
             Err(undecidable) => return (undecided(&undecidable), vec![]),
@@ -326,8 +352,12 @@ impl Policy {
     }
 
     /// What Cedar is asked about a payment. `Ok(None)` when the payment does not fit the schema.
-    pub(crate) fn request(&self, payment: &Payment) -> Result<Option<(Request, Entities)>, Undecidable> {
-        self.model.request(payment, &self.needs)
+    pub(crate) fn request(
+        &self,
+        payment: &Payment,
+        totals: &Totals,
+    ) -> Result<Option<(Request, Entities)>, Undecidable> {
+        self.model.request(payment, totals, &self.needs)
     }
 
     /// The rule with this id as it is evaluated.
@@ -341,8 +371,8 @@ impl Policy {
     }
 
     /// Evaluates all rules for a payment. `Ok(None)` when the payment does not fit the schema.
-    fn evaluate(&self, payment: &Payment) -> Result<Option<Response>, Undecidable> {
-        let request = self.request(payment)?;
+    fn evaluate(&self, payment: &Payment, totals: &Totals) -> Result<Option<Response>, Undecidable> {
+        let request = self.request(payment, totals)?;
         Ok(request.map(|(request, entities)| Authorizer::new().is_authorized(&request, &self.set, &entities)))
     }
 
@@ -359,6 +389,7 @@ struct Given {
     zone: Option<TimeZone>,
     rates: Option<Rates>,
     lists: BTreeMap<String, List>,
+    limits: Limits,
 }
 
 /// What the rules have, in Cedar's JSON format.
@@ -369,6 +400,7 @@ struct Read {
     attributes: BTreeSet<String>,
     currencies: BTreeSet<String>,
     lists: Vec<UsedList>,
+    limits: BTreeSet<String>,
     /// The rules with folded literals, if a rule has one.
     folded: Option<PolicySet>,
     warnings: Vec<String>,
@@ -402,7 +434,7 @@ impl UsedList {
 }
 
 impl Read {
-    fn of(rules: &[Rule], set: &PolicySet) -> Self {
+    fn of(rules: &[Rule], set: &PolicySet, limits: &Limits) -> Self {
         let mut read = Self::default();
         let (mut folded, mut any) = (PolicySet::new(), false);
         for rule in rules {
@@ -418,6 +450,7 @@ impl Read {
             let attributes = attributes.filter(|name| policy_literals::reads(&json, name));
             read.attributes.extend(attributes.map(str::to_owned));
             policy_literals::currencies(&json, &mut read.currencies);
+            limits.read_by(&json, &mut read.limits);
             let lists = policy_literals::lists(&json);
             if lists.is_empty() {
                 // Which fields a list looks up is not known here.

@@ -5,12 +5,13 @@
 //! sender spelt it: a rule that matches one spelling of a country must match all its spellings. A value that
 //! has no such form makes the payment [`Undecidable`]. No value is guessed or left out.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema,
 };
-use ingest::{Object, RequestedFacts, RequestedField};
+use ingest::{Counting, Object, RequestedFacts, RequestedField, Totals};
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
@@ -20,6 +21,7 @@ use crate::derived::{self, FOLDED, Reads};
 use crate::fold;
 use crate::forms::{self, Address, trimmed};
 use crate::layout::Layout;
+use crate::limits::{By, LIMITS, Limits};
 use crate::lists::{self, Kind, List};
 use crate::rates::Rates;
 use crate::spelling::canonical;
@@ -323,6 +325,8 @@ fn read_address(text: Option<String>, path: &str) -> Result<Option<Address>, Und
 #[derive(Debug)]
 pub(crate) struct Model {
     pub(crate) schema: Schema,
+    /// The limits in the schema.
+    limits: Limits,
     sender: EntityTypeName,
     receiver: EntityTypeName,
     list: EntityTypeName,
@@ -330,12 +334,18 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Parses the schema, which is compiled into the program.
-    pub(crate) fn new() -> Self {
-        let (schema, _) = Schema::from_cedarschema_str(include_str!("../policies/schema.cedarschema"))
-            .expect("a test parses the schema");
+    /// Parses the schema, which is compiled into the program, with the policy's limits.
+    pub(crate) fn new(limits: &Limits) -> Self {
+        const SCHEMA: &str = include_str!("../policies/schema.cedarschema");
+        let schema = if limits.is_empty() {
+            SCHEMA.into()
+        } else {
+            Cow::from(SCHEMA.replace(LAST_FIELD, &format!("{LAST_FIELD}\n{}", limits.schema())))
+        };
+        let (schema, _) = Schema::from_cedarschema_str(&schema).expect("tests parse the schema");
         Self {
             schema,
+            limits: limits.clone(),
             sender: "Sender".parse().expect("a valid name"),
             receiver: "Receiver".parse().expect("a valid name"),
             list: "List".parse().expect("a valid name"),
@@ -351,10 +361,13 @@ impl Model {
     pub(crate) fn request(
         &self,
         payment: &Payment,
+        totals: &Totals,
         needs: &Needs,
     ) -> Result<Option<(Request, Entities)>, Undecidable> {
         let about_sender = payment.about_sender(needs)?;
-        let about_payment = payment.about_itself(needs)?;
+        let mut about_payment = payment.about_itself(needs)?;
+        let limits = if self.limits.is_empty() { None } else { self.limits.value(totals) };
+        about_payment.extend(limits.map(|limits| (LIMITS.to_owned(), limits)));
         let mut about_receiver = about(&payment.receiver);
         about_receiver.extend(payment.user_id.iter().map(|id| text_of("userId", id)));
         about_receiver.extend(payment.platform_user_id.iter().map(|id| text_of("platformUserId", id)));
@@ -380,6 +393,9 @@ impl Model {
     }
 }
 
+/// The last field of `context` in the schema. The limits of a policy come after it.
+const LAST_FIELD: &str = "mandatoryFields: Set<String>,";
+
 /// What a policy needs beyond what stands in a payment.
 #[derive(Debug, Default)]
 pub(crate) struct Needs {
@@ -391,12 +407,22 @@ pub(crate) struct Needs {
     pub rates: Option<Rates>,
     /// The lists that its rules read, by their names.
     pub lists: BTreeMap<String, List>,
+    /// The limits that its rules read.
+    pub limits: Limits,
 }
 
 /// An attribute and its value.
 pub(crate) type Pair = (String, RestrictedExpression);
 
 impl Payment {
+    /// What this payment counts as, if it is approved.
+    pub(crate) fn counting(&self, limits: &Limits) -> Counting {
+        limits.counting(self.amount, &self.currency, |by| match by {
+            By::Sender => self.sender.whole.clone(),
+            By::Receiver => self.platform_user_id.clone().unwrap_or_else(|| self.receiver.whole.clone()),
+        })
+    }
+
     /// The attributes of `principal`.
     fn about_sender(&self, needs: &Needs) -> Result<Vec<Pair>, Undecidable> {
         let mut pairs = about(&self.sender);

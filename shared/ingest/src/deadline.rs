@@ -12,6 +12,9 @@ pub const REPLY_WITHIN: SignedDuration = SignedDuration::from_secs(4);
 /// approved.
 pub const FOR_RECORD: Duration = Duration::from_millis(1900);
 
+/// The time for subtracting a payment from its limits, after the reply.
+pub const FOR_SUBTRACTION: Duration = Duration::from_millis(1300);
+
 /// API Gateway ends a request after this time. If a request seems to be older, the gateway's clock and ours
 /// differ.
 const GATEWAY_GIVES_UP: SignedDuration = SignedDuration::from_secs(30);

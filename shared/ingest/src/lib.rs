@@ -8,6 +8,7 @@
 //! | `breaker` | when the reconciler does the work after a reply: [`Breaker`] |
 //! | `deadline` | until when a delivery has to be answered: [`Deadline`] |
 //! | `control` | the switch that stops all decisions: [`Switch`], and the port that reads it: [`Control`] |
+//! | `limits` | how much was approved before a payment: [`Counts`], and the port that keeps it: [`Limits`] |
 //! | `directory` | the facts that a payment requests about its receiver, and the port that reads them: [`Directory`] |
 //! | `json`, `schema` | reading a body without refusing it, and reporting where it differs from the documentation: [`Drift`] |
 //! | `record` | what is stored about an event, and how a delivery relates to an earlier record |
@@ -26,6 +27,7 @@ mod digest;
 mod directory;
 mod event;
 mod json;
+mod limits;
 pub mod memory;
 mod message;
 mod path;
@@ -38,15 +40,19 @@ mod time;
 
 pub use breaker::Breaker;
 pub use control::{Control, DECISIONS_STOPPED, READING_AT_MOST, Switch};
-pub use deadline::{Arrival, Deadline, FOR_RECORD, REPLY_WITHIN};
+pub use deadline::{Arrival, Deadline, FOR_RECORD, FOR_SUBTRACTION, REPLY_WITHIN};
 pub use digest::sha256_hex;
 pub use directory::{Directory, Facts, RequestedFacts, RequestedField};
 pub use event::{Decision, Event, MAX_ID_BYTES, POLICY_ERROR, Verdict, bounded_id, key_part};
 pub use json::Object;
+pub use limits::{
+    Bucket, Count, Counted, Counting, Counts, LEDGER, LONGEST_WINDOW_HOURS, Ledger, Limit, Limits, NoBucket,
+    TALLY, Tally, Total, Totals, ledger_key,
+};
 pub use message::{MAX_MESSAGE_BYTES, Message, queue_accepts};
 pub use path::{
     Breakers, Forwarding, Identified, Provider, RECEIVER_INFO_UNAVAILABLE, Received, Receiver, Report,
-    Request,
+    Request, Subtraction,
 };
 pub use ports::{
     Backlog, Base, BatchSink, NoSecrets, Operation, PortError, Reread, SecretSource, Sink, Store, Unsent,

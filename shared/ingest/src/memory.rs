@@ -1,7 +1,6 @@
 //! The ports in memory and a record, for tests. The ports keep the same contract as the real ones.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,9 +9,9 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
-    Backlog, Base, BatchSink, Claim, Control, Decision, Directory, Due, DuePage, Earlier, Facts, Message,
-    Operation, PortError, Record, Recorded, RecordedDecision, Sink, State, Store, StoredPayload, Unsent,
-    sha256_hex,
+    Backlog, Base, BatchSink, Claim, Control, Counted, Counts, Decision, Directory, Due, DuePage, Earlier,
+    Facts, Ledger, Limits, Message, Operation, PortError, Record, Recorded, RecordedDecision, Sink, State,
+    Store, StoredPayload, Tally, Unsent, sha256_hex,
 };
 
 /// A record of an accepted event with this key and this id. It has no subject, no decision and no times but the one at
@@ -53,6 +52,39 @@ pub fn record(key: &str, payload: impl Into<Bytes>, received_at: Timestamp) -> R
 pub struct MemoryStore {
     retention: SignedDuration,
     items: Mutex<BTreeMap<String, Item>>,
+    counted: Mutex<MemoryCounts>,
+}
+
+/// The ledgers and tallies of a [`MemoryStore`], by their keys.
+#[derive(Debug, Default)]
+struct MemoryCounts {
+    ledgers: BTreeMap<String, Ledger>,
+    tallies: BTreeMap<String, Tally>,
+}
+
+impl MemoryCounts {
+    fn read(&self, ledger: &str, tallies: &[&str]) -> Counts {
+        let tally = |key: &&str| self.tallies.get(*key).cloned().unwrap_or_else(|| Tally::empty(key));
+        Counts {
+            ledger: self.ledgers.get(ledger).cloned().unwrap_or_else(|| Ledger::empty(ledger)),
+            tallies: tallies.iter().map(tally).collect(),
+        }
+    }
+
+    /// Writes the counts, and says whether their versions were still the same.
+    fn write(&mut self, counts: &Counts) -> bool {
+        let keys: Vec<&str> = counts.tallies.iter().map(|tally| tally.key.as_str()).collect();
+        let known = self.read(&counts.ledger.key, &keys);
+        let same = known.ledger.version == counts.ledger.version
+            && known.tallies.iter().zip(&counts.tallies).all(|(known, tally)| known.version == tally.version);
+        if same {
+            let Counts { ledger, tallies } = counts.clone();
+            self.ledgers.insert(ledger.key.clone(), Ledger { version: ledger.version + 1, ..ledger });
+            let tallies = tallies.into_iter().map(|tally| Tally { version: tally.version + 1, ..tally });
+            self.tallies.extend(tallies.map(|tally| (tally.key.clone(), tally)));
+        }
+        same
+    }
 }
 
 /// One record of a [`MemoryStore`].
@@ -107,7 +139,7 @@ impl MemoryStore {
     /// An empty store that keeps forwarded records for as long as `retention`.
     #[must_use]
     pub fn new(retention: SignedDuration) -> Self {
-        Self { retention, items: Mutex::default() }
+        Self { retention, items: Mutex::default(), counted: Mutex::default() }
     }
 
     /// The item under a key.
@@ -119,6 +151,44 @@ impl MemoryStore {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn counted(&self) -> MutexGuard<'_, MemoryCounts> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a record, or a conflict with `base`, if `write` writes what belongs to it. `None` when it does not.
+    fn put(
+        &self,
+        record: &Record,
+        base: Option<&Base<'_>>,
+        write: impl FnOnce() -> bool,
+    ) -> Result<Option<RecordedDecision>, PortError> {
+        let mut items = self.items();
+        let taken = items.get(&record.key).filter(|item| !item.is_over(record.received_at));
+        let before = taken.map(|item| Box::new(item.earlier()));
+        let mut decided = None;
+        if let Some(base) = base {
+            let item = items.get(base.key).filter(|item| item.record.delivery_id == base.delivery_id);
+            let replaced = || {
+                PortError::new(
+                    Operation::RecordConflict,
+                    "another record has replaced the one it conflicts with",
+                )
+            };
+            decided = item.ok_or_else(replaced)?.decided_later.clone().map(Box::new);
+        }
+        if before.is_some() || decided.is_some() {
+            return Ok(Some(RecordedDecision::Not { before, decided }));
+        }
+        if !write() {
+            return Ok(None);
+        }
+        if let Some(item) = base.and_then(|base| items.get_mut(base.key)) {
+            item.decided_later = record.decision.clone().filter(Decision::is_final);
+        }
+        items.insert(record.key.clone(), Item::new(record));
+        Ok(Some(RecordedDecision::Now))
+    }
+
     fn expiry(&self, now: Timestamp) -> Option<Timestamp> {
         now.saturating_add(self.retention).ok()
     }
@@ -126,16 +196,10 @@ impl MemoryStore {
 
 impl Store for MemoryStore {
     async fn record(&self, record: &Record, _within: Duration) -> Result<Recorded, PortError> {
-        let now = record.received_at;
-        match self.items().entry(record.key.clone()) {
-            Entry::Occupied(taken) if !taken.get().is_over(now) => {
-                Ok(Recorded::Before(Box::new(taken.get().earlier())))
-            }
-            free => {
-                free.insert_entry(Item::new(record));
-                Ok(Recorded::Now)
-            }
-        }
+        Ok(match self.put(record, None, || true)? {
+            Some(RecordedDecision::Not { before: Some(before), .. }) => Recorded::Before(before),
+            _ => Recorded::Now,
+        })
     }
 
     async fn record_decision(
@@ -144,23 +208,7 @@ impl Store for MemoryStore {
         base: &Base<'_>,
         _within: Duration,
     ) -> Result<RecordedDecision, PortError> {
-        let mut items = self.items();
-        let taken = items.get(&conflict.key).filter(|item| !item.is_over(conflict.received_at));
-        let before = taken.map(|item| Box::new(item.earlier()));
-        let seen = |item: &&mut Item| item.record.delivery_id == base.delivery_id;
-        let Some(item) = items.get_mut(base.key).filter(seen) else {
-            return Err(PortError::new(
-                Operation::RecordConflict,
-                "another record has replaced the one it conflicts with",
-            ));
-        };
-        let decided = item.decided_later.clone().map(Box::new);
-        if before.is_some() || decided.is_some() {
-            return Ok(RecordedDecision::Not { before, decided });
-        }
-        item.decided_later = conflict.decision.clone().filter(Decision::is_final);
-        items.insert(conflict.key.clone(), Item::new(conflict));
-        Ok(RecordedDecision::Now)
+        Ok(self.put(conflict, Some(base), || true)?.unwrap_or(RecordedDecision::Now))
     }
 
     async fn settle(&self, record: &Record, reply_confirmed: bool, now: Timestamp) -> Result<(), PortError> {
@@ -175,6 +223,32 @@ impl Store for MemoryStore {
             item.reply_confirmed = Some(reply_confirmed);
         }
         Ok(())
+    }
+}
+
+impl Limits for MemoryStore {
+    async fn counts(
+        &self,
+        ledger: &str,
+        tallies: &[&str],
+        _within: Duration,
+    ) -> Result<Option<Counts>, PortError> {
+        Ok(Some(self.counted().read(ledger, tallies)))
+    }
+
+    async fn record_counted(
+        &self,
+        record: &Record,
+        base: Option<&Base<'_>>,
+        counts: &Counts,
+        _within: Duration,
+    ) -> Result<Counted, PortError> {
+        let recorded = self.put(record, base, || self.counted().write(counts))?;
+        Ok(recorded.map_or(Counted::Changed, Counted::Recorded))
+    }
+
+    async fn change(&self, counts: &Counts, _within: Duration) -> Result<bool, PortError> {
+        Ok(self.counted().write(counts))
     }
 }
 

@@ -12,9 +12,10 @@ use jiff::Timestamp;
 use verify::{Delivery, Keys, Refusal, Verified};
 
 use crate::{
-    Arrival, Base, Breaker, Conflicts, Control, Deadline, Decision, Directory, Drift, Earlier, Event, Facts,
-    Message, Object, Operation, Outcome, PortError, Record, Recorded, RecordedDecision, Repetition, Reply,
-    RequestedFacts, Reread, Restamped, SecretSource, Sink, Store, Switch, Verdict, control,
+    Arrival, Base, Breaker, Conflicts, Control, Counted, Counting, Counts, Deadline, Decision, Directory,
+    Drift, Earlier, Event, FOR_SUBTRACTION, Facts, Limits, Message, Object, Operation, Outcome, PortError,
+    Record, Recorded, RecordedDecision, Repetition, Reply, RequestedFacts, Reread, Restamped, SecretSource,
+    Sink, Store, Switch, Totals, Verdict, control, ledger_key,
 };
 
 /// An HTTP request as the gateway passed it on.
@@ -67,8 +68,14 @@ pub trait Provider: Send + Sync {
         arrival: Arrival,
     ) -> Result<Identified<Self::Payment>, Outcome>;
 
-    /// Decides about a payment that waits for approval.
-    fn decide(&self, payment: &Self::Payment) -> Decision;
+    /// What a payment counts as, if it is approved and a policy reads limits before it decides about it.
+    fn counting(&self, _payment: &Self::Payment) -> Option<Counting> {
+        None
+    }
+
+    /// Decides about a payment that waits for approval. `totals` has every limit of its [`counting`](Self::counting).
+    /// `None` when they cannot be read.
+    fn decide(&self, payment: &Self::Payment, totals: Option<&Totals>) -> Decision;
 
     /// The facts about the receiver that a payment requests with its approval.
     fn requested<'a>(&self, payment: &'a Self::Payment) -> Option<&'a RequestedFacts>;
@@ -84,6 +91,9 @@ pub struct Identified<P> {
     pub event: Event,
     /// The payment to decide. Only an event without such a payment is accepted without a decision.
     pub payment: Option<P>,
+    /// Whether the event says that its transaction failed or was given back, so that it no longer counts towards
+    /// limits. False where no limits are configured.
+    pub undone: bool,
 }
 
 /// Receives the deliveries of one provider.
@@ -139,6 +149,8 @@ pub struct Report {
     pub drift: Vec<String>,
     /// What happened to the message, once the event is recorded.
     pub forwarding: Option<Forwarding>,
+    /// Whether the transaction was subtracted from its limits, where the event asks for that.
+    pub subtraction: Option<Subtraction>,
     /// The id under which the request is traced.
     pub trace_id: Option<String>,
     /// The size of the body.
@@ -194,6 +206,8 @@ struct Ended {
     recorded_at: Option<Timestamp>,
     /// The record that this delivery wrote and that has to be forwarded.
     recorded: Option<Record>,
+    /// The key of the ledger of a transaction that no longer counts towards limits.
+    undone: Option<String>,
 }
 
 /// What the log says of an event.
@@ -232,9 +246,30 @@ pub enum Forwarding {
     LeftToReconciler,
 }
 
-impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> Receiver<P, K, S, Q, D, C> {
-    /// Handles one request up to its reply. A reply waits for the keys, the switch, the facts about the receiver, and
-    /// the record, but never for the queue.
+/// What happened to a transaction that no longer counts towards limits.
+#[derive(Debug)]
+pub enum Subtraction {
+    /// It is subtracted.
+    Done,
+    /// It was not counted, or was subtracted before.
+    NotCounted,
+    /// It may still be counted: the limits count too much, until their windows end.
+    Failed(PortError),
+}
+
+/// A payment to decide, with the event that asks for it.
+#[derive(Debug)]
+struct Question<'a, P> {
+    payment: &'a P,
+    /// What it counts as, and the key of its ledger. `None` when its decision reads no limits.
+    counting: Option<(Counting, String)>,
+}
+
+impl<P: Provider, K: SecretSource, S: Store + Limits, Q: Sink, D: Directory, C: Control>
+    Receiver<P, K, S, Q, D, C>
+{
+    /// Handles one request up to its reply. A reply waits for the keys, the limits, the switch, the facts about the
+    /// receiver, and the record, but never for the queue.
     pub async fn receive(&self, request: Request, delivery_id: String) -> (Reply, Received) {
         let arrived = Arrived {
             arrival: Arrival { received_at: (self.clock)(), reached_gateway_at: request.reached_gateway_at },
@@ -252,10 +287,21 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
     /// see [`Message::new`].
     pub async fn finish(&self, received: Received, reply_confirmed: bool) -> Report {
         let Received { arrived, ended, status, replied_at } = received;
-        let forwarding = match &ended.recorded {
-            Some(record) => Some(self.forward(record, reply_confirmed).await),
-            None => None,
-        };
+        let (forwarding, subtraction) = join(
+            async {
+                match &ended.recorded {
+                    Some(record) => Some(self.forward(record, reply_confirmed).await),
+                    None => None,
+                }
+            },
+            async {
+                match &ended.undone {
+                    Some(ledger) => Some(self.subtract(ledger).await),
+                    None => None,
+                }
+            },
+        )
+        .await;
         let Arrived { arrival: Arrival { received_at, reached_gateway_at }, trace_id, body_bytes } = arrived;
         let (kind, event_id, conflict_of, drift) = match ended.about {
             Some(About { kind, id, conflict_of, drift }) => (Some(kind), Some(id), conflict_of, drift),
@@ -269,6 +315,7 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
             conflict_of,
             drift,
             forwarding,
+            subtraction,
             trace_id,
             body_bytes,
             reached_gateway_at,
@@ -289,22 +336,87 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
         let deadline = arrived.arrival.deadline();
         let delivery: Delivery = self.accept(request)?;
         let delivery: Verified<Delivery> = self.verify(delivery, deadline).await?;
-        let Identified { event, payment } = self.identify(&delivery, arrived.arrival)?;
+        let Identified { event, payment, undone } = self.identify(&delivery, arrived.arrival)?;
         let about = About::new(&event);
-        let decision: Option<Decision> = payment.as_ref().map(|payment| self.decide(payment));
-        let (stopped, supplied) = join(
-            self.stopped(decision.as_ref(), deadline),
-            self.supply(decision.clone(), payment.as_ref(), deadline),
-        )
-        .await;
-        let (decision, facts) = stopped?.map_or(supplied, |stopped| (Some(stopped), Facts::default()));
-        let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts };
-        let status = self.provider.reply(&accepted).status;
-        let record = Record::new(event, decision, status, delivery_id, arrived.arrival.received_at)
+        let ledger = || ledger_key(P::NAME, event.subject.as_ref().unwrap_or(&event.key));
+        let undone = undone.then(ledger);
+        let question = payment.as_ref().map(|payment| Question {
+            payment,
+            counting: self.provider.counting(payment).map(|counting| (counting, ledger())),
+        });
+        let record = Record::new(event, None, 200, delivery_id, arrived.arrival.received_at)
             .map(|record| record.traced(arrived.trace_id.clone()))
             .map(|record| record.left_to_reconciler(self.breakers.is_open(arrived.arrival.received_at)));
-        let recording = self.record(record, accepted, deadline).await;
-        Ok(Ended::of(about, recording.unwrap_or_else(Recording::nothing)))
+        let recording = loop {
+            // Decided again as long as the limits change between reading and recording.
+            match self.answer(question.as_ref(), record.as_ref(), arrived.arrival).await? {
+                Some(recording) => break recording,
+                None => {
+                    if let Err(outcome) = self.left(deadline) {
+                        break Recording::nothing(outcome);
+                    }
+                }
+            }
+        };
+        // An event that is not recorded comes again, and is subtracted then.
+        let undone = undone.filter(|_| recording.at.is_some());
+        Ok(Ended { undone, ..Ended::of(about, recording) })
+    }
+
+    /// Decides, if there is a question, and records. `None` when a limit has changed since it was read, and nothing was
+    /// recorded. The reply is an approval only if the approval is recorded and counted.
+    async fn answer(
+        &self,
+        question: Option<&Question<'_, P::Payment>>,
+        record: Option<&Record>,
+        arrival: Arrival,
+    ) -> Result<Option<Recording>, Outcome> {
+        let deadline = arrival.deadline();
+        let counting = question.and_then(|question| question.counting.as_ref());
+        let counts = self.counts(counting, deadline).await?;
+        let decision: Option<Decision> = question.map(|Question { payment, .. }| match (counting, &counts) {
+            (None, _) => self.decide(payment, Some(&Totals::new())),
+            (Some((counting, _)), Some(counts)) => {
+                self.decide(payment, Some(&counts.totals(counting, arrival)))
+            }
+            (Some(_), None) => self.decide(payment, None),
+        });
+        let payment = question.map(|question| question.payment);
+        let (stopped, supplied) =
+            join(self.stopped(decision.as_ref(), deadline), self.supply(decision.clone(), payment, deadline))
+                .await;
+        let (decision, facts) = stopped?.map_or(supplied, |stopped| (Some(stopped), Facts::default()));
+        let approved = decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Approve);
+        let changed = match (counting, counts) {
+            (Some(_), None) if approved => return Err(self.uncounted()),
+            (Some((counting, _)), Some(counts)) if approved => Some(counts.with(counting, arrival)),
+            _ => None,
+        };
+        let accepted = Outcome::Accepted { decision: decision.clone().map(Box::new), facts };
+        let reply = self.provider.reply(&accepted).status;
+        let record = record.map(|record| Record { decision, reply, ..record.clone() });
+        match self.record(record, accepted, changed.as_ref(), deadline).await {
+            Ok(recording) => Ok(recording),
+            Err(outcome) => Ok(Some(Recording::nothing(outcome))),
+        }
+    }
+
+    /// What was counted before a payment. `None` when it cannot be read because of its form, or nothing is counted.
+    async fn counts(
+        &self,
+        counting: Option<&(Counting, String)>,
+        deadline: Deadline,
+    ) -> Result<Option<Counts>, Outcome> {
+        let Some((counting, ledger)) = counting else { return Ok(None) };
+        let tallies: Vec<&str> = counting.limits.iter().map(|limit| limit.key.as_str()).collect();
+        let within = deadline.before_record((self.clock)());
+        self.store.counts(ledger, &tallies, within).await.map_err(Outcome::Unavailable)
+    }
+
+    /// The outcome of an approval that cannot be counted.
+    fn uncounted(&self) -> Outcome {
+        let what = "the limits cannot be read, but the decision approves";
+        Outcome::Unavailable(PortError::new(Operation::Limits, what))
     }
 
     /// Records an event: the point of no return. After a failure before this, the sender has to retry. After it
@@ -313,16 +425,16 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
         &self,
         record: Option<Record>,
         accepted: Outcome,
+        changed: Option<&Counts>,
         deadline: Deadline,
-    ) -> Result<Recording, Outcome> {
+    ) -> Result<Option<Recording>, Outcome> {
         let record = record.ok_or(Outcome::TooLarge)?;
-        let recorded =
-            self.store.record(&record, self.left(deadline)?).await.map_err(Outcome::Unavailable)?;
+        let Some(recorded) = self.write(&record, changed, deadline).await? else { return Ok(None) };
         let at = Some((self.clock)());
         let recording = match recorded {
             Recorded::Now => Recording::of(accepted, record),
             Recorded::Before(earlier) => match record.repeats(&earlier) {
-                Repetition::Ours => Recording::of(accepted, record),
+                Repetition::Ours => Recording::ours(accepted, record, &earlier)?,
                 Repetition::Redelivery { restamped } => {
                     let decided = earlier.final_decision();
                     Recording::nothing(duplicate(&record, &earlier, restamped, decided))
@@ -330,12 +442,39 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
                 Repetition::Conflict => {
                     let conflict = Record { held: P::CONFLICTS == Conflicts::Hold, ..record.as_conflict() };
                     let id = conflict.id.clone();
-                    let recording = self.conflict(&record, conflict, &earlier, accepted, deadline).await;
-                    Recording { conflict: Some(id), ..recording.unwrap_or_else(Recording::nothing) }
+                    let recording =
+                        self.conflict(&record, conflict, &earlier, accepted, changed, deadline).await;
+                    let recording = match recording {
+                        Ok(None) => return Ok(None),
+                        Ok(Some(recording)) => recording,
+                        Err(outcome) => Recording::nothing(outcome),
+                    };
+                    Recording { conflict: Some(id), ..recording }
                 }
             },
         };
-        Ok(Recording { at, ..recording })
+        Ok(Some(Recording { at, ..recording }))
+    }
+
+    /// Writes a record, with its counts if there are any. `None` when these have changed.
+    async fn write(
+        &self,
+        record: &Record,
+        changed: Option<&Counts>,
+        deadline: Deadline,
+    ) -> Result<Option<Recorded>, Outcome> {
+        let left = self.left(deadline)?;
+        let Some(changed) = changed else {
+            return self.store.record(record, left).await.map(Some).map_err(Outcome::Unavailable);
+        };
+        let counted = self.store.record_counted(record, None, changed, left).await;
+        Ok(match counted.map_err(Outcome::Unavailable)? {
+            Counted::Recorded(RecordedDecision::Now) => Some(Recorded::Now),
+            Counted::Recorded(RecordedDecision::Not { before: Some(before), .. }) => {
+                Some(Recorded::Before(before))
+            }
+            Counted::Recorded(RecordedDecision::Not { before: None, .. }) | Counted::Changed => None,
+        })
     }
 
     /// Handles an event whose key belongs to another event. It is recorded under a key of its own and
@@ -347,24 +486,32 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
         conflict: Record,
         earlier: &Earlier,
         accepted: Outcome,
+        changed: Option<&Counts>,
         deadline: Deadline,
-    ) -> Result<Recording, Outcome> {
+    ) -> Result<Option<Recording>, Outcome> {
         let mut decided = earlier.final_decision().cloned().map(Box::new);
         if conflict.decision.is_some() && decided.is_none() {
             let base = Base { key: &event.key, delivery_id: &earlier.delivery_id };
-            let recorded = self.store.record_decision(&conflict, &base, self.left(deadline)?).await;
-            match recorded.map_err(Outcome::Unavailable)? {
-                RecordedDecision::Now => return Ok(Recording::of(accepted, conflict)),
+            let left = self.left(deadline)?;
+            let recorded = match changed {
+                Some(changed) => self.store.record_counted(&conflict, Some(&base), changed, left).await,
+                None => self.store.record_decision(&conflict, &base, left).await.map(Counted::Recorded),
+            };
+            let Counted::Recorded(recorded) = recorded.map_err(Outcome::Unavailable)? else {
+                return Ok(None);
+            };
+            match recorded {
+                RecordedDecision::Now => return Ok(Some(Recording::of(accepted, conflict))),
                 RecordedDecision::Not { before: Some(before), decided } => {
-                    return Ok(match conflict.repeats(&before) {
-                        Repetition::Ours => Recording::of(accepted, conflict),
+                    return Ok(Some(match conflict.repeats(&before) {
+                        Repetition::Ours => Recording::ours(accepted, conflict, &before)?,
                         repetition => Recording::nothing(duplicate(
                             &conflict,
                             &before,
                             repetition.restamped(),
                             decided.as_deref(),
                         )),
-                    });
+                    }));
                 }
                 RecordedDecision::Not { before: None, decided: final_decision } => decided = final_decision,
             }
@@ -378,10 +525,10 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
         match recorded.map_err(Outcome::Unavailable)? {
             Recorded::Before(before) if conflict.repeats(&before) != Repetition::Ours => {
                 let restamped = conflict.repeats(&before).restamped();
-                Ok(Recording::nothing(duplicate(event, &before, restamped, decided.as_deref())))
+                Ok(Some(Recording::nothing(duplicate(event, &before, restamped, decided.as_deref()))))
             }
-            Recorded::Now | Recorded::Before(_) if conflict.held => Ok(Recording::nothing(answered)),
-            Recorded::Now | Recorded::Before(_) => Ok(Recording::of(answered, conflict)),
+            Recorded::Now | Recorded::Before(_) if conflict.held => Ok(Some(Recording::nothing(answered))),
+            Recorded::Now | Recorded::Before(_) => Ok(Some(Recording::of(answered, conflict))),
         }
     }
 
@@ -446,9 +593,9 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
     }
 
     /// Decides, and measures how long that takes.
-    fn decide(&self, payment: &P::Payment) -> Decision {
+    fn decide(&self, payment: &P::Payment, totals: Option<&Totals>) -> Decision {
         let start = (self.clock)();
-        let decision = self.provider.decide(payment);
+        let decision = self.provider.decide(payment, totals);
         let taken = (self.clock)().duration_since(start).as_micros();
         // If the clock was set back meanwhile, the time is negative and left out.
         Decision { micros: u32::try_from(taken).ok(), ..decision }
@@ -521,6 +668,48 @@ impl<P: Provider, K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control> 
         if left.is_zero() { Err(over()) } else { Ok(left) }
     }
 
+    /// Subtracts a transaction from its limits, if it is counted: once, because its ledger then says that it is not.
+    async fn subtract(&self, ledger: &str) -> Subtraction {
+        let begin = (self.clock)();
+        loop {
+            let taken: Duration = begin.duration_until((self.clock)()).try_into().unwrap_or_default();
+            let left = FOR_SUBTRACTION.saturating_sub(taken);
+            if left.is_zero() || self.breakers.is_open(begin) {
+                let error = PortError::new(Operation::Limits, "no time, or a circuit breaker is open");
+                return Subtraction::Failed(error);
+            }
+            match self.try_to_subtract(ledger, left).await {
+                Ok(Some(subtraction)) => return subtraction,
+                Ok(None) => {}
+                Err(error) => return Subtraction::Failed(error),
+            }
+        }
+    }
+
+    /// `None` when the counts changed between reading and writing.
+    async fn try_to_subtract(
+        &self,
+        ledger: &str,
+        within: Duration,
+    ) -> Result<Option<Subtraction>, PortError> {
+        let unreadable = || PortError::new(Operation::Limits, "a ledger or tally cannot be read");
+        let begin = (self.clock)();
+        let left = || {
+            let taken: Duration = begin.duration_until((self.clock)()).try_into().unwrap_or_default();
+            within.saturating_sub(taken)
+        };
+        let counts = self.store.counts(ledger, &[], within).await?.ok_or_else(unreadable)?;
+        if counts.ledger.counts.is_empty() {
+            return Ok(Some(Subtraction::NotCounted));
+        }
+        let mut tallies: Vec<&str> = counts.ledger.counts.iter().map(|count| count.tally.as_str()).collect();
+        tallies.sort_unstable();
+        tallies.dedup();
+        let counts = self.store.counts(ledger, &tallies, left()).await?.ok_or_else(unreadable)?;
+        let Some(changed) = counts.without() else { return Ok(Some(Subtraction::NotCounted)) };
+        Ok(self.store.change(&changed, left()).await?.then_some(Subtraction::Done))
+    }
+
     /// Sends the message and settles the record, unless a breaker was open or the first attempt is overdue.
     async fn forward(&self, record: &Record, reply_confirmed: bool) -> Forwarding {
         if record.left_to_reconciler {
@@ -589,6 +778,18 @@ impl Recording {
         Self { recorded: Some(record), ..Self::nothing(outcome) }
     }
 
+    /// An earlier attempt of this delivery to write its record succeeded. It may have decided otherwise, by other limits:
+    /// then no answer is right.
+    fn ours(outcome: Outcome, record: Record, earlier: &Earlier) -> Result<Self, Outcome> {
+        let verdict =
+            |decision: &Option<Decision>| decision.as_ref().map(|decision| decision.verdict.clone());
+        if verdict(&record.decision) == verdict(&earlier.decision) {
+            return Ok(Self::of(outcome, record));
+        }
+        let what = "an earlier attempt wrote another decision";
+        Err(Outcome::Unavailable(PortError::new(Operation::Record, what)))
+    }
+
     /// This delivery leaves nothing to forward.
     fn nothing(outcome: Outcome) -> Self {
         Self { outcome, recorded: None, conflict: None, at: None }
@@ -598,7 +799,7 @@ impl Recording {
 impl Ended {
     /// The end of a delivery without an event.
     fn before_an_event(outcome: Outcome) -> Self {
-        Self { outcome, about: None, recorded_at: None, recorded: None }
+        Self { outcome, about: None, recorded_at: None, recorded: None, undone: None }
     }
 
     fn of(about: About, recording: Recording) -> Self {
@@ -607,7 +808,7 @@ impl Ended {
             Some(id) => About { conflict_of: Some(about.id), id, ..about },
             None => about,
         };
-        Self { outcome, about: Some(about), recorded_at, recorded }
+        Self { outcome, about: Some(about), recorded_at, recorded, undone: None }
     }
 }
 

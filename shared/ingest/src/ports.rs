@@ -212,11 +212,13 @@ pub enum Operation {
     Directory,
     /// [`Control`](crate::Control).
     Control,
+    /// [`Limits::counts`](crate::Limits::counts), [`Limits::change`](crate::Limits::change).
+    Limits,
 }
 
 impl Operation {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Record,
         Self::RecordConflict,
         Self::Settle,
@@ -228,6 +230,7 @@ impl Operation {
         Self::ReadIndex,
         Self::Directory,
         Self::Control,
+        Self::Limits,
     ];
 
     /// Its name in logs and metrics.
@@ -245,6 +248,7 @@ impl Operation {
             Self::ReadIndex => "read the index of pending records",
             Self::Directory => "directory",
             Self::Control => "control",
+            Self::Limits => "limits",
         }
     }
 }

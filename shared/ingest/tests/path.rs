@@ -10,10 +10,11 @@ use jiff::{SignedDuration, Timestamp};
 use verify::{Algorithm, Delivery, HeaderForm, Keys, Part, Scheme, Secrets, Verified, Verifier};
 use webhook_ingest::memory::{MemoryControl, MemoryDirectory, MemorySink, MemoryStore};
 use webhook_ingest::{
-    Arrival, Base, Breakers, Conflicts, Control, DUE_AFTER, Decision, Directory, Event, Facts, Forwarding,
-    Identified, Message, NoSecrets, Operation, Outcome, PortError, Provider, Receiver, Record, Recorded,
-    RecordedDecision, Reply, Report, Request, RequestedFacts, RequestedField, Reread, SecretSource, Sink,
-    State, Store, Switch, Verdict, sha256_hex,
+    Arrival, Base, Breakers, Conflicts, Control, Counted, Counting, Counts, DUE_AFTER, Decision, Directory,
+    Event, Facts, Forwarding, Identified, Limit, Limits, Message, NoSecrets, Operation, Outcome, PortError,
+    Provider, Receiver, Record, Recorded, RecordedDecision, Reply, Report, Request, RequestedFacts,
+    RequestedField, Reread, SecretSource, Sink, State, Store, Subtraction, Switch, Totals, Verdict,
+    sha256_hex,
 };
 
 const SCHEME: Scheme = Scheme {
@@ -23,12 +24,18 @@ const SCHEME: Scheme = Scheme {
     signed: &[Part::Body],
 };
 
+/// The key of the only tally, and how much fits its limit in a day.
+const DAY: &str = "limit#day";
+const AT_MOST: i64 = 7;
+
 /// A provider whose body is `<id> <content> <time>`, and where the content asks for a decision when it begins
 /// with `?`: the rest of it is the decision. It holds conflicts, or forwards them.
 struct Plain<const HOLD: bool>;
 
 struct Question {
     decision: Decision,
+    /// Its amount, if a limit is read before it is decided.
+    spends: Option<i64>,
     requested: Option<RequestedFacts>,
 }
 
@@ -62,7 +69,8 @@ impl<const HOLD: bool> Provider for Plain<HOLD> {
             key: id.to_owned(),
             id: id.to_owned(),
             source: "/plain",
-            subject: None,
+            // the transaction of a payment that is counted: `?spend=5=transaction`, `undo=5=transaction`
+            subject: content.split('=').nth(2).map(str::to_owned),
             occurred_at: time.parse().ok().and_then(|second| Timestamp::from_second(second).ok()),
             published_at: None,
             path: delivery.path.clone(),
@@ -71,11 +79,22 @@ impl<const HOLD: bool> Provider for Plain<HOLD> {
             content_sha256: sha256_hex(content.as_bytes()),
             payload: delivery.payload(),
         };
-        Ok(Identified { event, payment: content.strip_prefix('?').map(question) })
+        let payment = content.strip_prefix('?').map(question);
+        Ok(Identified { event, payment, undone: content.starts_with("undo") })
     }
 
-    fn decide(&self, question: &Question) -> Decision {
-        question.decision.clone()
+    fn counting(&self, question: &Question) -> Option<Counting> {
+        question.spends.map(|amount| Counting {
+            amount,
+            limits: vec![Limit { name: "day".into(), key: DAY.into(), hours: 24 }],
+        })
+    }
+
+    fn decide(&self, question: &Question, totals: Option<&Totals>) -> Decision {
+        let Some(amount) = question.spends else { return question.decision.clone() };
+        let fits = totals.is_some_and(|totals| totals["day"].sum + amount <= AT_MOST);
+        let verdict = Verdict::Reject { reason: "no".into(), message: "No.".into() };
+        Decision::new(if fits { Verdict::Approve } else { verdict })
     }
 
     fn requested<'a>(&self, question: &'a Question) -> Option<&'a RequestedFacts> {
@@ -114,7 +133,8 @@ fn question(text: &str) -> Question {
     };
     let fields: Vec<_> = facts.split(':').filter(|text| !text.is_empty()).map(field).collect();
     let requested = (!fields.is_empty()).then(|| RequestedFacts { user: Some("user-1".to_owned()), fields });
-    Question { decision: Decision::new(verdict), requested }
+    let spends = text.strip_prefix("spend=").and_then(|text| text.split('=').next()?.parse().ok());
+    Question { decision: Decision::new(verdict), spends, requested }
 }
 
 fn secrets(list: &str) -> Secrets {
@@ -155,7 +175,7 @@ fn receiver<K, S, Q>(secrets: K, store: S, sink: Q) -> PlainReceiver<K, S, Q> {
 }
 
 /// The whole path.
-async fn deliver<K: SecretSource, S: Store, Q: Sink, D: Directory, C: Control>(
+async fn deliver<K: SecretSource, S: Store + Limits, Q: Sink, D: Directory, C: Control>(
     receiver: &Receiver<Plain<false>, K, S, Q, D, C>,
     request: Request,
     delivery_id: &str,
@@ -193,6 +213,26 @@ impl Store for Broken {
 
     async fn settle(&self, _: &Record, _: bool, _: Timestamp) -> Result<(), PortError> {
         Err(PortError::new(Operation::Settle, "no answer"))
+    }
+}
+
+impl Limits for Broken {
+    async fn counts(&self, _: &str, _: &[&str], _: Duration) -> Result<Option<Counts>, PortError> {
+        Err(PortError::new(Operation::Limits, "no answer"))
+    }
+
+    async fn record_counted(
+        &self,
+        _: &Record,
+        _: Option<&Base<'_>>,
+        _: &Counts,
+        _: Duration,
+    ) -> Result<Counted, PortError> {
+        Err(PortError::new(Operation::Record, "no answer"))
+    }
+
+    async fn change(&self, _: &Counts, _: Duration) -> Result<bool, PortError> {
+        Err(PortError::new(Operation::Limits, "no answer"))
     }
 }
 
@@ -653,5 +693,175 @@ async fn the_body_counts_whatever_its_encoding_is_called() {
         let mut forged = Request { headers: HeaderMap::new(), ..self::request(body) };
         forged.headers.insert("content-encoding", "gzip".parse().expect("a header"));
         assert_eq!(deliver(&receiver, forged, "d").await.0.status, 401);
+    }
+}
+
+/// A store in memory whose counts another delivery changes between reading and writing, so many times. Counts the
+/// calls about limits.
+struct Contended {
+    store: MemoryStore,
+    times: AtomicI64,
+    calls: AtomicI64,
+}
+
+impl Contended {
+    fn new(times: i64) -> Self {
+        Self { store: store(), times: times.into(), calls: AtomicI64::new(0) }
+    }
+}
+
+impl Store for Contended {
+    async fn record(&self, record: &Record, within: Duration) -> Result<Recorded, PortError> {
+        self.store.record(record, within).await
+    }
+
+    async fn record_decision(
+        &self,
+        conflict: &Record,
+        base: &Base<'_>,
+        within: Duration,
+    ) -> Result<RecordedDecision, PortError> {
+        self.store.record_decision(conflict, base, within).await
+    }
+
+    async fn settle(&self, record: &Record, confirmed: bool, now: Timestamp) -> Result<(), PortError> {
+        self.store.settle(record, confirmed, now).await
+    }
+}
+
+impl Limits for Contended {
+    async fn counts(
+        &self,
+        ledger: &str,
+        tallies: &[&str],
+        within: Duration,
+    ) -> Result<Option<Counts>, PortError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        let counts = self.store.counts(ledger, tallies, within).await?;
+        if !tallies.is_empty() && self.times.fetch_sub(1, Ordering::Relaxed) > 0 {
+            // another payment of 1
+            let other = self.store.counts("decision#other", &[DAY], within).await?.expect("readable");
+            let limits = vec![Limit { name: "day".into(), key: DAY.into(), hours: 24 }];
+            let changed = other.with(&Counting { amount: 1, limits }, Arrival::at(Timestamp::now()));
+            let ledger = webhook_ingest::Ledger::empty(&format!("decision#{:?}", self.times));
+            assert!(self.store.change(&Counts { ledger, ..changed }, within).await?);
+        }
+        Ok(counts)
+    }
+
+    async fn record_counted(
+        &self,
+        record: &Record,
+        base: Option<&Base<'_>>,
+        counts: &Counts,
+        within: Duration,
+    ) -> Result<Counted, PortError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.store.record_counted(record, base, counts, within).await
+    }
+
+    async fn change(&self, counts: &Counts, within: Duration) -> Result<bool, PortError> {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        self.store.change(counts, within).await
+    }
+}
+
+/// What is counted in the last day.
+async fn counted(store: &impl Limits) -> i64 {
+    let counts =
+        store.counts("decision#nobody", &[DAY], Duration::MAX).await.expect("read").expect("readable");
+    counts.tallies[0].buckets.values().map(|total| total.sum).sum()
+}
+
+#[tokio::test]
+async fn approvals_are_counted_once_and_subtracted_once() {
+    let receiver = receiver(keys(), Contended::new(0), MemorySink::default());
+    for (body, status, sum, calls) in [
+        ("a no question", 200, 0, 0),
+        ("b ?approve", 200, 0, 0),
+        ("c ?spend=5=t1", 200, 5, 2),
+        // a redelivery counts nothing
+        ("c ?spend=5=t1 2", 409, 5, 2),
+        // nor does the same transaction under another id
+        ("d ?spend=5=t1", 200, 5, 2),
+        // what does not fit is rejected, and not counted
+        ("e ?spend=3=t2", 403, 5, 1),
+        ("f ?spend=2=t3", 200, 7, 2),
+        ("g ?spend=1=t4", 403, 7, 1),
+        // a transaction that was rejected, or is unknown, is not subtracted
+        ("h undo=3=t2", 200, 7, 1),
+        ("i undo=1=t9", 200, 7, 1),
+        // one that was approved is subtracted once, whatever comes afterwards
+        ("j undo=5=t1", 200, 2, 3),
+        ("j undo=5=t1 2", 409, 2, 1),
+        ("k undo=5=t1", 200, 2, 1),
+        // and then it counts as a new one
+        ("l ?spend=5=t1", 200, 7, 2),
+        // a conflict that is a payment is counted too, if it is decided
+        ("m ?ask", 422, 7, 0),
+        ("n undo=5=t1", 200, 2, 3),
+        ("m ?spend=4=t5", 200, 6, 3),
+        ("m ?spend=1=t6", 409, 6, 2),
+    ] {
+        receiver.store.calls.store(0, Ordering::Relaxed);
+        let (reply, report) = deliver(&receiver, request(body), body).await;
+        assert_eq!(receiver.store.calls.load(Ordering::Relaxed), calls, "calls of {body}");
+        assert_eq!((reply.status, counted(&receiver.store).await), (status, sum), "{body}: {report:?}");
+        let subtracted = matches!(report.subtraction, Some(Subtraction::Done));
+        assert_eq!(subtracted, body.contains("undo") && calls == 3, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_payment_whose_limits_change_is_decided_again() {
+    for (times, status) in [(1, 200), (2, 200), (3, 403)] {
+        let receiver = receiver(keys(), Contended::new(times), MemorySink::default());
+        let (reply, _) = deliver(&receiver, request("a ?spend=5=t1"), "d").await;
+        assert_eq!(reply.status, status, "{times}");
+        assert_eq!(counted(&receiver.store).await, times + if status == 200 { 5 } else { 0 }, "{times}");
+    }
+}
+
+/// What cannot be settled in time, or cannot be read, is neither approved nor recorded.
+#[tokio::test]
+async fn no_payment_is_approved_that_is_not_counted() {
+    static NOW: AtomicI64 = AtomicI64::new(1_700_000_000_000);
+    fn clock() -> Timestamp {
+        Timestamp::from_millisecond(NOW.fetch_add(50, Ordering::Relaxed)).expect("a time")
+    }
+    let contended = Receiver { clock, ..receiver(keys(), Contended::new(i64::MAX), MemorySink::default()) };
+    // nothing fits any more after 7 changes, so the amount is none
+    let (reply, _) = deliver(&contended, request("a ?spend=-999999=t1"), "d").await;
+    assert_eq!(reply.status, 503);
+    assert!(contended.store.store.get("a").is_none());
+
+    let broken = receiver(keys(), Broken, MemorySink::default());
+    let (reply, report) = deliver(&broken, request("a ?spend=1=t1"), "d").await;
+    assert_eq!(reply.status, 503);
+    assert!(report.forwarding.is_none());
+}
+
+/// Our clock is an hour ahead or behind. The gateway's clock is right, and what was approved still counts.
+#[tokio::test]
+async fn a_clock_that_jumps_an_hour_approves_nothing_more() {
+    static NOW: AtomicI64 = AtomicI64::new(1_700_000_000);
+    fn clock() -> Timestamp {
+        Timestamp::from_second(NOW.load(Ordering::Relaxed)).expect("a time")
+    }
+    let receiver = Receiver { clock, ..receiver(keys(), store(), MemorySink::default()) };
+    let start = clock();
+    let minute = |minutes: i64| start + SignedDuration::from_mins(minutes);
+    for (body, real, ours, status) in [
+        ("a ?spend=3=t1", 0, 60, 200),
+        ("b ?spend=4=t2", 1, -60, 200),
+        ("c ?spend=1=t3", 2, 62, 403),
+        ("d ?spend=1=t4", 23 * 60 + 50, 24 * 60 + 50, 403),
+        ("e ?spend=1=t5", 23 * 60 + 55, 22 * 60 + 55, 403),
+        ("f ?spend=1=t6", 26 * 60, 26 * 60, 200),
+    ] {
+        NOW.store(minute(ours).as_second(), Ordering::Relaxed);
+        let request = Request { reached_gateway_at: Some(minute(real)), ..request(body) };
+        let (reply, _) = deliver(&receiver, request, body).await;
+        assert_eq!(reply.status, status, "{body}");
     }
 }

@@ -17,6 +17,7 @@ mod faults;
 mod field;
 mod grid;
 mod hostile;
+mod limits;
 mod links;
 mod load;
 mod nothing_lost;

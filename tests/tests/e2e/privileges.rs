@@ -178,6 +178,9 @@ impl<'a> Deployed<'a> {
         environment.retain(|(name, _)| name != provider.keys_variable && !name.ends_with("_QUEUE_URL"));
         environment.push((format!("{}_ARN", provider.keys_variable), secret.unwrap().arn.unwrap()));
         environment.push(("AWS_ENDPOINT_URL".into(), proxy.endpoint.clone()));
+        if self.properties["Environment"]["Variables"].get("APPROVAL_POLICY").is_some() {
+            environment.push(("APPROVAL_POLICY".into(), policy_with_a_limit()));
+        }
         if self.properties["Environment"]["Variables"].get("RECEIVER_DIRECTORY_TABLE").is_some() {
             environment.push(("RECEIVER_DIRECTORY_TABLE".into(), create_directory(aws).await));
         }
@@ -212,6 +215,20 @@ fn needed(call: &Call) -> Vec<Needed<'_>> {
                     resource: part["TableName"].as_str().unwrap(),
                     index: None,
                     key: key(part),
+                })
+                .collect();
+        }
+        "DynamoDB" if call.operation() == "BatchGetItem" => {
+            let tables = call.parameters["RequestItems"].as_object().unwrap().iter();
+            let keys = tables.flat_map(|(table, wanted)| {
+                wanted["Keys"].as_array().unwrap().iter().map(move |key| (table, key))
+            });
+            return keys
+                .map(|(table, key)| Needed {
+                    action: "dynamodb:BatchGetItem".into(),
+                    resource: table,
+                    index: None,
+                    key: key["pk"]["S"].as_str(),
                 })
                 .collect();
         }
@@ -275,24 +292,30 @@ fn a_transaction_needs_the_permissions_of_its_parts() {
     assert_eq!(needed(&call), expected);
 }
 
-/// A provider's functions write only the records of that provider; the reconciler writes the records of all
+/// A provider's functions write only the records of that provider, and what limits count; the reconciler writes the records of all
 /// providers.
 #[tokio::test]
 async fn a_role_may_write_the_records_of_its_own_provider_only() {
     let template = transformed(&[]).await.unwrap();
     let written = |binary: &str| -> BTreeSet<String> {
         let rights = Deployed::of(&template, binary).allowed().into_iter();
+        let reads = ["dynamodb:GetItem", "dynamodb:BatchGetItem"];
         let events =
-            rights.filter(|(action, resource, _)| resource == "Events" && action != "dynamodb:GetItem");
+            rights.filter(|(action, resource, _)| resource == "Events" && !reads.contains(&action.as_str()));
         events.map(|(action, _, key)| key.unwrap_or_else(|| panic!("{action} on all items"))).collect()
     };
     let mut all = BTreeSet::new();
     for provider in SENDERS {
-        let own = BTreeSet::from([format!("{}#", provider.name)]);
-        for binary in provider.binaries {
-            assert_eq!(written(binary), own, "{binary}");
+        let own = format!("{}#", provider.name);
+        let mut expected = BTreeSet::from([own.clone()]);
+        if provider.samples.iter().any(|sample| sample.decision.is_some()) {
+            // what limits count
+            expected.extend(["limit#".to_owned(), "decision#".to_owned()]);
         }
-        all.extend(own);
+        for binary in provider.binaries {
+            assert_eq!(written(binary), expected, "{binary}");
+        }
+        all.insert(own);
     }
     assert_eq!(written("reconciler"), all);
 }
@@ -359,6 +382,19 @@ fn payments(provider: &Sender) -> Vec<(&'static str, String)> {
             }
         }),
     ]
+}
+
+/// The folder of a policy that decides like the sample and reads a limit, so that the function uses all its calls.
+fn policy_with_a_limit() -> String {
+    let folder = local_stack::scratch().join(format!("policy-{}", tests::unique()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let sample = include_str!("../../../shared/decisions/policies/sample.cedar");
+    let rule =
+        "@id(\"limit\") forbid (principal, action, resource) when { context.limits.day.count > 1000 };";
+    std::fs::write(folder.join("policy.cedar"), format!("{sample}\n{rule}\n")).unwrap();
+    let limits = r#"{"day": {"by": "sender", "window": "24h"}}"#;
+    std::fs::write(folder.join("limits.json"), limits).unwrap();
+    folder.to_str().unwrap().to_owned()
 }
 
 /// Creates a receiver directory with the receiver of all payments. Returns the table's name.

@@ -11,8 +11,9 @@ use futures_util::future::join_all;
 use http::HeaderValue;
 use ingest::memory::MemoryStore;
 use ingest::{
-    Backlog, Base, Claim, DUE_AFTER, Decision, Due, Earlier, Event, Message, Operation, PENDING_SHARDS,
-    Record, Recorded, RecordedDecision, Repetition, Store, Verdict, sha256_hex,
+    Arrival, Backlog, Base, Claim, Counted, Counting, Counts, DUE_AFTER, Decision, Due, Earlier, Event,
+    Ledger, Limit, Limits, Message, Operation, PENDING_SHARDS, Record, Recorded, RecordedDecision,
+    Repetition, Store, Tally, Total, Verdict, sha256_hex,
 };
 use jiff::{SignedDuration, Timestamp};
 use tests::{LocalAws, LocalDynamo, unique};
@@ -27,6 +28,7 @@ const WITHIN: Duration = Duration::from_secs(60);
 #[tokio::test]
 async fn the_memory_store_keeps_the_contract() {
     contract(&MemoryStore::new(RETENTION)).await;
+    limits(&MemoryStore::new(RETENTION)).await;
     backlog(&MemoryStore::new(RETENTION)).await;
 }
 
@@ -49,6 +51,8 @@ async fn in_table(endpoint: &str, dynamodb: &Client, table: &str) {
     // `backlog` runs first because it reads the whole index and needs an empty table
     backlog(&store(true)).await;
     contract(&store(true)).await;
+    limits(&store(true)).await;
+    seven_of_fifty(&[store(true), store(true), store(true)]).await;
     items(dynamodb, table, &store).await;
     unreadable(&store(true), dynamodb, table).await;
 }
@@ -60,6 +64,133 @@ async fn contract(store: &impl Store) {
     conflicts(store).await;
     final_decisions(store).await;
     many_at_once(store).await;
+}
+
+/// What one approval of a payment of `amount` would count towards the limits `keys`.
+fn counting(amount: i64, keys: &[&str]) -> Counting {
+    let limit = |key: &&str| Limit { name: (*key).to_owned(), key: (*key).to_owned(), hours: 24 };
+    Counting { amount, limits: keys.iter().map(limit).collect() }
+}
+
+/// The rules for the counts of approvals.
+async fn limits(store: &(impl Store + Limits)) {
+    let now = Arrival::at(Timestamp::now());
+    let (day, other) = (format!("limit#day#{}", unique()), format!("limit#other#{}", unique()));
+    let keys = [day.as_str(), &other];
+    let approve = || Some(Decision::new(Verdict::Approve));
+    let payment = |n: u32| record(&unique(), &format!(r#"{{"n":{n}}}"#), approve(), "a", now.received_at);
+    let read = async |ledger: &str| store.counts(ledger, &keys, WITHIN).await.unwrap().unwrap();
+    let write = async |record: &Record, counts: &Counts| {
+        let counted = store.record_counted(record, None, counts, WITHIN).await;
+        counted.unwrap_or_else(|error| panic!("{}", error.chain()))
+    };
+    let ledger = || format!("decision#umaaas#{}", unique());
+
+    // what was never written has the version 0
+    let (first, second) = (ledger(), ledger());
+    let nothing = read(&first).await;
+    assert_eq!(nothing, Counts { ledger: Ledger::empty(&first), tallies: keys.map(Tally::empty).to_vec() });
+
+    // the record and its counts are written together
+    let paid = payment(1);
+    let counted = nothing.with(&counting(i64::MAX - 1, &keys), now);
+    assert_eq!(write(&paid, &counted).await, Counted::Recorded(RecordedDecision::Now));
+    let written = read(&first).await;
+    assert_eq!(written.ledger, Ledger { version: 1, ..counted.ledger.clone() });
+    assert_eq!(written.tallies[0], Tally { version: 1, ..counted.tallies[0].clone() });
+    assert_eq!(earlier(recorded(store, &paid).await), seen(&paid, None));
+
+    // a repetition of that write, whose answer was lost, counts nothing and is told
+    match write(&paid, &counted).await {
+        Counted::Recorded(RecordedDecision::Now) => {}
+        Counted::Recorded(RecordedDecision::Not { before: Some(before), decided: None }) => {
+            assert_eq!(*before, seen(&paid, None));
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(read(&first).await, written);
+
+    // counts that have changed meanwhile refuse the record; a key that is taken is told instead
+    for stale in [
+        Counts { ledger: Ledger::empty(&second), ..nothing.with(&counting(1, &keys), now) },
+        Counts { ledger: Ledger { version: 7, ..Ledger::empty(&second) }, tallies: vec![] },
+        Counts { ledger: Ledger::empty(&first), tallies: vec![] },
+    ] {
+        let late = payment(2);
+        assert_eq!(write(&late, &stale).await, Counted::Changed, "{stale:?}");
+        assert_eq!(recorded(store, &late).await, Recorded::Now, "it was not recorded");
+        let again = Record { delivery_id: "b".into(), ..paid.clone() };
+        let taken = RecordedDecision::Not { before: Some(Box::new(seen(&paid, None))), decided: None };
+        assert_eq!(write(&again, &stale).await, Counted::Recorded(taken));
+    }
+    assert_eq!(read(&first).await, written);
+
+    // a conflict that is a payment is counted in its transaction, and only while nothing is decided
+    let base = record(&unique(), "{}", None, "a", now.received_at);
+    assert_eq!(recorded(store, &base).await, Recorded::Now);
+    let conflicting = |n: u32| {
+        let other = record_with(&base, &format!(r#"{{"c":{n}}}"#), "c");
+        Record { decision: approve(), ..other }.as_conflict()
+    };
+    let on = Base { key: &base.key, delivery_id: "a" };
+    let decide = async |conflict: &Record, counts: &Counts| {
+        store.record_counted(conflict, Some(&on), counts, WITHIN).await.unwrap()
+    };
+    assert_eq!(decide(&conflicting(1), &nothing.with(&counting(1, &keys), now)).await, Counted::Changed);
+    let sum = read(&second).await.with(&counting(5, &keys), now);
+    assert_eq!(decide(&conflicting(1), &sum).await, Counted::Recorded(RecordedDecision::Now));
+    let third = ledger();
+    let late = decide(&conflicting(2), &read(&third).await.with(&counting(5, &keys), now)).await;
+    let decided = approve().map(Box::new);
+    assert_eq!(late, Counted::Recorded(RecordedDecision::Not { before: None, decided }));
+    assert_eq!(read(&third).await.ledger.version, 0);
+
+    // counts are subtracted once, of several at the same time
+    let before = read(&second).await;
+    let total = |counts: &Counts| counts.totals(&counting(0, &keys), now)[&day];
+    assert_eq!(total(&before), Total { sum: i64::MAX, count: 2 });
+    let without = before.without().unwrap();
+    let done = join_all((0..5).map(|_| store.change(&without, WITHIN))).await;
+    // One that is told to have succeeded may be the repetition of the one that did.
+    assert!(done.into_iter().any(Result::unwrap));
+    let after = read(&second).await;
+    assert_eq!((total(&after), after.without()), (Total { sum: i64::MAX, count: 1 }, None));
+    assert_eq!((after.ledger.version, after.tallies[0].version), (2, before.tallies[0].version + 1));
+}
+
+/// Fifty payments at once, against a limit that admits seven: seven are approved and counted, through several stores.
+async fn seven_of_fifty(stores: &[DynamoStore]) {
+    let now = Arrival::at(Timestamp::now());
+    let day = format!("limit#day#{}", unique());
+    let pay = async |n: usize| {
+        let store = &stores[n % stores.len()];
+        let (key, ledger) = (unique(), format!("decision#umaaas#{}", unique()));
+        for _ in 0..200 {
+            let Ok(read) = store.counts(&ledger, &[&day], WITHIN).await else { continue };
+            let read = read.unwrap();
+            let approves = read.totals(&counting(1, &[&day]), now)[&day].count < 7;
+            let decision = if approves { Decision::new(Verdict::Approve) } else { reject("limit") };
+            let record = record(&key, "{}", Some(decision), &format!("d-{n}"), now.received_at);
+            if !approves {
+                assert_eq!(recorded(store, &record).await, Recorded::Now);
+                return false;
+            }
+            let counts = read.with(&counting(1, &[&day]), now);
+            match store.record_counted(&record, None, &counts, WITHIN).await.unwrap() {
+                Counted::Recorded(RecordedDecision::Now) => return true,
+                Counted::Recorded(not) => panic!("{not:?}"),
+                Counted::Changed => {}
+            }
+        }
+        panic!("it was never decided")
+    };
+    let begin = std::time::Instant::now();
+    let approved = join_all((0..50).map(pay)).await;
+    println!("fifty payments took {:?}", begin.elapsed());
+    assert_eq!(approved.iter().filter(|approved| **approved).count(), 7);
+    let read = stores[0].counts("decision#nobody", &[&day], WITHIN).await.unwrap().unwrap();
+    assert_eq!(read.totals(&counting(0, &[&day]), now)[&day], Total { sum: 7, count: 7 });
+    assert_eq!(read.tallies[0].version, 7);
 }
 
 async fn repetition(store: &impl Store) {
