@@ -324,7 +324,9 @@ async fn an_overdue_first_attempt_that_resumes_sends_nothing() {
     function.thaw();
     let reply = first.await.unwrap().unwrap();
     host.idle(1).await;
-    let calls = proxy.take_calls();
+    let mut calls = proxy.take_calls();
+    // The switch that stops decisions is read again after a while.
+    calls.retain(|call| call != "GetItem");
     println!(
         "frozen for 90 s: {} after {} s; calls after that: {calls:?}",
         reply.status,

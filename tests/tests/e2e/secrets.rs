@@ -99,11 +99,9 @@ async fn a_rotation_needs_no_deployment_and_loses_no_webhook() {
         let deployment = Deployment::new(provider, "first-secret").await;
         let function = deployment.start();
         assert_eq!(deployment.reply("first-secret").await, 200, "{}", provider.name);
-        assert_eq!(
-            deployment.proxy.take_calls()[0],
-            "GetSecretValue",
-            "the secret is read once, at the start"
-        );
+        let calls = deployment.proxy.take_calls();
+        let reads = calls.iter().filter(|call| *call == "GetSecretValue").count();
+        assert_eq!(reads, 1, "the secret is read once, at the start: {calls:?}");
 
         // during the rotation, both secrets are valid
         let both = json!({
@@ -158,7 +156,9 @@ async fn without_a_secret_every_delivery_is_asked_to_retry() {
         }
         assert!(function.log().contains(r#""outcome":"misconfigured""#), "{}", function.log());
         // with any number of deliveries, Secrets Manager is read only from time to time
-        let reads = deployment.proxy.take_calls();
+        let mut reads = deployment.proxy.take_calls();
+        // At the start of a function that decides: are decisions stopped?
+        reads.retain(|call| call != "GetItem");
         assert!(reads.iter().all(|call| call == "GetSecretValue") && reads.len() <= 2, "{reads:?}");
         deployment.put(&deployment.text("real-secret")).await;
         let before = deployment.replies_until("real-secret", 200).await;
