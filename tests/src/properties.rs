@@ -115,6 +115,7 @@ pub fn envelope(input: &[u8]) {
         reply: 200,
         delivery_id: "delivery".into(),
         trace_id: None,
+        verified_by: None,
         attempts: 1,
         received_at: now(),
         stored: StoredPayload { bytes: payload.clone().into(), encoding: None, sha256: String::new() },

@@ -82,7 +82,7 @@ impl Demand {
 /// the sender is genuine. If it does not match, Weavr may have used a secret that we do not have yet.
 fn without_v2(delivery: &Delivery, keys: &Keys) -> Outcome {
     match SIGNATURE_V1.check(delivery, keys) {
-        Ok(()) => Outcome::Misconfigured("signature-v2 is required, but only signature was sent"),
+        Ok(_) => Outcome::Misconfigured("signature-v2 is required, but only signature was sent"),
         Err(mismatch @ Refusal::Mismatch { .. }) => Outcome::Refused(mismatch),
         Err(_) => Outcome::Refused(Refusal::Missing { header: SIGNATURE_V2.header }),
     }

@@ -40,6 +40,9 @@ pub(crate) fn item(record: &Record) -> Item {
     if let Some(published_at) = record.published_at {
         item.insert("published_at".into(), millis(published_at));
     }
+    if let Some(position) = record.verified_by {
+        item.insert("verified_by".into(), AttributeValue::N(position.to_string()));
+    }
     let optional = [
         ("trace_id", record.trace_id.clone()),
         ("encoding", record.stored.encoding.map(str::to_owned)),
@@ -134,6 +137,7 @@ pub fn record_of(item: Item) -> Result<Record, PortError> {
         reply: fields.number("reply")?,
         delivery_id: fields.text("delivery_id")?,
         trace_id: fields.optional_text("trace_id"),
+        verified_by: fields.number("verified_by").ok(),
         received_at: fields.time("received_at")?,
         attempts: fields.number("attempts")?,
         payload: stored.read().map_err(|_| unreadable("payload"))?,

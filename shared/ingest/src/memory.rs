@@ -39,6 +39,7 @@ pub fn record(key: &str, payload: impl Into<Bytes>, received_at: Timestamp) -> R
         reply: 200,
         delivery_id: "delivery".into(),
         trace_id: None,
+        verified_by: None,
         received_at,
         attempts: 1,
         stored: StoredPayload { bytes: payload.clone(), encoding: None, sha256 },

@@ -118,6 +118,8 @@ pub struct Record {
     pub delivery_id: String,
     /// The id of that delivery's trace.
     pub trace_id: Option<String>,
+    /// Which of the keys that were valid then had signed the delivery: 1 is the newest.
+    pub verified_by: Option<u32>,
     /// When that delivery arrived.
     pub received_at: Timestamp,
     /// Whether the reconciler makes the first attempt to forward it.
@@ -291,6 +293,7 @@ impl Record {
             reply,
             delivery_id,
             trace_id: None,
+            verified_by: u32::try_from(event.payload.key_position()).ok().map(|position| position + 1),
             received_at: stored_precision(received_at),
             left_to_reconciler: false,
             attempts: 1,

@@ -32,12 +32,15 @@ impl Stored {
         let delivery = format!("at {}, delivery {}", record.path, record.delivery_id);
         step(Some(record.received_at), "received", delivery);
         let verified = match record.drift.len() {
-            0 => "the signature fits, and the body is as documented".to_owned(),
-            count => format!(
-                "the signature fits; {count} departures from the documents: {}",
-                record.drift.join("; ")
-            ),
+            0 => "the body is as documented".to_owned(),
+            count => format!("{count} departures from the documents: {}", record.drift.join("; ")),
         };
+        let by = match record.verified_by {
+            Some(1) => "the signature is by the newest key".to_owned(),
+            Some(position) => format!("the signature is by key {position}, an older one"),
+            None => "the signature fits".to_owned(),
+        };
+        let verified = format!("{by}; {verified}");
         step(None, "verified", verified);
         if let Some(first) = &record.conflict_of {
             step(None, "conflict", format!("other content under the identity of {first}"));

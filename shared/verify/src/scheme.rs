@@ -62,27 +62,26 @@ impl Algorithm {
 }
 
 impl Scheme {
-    /// Checks this scheme's signature on a delivery with each of the keys.
+    /// Checks this scheme's signature on a delivery with each of the keys. Returns the position of the key that made it,
+    /// counted from 0, which is the newest.
     ///
     /// # Errors
     /// A [`Refusal`]. Keys of another sort than the [`Algorithm`] takes are a [`Refusal::Mismatch`], because
     /// none of them made the signature.
-    pub fn check(&self, delivery: &Delivery, keys: &Keys) -> Result<(), Refusal> {
+    pub fn check(&self, delivery: &Delivery, keys: &Keys) -> Result<usize, Refusal> {
         let signature = self.signature(delivery)?;
         let signed = self.signed_bytes(delivery)?;
-        let genuine = match (self.algorithm, keys) {
+        let position = match (self.algorithm, keys) {
             (Algorithm::HmacSha256, Keys::Hmac(secrets)) => {
-                secrets.iter().any(|secret| hmac(&signed, secret).verify_slice(&signature).is_ok())
+                secrets.iter().position(|secret| hmac(&signed, secret).verify_slice(&signature).is_ok())
             }
             (Algorithm::EcdsaP256Sha256, Keys::EcdsaP256(keys)) => {
                 let digest = ecdsa::digest(&signed);
-                keys.iter().any(|key| ecdsa::verifies(key, &digest, &signature))
+                keys.iter().position(|key| ecdsa::verifies(key, &digest, &signature))
             }
-            (Algorithm::HmacSha256, Keys::EcdsaP256(_)) | (Algorithm::EcdsaP256Sha256, Keys::Hmac(_)) => {
-                false
-            }
+            (Algorithm::HmacSha256, Keys::EcdsaP256(_)) | (Algorithm::EcdsaP256Sha256, Keys::Hmac(_)) => None,
         };
-        if genuine { Ok(()) } else { Err(Refusal::Mismatch { header: self.header }) }
+        position.ok_or(Refusal::Mismatch { header: self.header })
     }
 
     /// The signature's bytes from the header. They have the shape that the algorithm makes.

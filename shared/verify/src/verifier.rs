@@ -8,13 +8,25 @@ use crate::{Delivery, Keys, Refusal, Scheme};
 
 /// A value whose sender has been proven. Only [`Verifier::verify`] makes one from a delivery.
 #[derive(Clone, Debug)]
-pub struct Verified<T>(T);
+pub struct Verified<T> {
+    value: T,
+    key_position: usize,
+}
 
 impl<T> Deref for Verified<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        &self.0
+        &self.value
+    }
+}
+
+impl<T> Verified<T> {
+    /// The position of the key that signed it among the valid ones, counted from 0, which is the newest. During a
+    /// rotation it tells whether the sender has the new key.
+    #[must_use]
+    pub fn key_position(&self) -> usize {
+        self.key_position
     }
 }
 
@@ -22,7 +34,7 @@ impl Verified<Delivery> {
     /// The body of a verified delivery, which is verified too.
     #[must_use]
     pub fn payload(&self) -> Verified<Bytes> {
-        Verified(self.0.body.clone())
+        Verified { value: self.value.body.clone(), key_position: self.key_position }
     }
 }
 
@@ -53,12 +65,12 @@ impl Verifier {
     /// # Errors
     /// A [`Refusal`] that says what was wrong. It never contains the expected signature.
     pub fn verify(&self, delivery: Delivery, keys: &Keys) -> Result<Verified<Delivery>, Refusal> {
-        self.required.check(&delivery, keys)?;
+        let key_position = self.required.check(&delivery, keys)?;
         if let Some(scheme) = &self.when_present
             && delivery.headers.contains_key(scheme.header)
         {
             scheme.check(&delivery, keys)?;
         }
-        Ok(Verified(delivery))
+        Ok(Verified { value: delivery, key_position })
     }
 }

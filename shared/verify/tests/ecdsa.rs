@@ -404,7 +404,7 @@ proptest! {
         let check = |body: &[u8], signature: &[u8]| {
             verify(ECDSA, body, &[BASE64.encode(signature).as_bytes()], &SIGNER.keys())
         };
-        prop_assert_eq!(check(&body, &signature), Ok(()));
+        prop_assert!(check(&body, &signature).is_ok());
         prop_assert_eq!(check(&flipped(&body), &signature), Err(Refusal::Mismatch { header: HEADER }));
         prop_assert!(check(&body, &flipped(&signature)).is_err());
     }

@@ -323,7 +323,7 @@ async fn records_are_listed_shown_and_searched() {
         "when  what",
         "TIME  occurred  by the provider's clock",
         "TIME  received  at /umaaas, delivery ",
-        "verified  the signature fits, and the body is as documented",
+        "verified  the signature is by the newest key; the body is as documented",
         "decided  approve by ",
         "answered  HTTP 200; Lambda took it within 5 seconds of the request",
         "TIME  forwarded  1 attempt",

@@ -428,6 +428,7 @@ async fn the_page_on_personal_data_names_every_attribute() {
     let base = compressed(Record {
         published_at: Some(now),
         trace_id: Some("1-trace".into()),
+        verified_by: Some(1),
         occurred_at: Some(now),
         call_ref: Some("reference".into()),
         drift: vec!["a: is not documented".into()],

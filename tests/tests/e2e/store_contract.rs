@@ -475,7 +475,7 @@ async fn items(dynamodb: &Client, table: &str, store: &impl Fn(bool) -> DynamoSt
     assert_eq!(
         names(&pending),
         "attempts content_sha256 decision delivery_id due_at id kind occurred_at path payload payload_sha256 \
-         pending_shard pk published_at received_at reply source state subject time_shard trace_id version"
+         pending_shard pk published_at received_at reply source state subject time_shard trace_id verified_by version"
     );
     assert_eq!(pending["state"], AttributeValue::S("pending".into()));
     assert_eq!(pending["payload"].as_b().unwrap().as_ref(), r#"{"a":"€"}"#.as_bytes());
@@ -499,7 +499,7 @@ async fn items(dynamodb: &Client, table: &str, store: &impl Fn(bool) -> DynamoSt
         names(&forwarded),
         "attempts content_sha256 decision delivery_id expires_at forwarded_at id kind occurred_at path payload \
          payload_sha256 pk published_at received_at reply reply_confirmed source state subject time_shard trace_id \
-         version"
+         verified_by version"
     );
     assert_eq!(forwarded["state"], AttributeValue::S("forwarded".into()));
     assert_eq!(forwarded["expires_at"], AttributeValue::N((now + RETENTION).as_second().to_string()));
