@@ -364,3 +364,44 @@ proptest! {
         prop_assert_eq!(reply.status, 401);
     }
 }
+
+/// A payment that came to nothing no longer counts towards limits. Other events leave it counted.
+#[tokio::test]
+async fn what_came_to_nothing_is_subtracted_from_the_limits() {
+    let sender = Sender::new();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/velocity");
+    for (kind, status, subtracted) in [
+        ("INCOMING_PAYMENT.FAILED", "FAILED", true),
+        ("INCOMING_PAYMENT.EXPIRED", "EXPIRED", true),
+        ("INCOMING_PAYMENT.REJECTED", "REJECTED", true),
+        ("INCOMING_PAYMENT.REFUND_COMPLETED", "REFUNDED", true),
+        ("INCOMING_PAYMENT.REFUND_FAILED", "FAILED", false),
+        ("INCOMING_PAYMENT.REFUND_PENDING", "REFUNDED", false),
+        ("INCOMING_PAYMENT.COMPLETED", "COMPLETED", false),
+        ("INCOMING_PAYMENT.FAILED", "COMPLETED", false),
+        ("INCOMING_PAYMENT.COMPLETED", "FAILED", false),
+        ("OUTGOING_PAYMENT.FAILED", "FAILED", false),
+    ] {
+        let receiver = sender.receiver(Grid::new(None, Some(Policy::load(folder).unwrap())));
+        let pending: Value = serde_json::from_str(PENDING).unwrap();
+        let count = async || {
+            let mut next = pending.clone();
+            // Seven payments fit, so the number of those that still do tells how many were counted.
+            let mut approved = 0;
+            for n in 0..8 {
+                next["id"] = format!("Webhook:{n}").into();
+                next["data"]["id"] = format!("Transaction:{n}").into();
+                next["data"]["receivedAmount"]["amount"] = 1.into();
+                approved += u32::from(send(&receiver, sender.post(&next.to_string())).await.0.status == 200);
+            }
+            approved
+        };
+        assert_eq!(send(&receiver, sender.post(PENDING)).await.0.status, 200, "{kind}");
+        let mut event = pending.clone();
+        event["id"] = "Webhook:later".into();
+        event["type"] = kind.into();
+        event["data"]["status"] = status.into();
+        assert_eq!(send(&receiver, sender.post(&event.to_string())).await.0.status, 200, "{kind}");
+        assert_eq!(count().await, if subtracted { 7 } else { 6 }, "{kind} {status}");
+    }
+}

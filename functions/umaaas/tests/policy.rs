@@ -1046,3 +1046,43 @@ proptest! {
         prop_assert_eq!(decision == "approve", !forbidden, "{} {}", decision, body);
     }
 }
+
+/// The worked policy with limits, on the same events as a sender would have them.
+#[tokio::test]
+async fn limits_add_up_what_was_approved() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decisions/policies/velocity");
+    let receiver =
+        Receiver { provider: Umaaas::new(None, Some(Policy::load(folder).unwrap())), ..receiver(PERMIT) };
+    let payment = |id: &str, sender: &str, currency: &str, status: &str, amount: i64| {
+        let mut body: Value = serde_json::from_str(PENDING).unwrap();
+        body["webhookId"] = format!("{id}-{status}").into();
+        body["transaction"]["id"] = id.into();
+        body["transaction"]["status"] = status.into();
+        body["transaction"]["senderUmaAddress"] = sender.into();
+        body["transaction"]["receivedAmount"]["amount"] = amount.into();
+        body["transaction"]["receivedAmount"]["currency"]["code"] = currency.into();
+        body.to_string()
+    };
+    for (id, sender, currency, status, amount, expected) in [
+        ("1", "$ada@a.example", "USD", "PENDING", 200_000, "200"),
+        ("2", "$ada@a.example", "USD", "PENDING", 50_001, "sender_limit"),
+        // any spelling of the address is the same sender
+        ("3", " $ADA@A.example ", "usd", "PENDING", 50_001, "sender_limit"),
+        ("4", "$ada@a.example", "USD", "PENDING", 50_000, "200"),
+        // another currency and another sender have sums of their own
+        ("5", "$ada@a.example", "EUR", "PENDING", 250_000, "200"),
+        ("6", "$bob@a.example", "USD", "PENDING", 250_000, "200"),
+        // what failed no longer counts, what has completed does
+        ("4", "$ada@a.example", "USD", "COMPLETED", 50_000, "200"),
+        ("7", "$ada@a.example", "USD", "PENDING", 1, "sender_limit"),
+        ("4", "$ada@a.example", "USD", "REFUNDED", 50_000, "200"),
+        ("8", "$ada@a.example", "USD", "PENDING", 50_000, "200"),
+        ("9", "$ada@a.example", "USD", "PENDING", i64::MAX, "sender_limit"),
+        // what a policy cannot decide reads no limit
+        ("10", "no address", "USD", "PENDING", 1, "undecidable"),
+    ] {
+        let (status, reply) = send(&receiver, &payment(id, sender, currency, status, amount)).await;
+        let reason = reply["details"]["reason"].as_str().map(str::to_owned);
+        assert_eq!(reason.unwrap_or(status.to_string()), expected, "{id}: {reply}");
+    }
+}
