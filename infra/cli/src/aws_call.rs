@@ -13,6 +13,8 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode};
 use serde_json::Value;
 
+use crate::output::MASK;
+use crate::print::harmless;
 use crate::request;
 
 /// How long a call may take.
@@ -79,7 +81,9 @@ async fn called(
     };
     let url = format!("{base}{path}");
     let credentials = config.credentials_provider().context("no credentials")?;
-    let identity = credentials.provide_credentials().await.context("no credentials")?.into();
+    let credentials = credentials.provide_credentials().await.context("no credentials")?;
+    let token = credentials.session_token().map(str::to_owned);
+    let identity = credentials.into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
         .region(region)
@@ -102,7 +106,12 @@ async fn called(
     let response = request::send(request.body(Bytes::from(body))?, WITHIN).await?.response;
     let answer = String::from_utf8_lossy(response.body()).into_owned();
     if response.status() != StatusCode::OK {
-        bail!("{service} answers {}: {}", response.status().as_u16(), error_in(&answer));
+        // A service that does not accept a signature quotes what was signed, the session's token too.
+        let mut reason = error_in(&answer);
+        if let Some(token) = token.filter(|token| !token.is_empty()) {
+            reason = reason.replace(&token, MASK);
+        }
+        bail!("{service} answers {}: {}", response.status().as_u16(), harmless(&reason));
     }
     Ok(answer)
 }
@@ -179,7 +188,8 @@ fn error_in(answer: &str) -> String {
     });
     let json: Option<Value> = serde_json::from_str(answer).ok();
     let json = json.and_then(|json| Some(json.get("message").or(json.get("Message"))?.as_str()?.to_owned()));
-    message.or(json).unwrap_or_else(|| answer.chars().take(200).collect())
+    let reason = message.or(json).unwrap_or_else(|| answer.to_owned());
+    reason.lines().next().unwrap_or_default().chars().take(300).collect()
 }
 
 #[cfg(test)]
@@ -193,6 +203,8 @@ mod tests {
         assert_eq!(error_in(error), "no such stack");
         assert_eq!(error_in(r#"{"__type":"AccessDenied","message":"no"}"#), "no");
         assert_eq!(error_in("not XML"), "not XML");
+        let signature = "<ErrorResponse><Error><Message>It does not match.\n\nThe string was\nx-amz-security-token:t</Message></Error></ErrorResponse>";
+        assert_eq!(error_in(signature), "It does not match.");
         assert_eq!(host("sns", "cn-north-1"), "https://sns.cn-north-1.amazonaws.com.cn");
     }
 }

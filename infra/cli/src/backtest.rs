@@ -16,6 +16,7 @@ use crate::choice::{Choice, When, period, when};
 use crate::exit::Exit;
 use crate::output::{Progress, print, print_json};
 use crate::policy;
+use crate::print::harmless;
 use crate::target::Target;
 
 /// How many records are read at once.
@@ -167,13 +168,13 @@ impl Report {
         let group = self.groups.entry((names(old), names(&new))).or_default();
         group.count += 1;
         if let Some((amount, currency)) = received(&stored.record.payload) {
-            *group.sums.entry(currency).or_default() += i128::from(amount);
+            *group.sums.entry(harmless(&currency)).or_default() += i128::from(amount);
         }
         if let Some(reason) = new.reason() {
             *group.reasons.entry(reason.to_owned()).or_default() += 1;
         }
         if group.examples.len() < EXAMPLES {
-            group.examples.push(stored.record.id.clone());
+            group.examples.push(harmless(&stored.record.id));
         }
     }
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU32;
 
 use anyhow::Result;
 use clap::{Args, Subcommand};
+use ingest::Record;
 use jiff::Timestamp;
 use local_stack::senders::SENDERS;
 use records::{Condition, Copied, Entry, Listed, Order, Position, Query, Records, Step, Stored};
@@ -13,6 +14,7 @@ use serde_json::{Value, json};
 use crate::choice::{Choice, When, period, when};
 use crate::exit::Exit;
 use crate::output::{Progress, coloured, masked, print, print_json, table};
+use crate::print::harmless;
 use crate::target::Target;
 
 /// How many records about the same subject are shown beside a record. A busy subject can have any number.
@@ -336,9 +338,10 @@ pub(crate) fn written(time: Timestamp) -> String {
 
 fn shown(stored: &Stored, related: &[Listed], reveal: bool) -> Result<String> {
     let record = &stored.record;
-    let mut text = format!("key      {}\nkind     {}\nid       {}\n", record.key, record.kind, record.id);
+    let Record { key, kind, id, .. } = record;
+    let mut text = harmless(&format!("key      {key}\nkind     {kind}\nid       {id}\n"));
     if let Some(subject) = &record.subject {
-        text += &format!("subject  {subject}\n");
+        text += &harmless(&format!("subject  {subject}\n"));
     }
     text += &format!("state    {}\n\n", stored.state.name());
     let steps = stored.timeline();

@@ -7,6 +7,8 @@ use anyhow::Result;
 use local_stack::table::aligned;
 use serde_json::Value;
 
+use crate::print::harmless;
+
 /// Stands for a value that is not shown.
 pub(crate) const MASK: &str = "***";
 
@@ -63,7 +65,9 @@ pub(crate) fn print_json(value: &Value) -> Result<()> {
 /// Rows under their headings, in columns. The last column is as long as it is.
 pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let headings: Vec<String> = headings.iter().map(|heading| (*heading).to_owned()).collect();
-    aligned(&std::iter::once(&headings).chain(rows).collect::<Vec<_>>())
+    let rows =
+        rows.iter().map(|row| row.iter().map(|cell| harmless(cell).replace(['\n', '\t'], " ")).collect());
+    aligned(&std::iter::once(headings).chain(rows).collect::<Vec<Vec<String>>>())
 }
 
 /// Colours the words of a text for a terminal, and leaves it alone elsewhere.

@@ -77,6 +77,11 @@ impl SecretOptions {
         self.secret_local || self.secret_stack
     }
 
+    /// Whether the secret is that of a deployed stack.
+    pub(crate) fn is_of_stack(&self) -> bool {
+        self.secret_stack
+    }
+
     /// Reads the secrets or keys of a provider.
     ///
     /// # Errors

@@ -21,7 +21,7 @@ use verify::Delivery;
 use crate::json_text::Node;
 use crate::kinds::Named;
 use crate::print::{Colour, coloured, harmless, line, print};
-use crate::request::{self, is_local};
+use crate::request::{self, base, is_local};
 use crate::secret_options::{Otherwise, SecretOptions};
 use crate::target::{Address, TargetOptions};
 
@@ -168,6 +168,19 @@ pub(crate) async fn run(options: Options, target: &TargetOptions) -> Result<bool
     let Address { base: url, local } = target.address().await?;
     let otherwise = if is_local(&url) { Otherwise::Local } else { Otherwise::Stdin };
     let key = options.secret.read(named.provider, otherwise, target).await?.signing_key()?;
+    // Whoever gets a signed delivery can post it again.
+    ensure!(
+        is_local(&url) || url.starts_with("https://"),
+        "{url}: only https:// to another machine, because the delivery is signed"
+    );
+    if options.secret.is_of_stack() && !is_local(&url) {
+        let own = target.resolve().await?.stack.and_then(|stack| stack.outputs.get("UmaaasUrl").cloned());
+        let own = own.map(|own| base(&own)).transpose()?;
+        ensure!(
+            own.as_ref() == Some(&url),
+            "{url} is not the stack's own address, and must not get its signature"
+        );
+    }
     let tolerance = format!("{}_TIMESTAMP_TOLERANCE_SECONDS", named.provider.name.to_uppercase());
     // `cargo dev` takes any age, unless it is told otherwise. The template does not.
     let any_age = local.is_some_and(|local| local.get(&tolerance).is_none_or(|value| value == "0"));

@@ -1,6 +1,7 @@
 //! Which deployment a command is about: a stack of CloudFormation, names given one by one, or what `cargo dev` runs.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -78,8 +79,15 @@ pub(crate) struct Address {
 }
 
 /// The variables that `cargo dev` has written down: those of its functions, and its address.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct LocalEnv(HashMap<String, String>);
+
+impl fmt::Debug for LocalEnv {
+    /// The names alone: secrets are among the values.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
 
 impl LocalEnv {
     /// A variable that is set and not empty.
@@ -120,7 +128,7 @@ impl TargetOptions {
             return local_target(&self.local_file());
         }
         let config = self.config().await;
-        ensure!(config.region().is_some(), NO_REGION);
+        checked_region(&config)?;
         let stack = self.stack().await?;
         let output = |name: &str| stack.as_ref()?.outputs.get(name).cloned();
         let mut queues = BTreeMap::new();
@@ -192,7 +200,7 @@ impl TargetOptions {
         match &self.stack {
             Some(stack) => {
                 let config = self.config().await;
-                ensure!(config.region().is_some(), NO_REGION);
+                checked_region(&config)?;
                 Ok(Some(stack_description::read(&config, stack).await?))
             }
             None => Ok(None),
@@ -224,6 +232,14 @@ impl TargetOptions {
     fn local_file(&self) -> PathBuf {
         self.env_file.clone().unwrap_or_else(env_file::path)
     }
+}
+
+/// There is a region, and it is none that leads to another host: it is a part of the hosts' names.
+fn checked_region(config: &SdkConfig) -> Result<()> {
+    let region = config.region().context(NO_REGION)?.as_ref();
+    let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    ensure!((1..=32).contains(&region.len()) && region.bytes().all(valid), "{region:?} is no region");
+    Ok(())
 }
 
 /// What `cargo dev` has written about itself.

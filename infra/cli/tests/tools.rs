@@ -161,6 +161,8 @@ fn wrong_usage_is_said_with_status_2() {
         (&["send", "umaaas.test", "--stack", "s"], "no region"),
         (&["send", "umaaas.test", "--local", "--env-file", "absent"], "there is no absent"),
         (&["send", "umaaas.test", "--secret-stack"], "--stack"),
+        (&["send", "umaaas.test", "--secret-local", "--url", "http://127.0.0.2:1"], "only https://"),
+        (&["doctor", "--table", "t", "--region", "x@localhost:1/#"], "is no region"),
         (&["policy", "test", "--stack", "s"], "policy talks to no deployment: --stack"),
         (&["generate", "--check", "--region", "r"], "generate talks to no deployment: --region"),
         (&["completions", "bash", "--local"], "completions talks to no deployment: --local"),

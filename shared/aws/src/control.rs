@@ -49,7 +49,9 @@ impl DynamoControl {
 
     async fn read(&self) -> Result<bool, PortError> {
         let get = self.client.get_item().table_name(&self.table);
-        let get = get.key("pk", AttributeValue::S(DECISIONS.to_owned())).projection_expression(STOPPED);
+        let get = get
+            .key("pk", AttributeValue::S(DECISIONS.to_owned()))
+            .projection_expression(format!("pk, {STOPPED}"));
         let read = get.consistent_read(true).send().await;
         let item = read.map_err(|error| failure(Operation::Control, &error))?.item;
         // An item that does not say so clearly stops them: somebody meant something by it.

@@ -55,10 +55,11 @@ pub async fn run<P: Provider + 'static>(
                 let Some(received) = received else { return };
                 let confirmed = answer.is_in_time(received.arrival());
                 let now = Timestamp::now();
+                let latest = now.max(received.arrival().latest());
                 let (report, (), ()) = tokio::join!(
                     receiver.finish(received, confirmed),
                     receiver.secrets.renew(now),
-                    receiver.switch.refresh(now, budget::CONTROL.total),
+                    receiver.switch.refresh(latest, budget::CONTROL.total),
                 );
                 line::write(P::NAME, &delivery_id, &report);
             };

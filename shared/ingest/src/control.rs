@@ -1,7 +1,8 @@
 //! The switch with which a person stops all decisions about payments, without a deployment.
 
 use std::future::Future;
-use std::sync::{Mutex, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -35,11 +36,19 @@ pub trait Control: Send + Sync {
     fn is_stopped(&self, within: Duration) -> impl Future<Output = Result<bool, PortError>> + Send;
 }
 
+impl<C: Control> Control for Arc<C> {
+    fn is_stopped(&self, within: Duration) -> impl Future<Output = Result<bool, PortError>> + Send {
+        C::is_stopped(self, within)
+    }
+}
+
 /// The switch, with its last reading.
 #[derive(Debug)]
 pub struct Switch<C> {
     control: C,
     last: Mutex<Option<Reading>>,
+    /// How many readings were begun.
+    begun: AtomicU64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -47,12 +56,14 @@ struct Reading {
     is_stopped: bool,
     /// When reading it began.
     at: Timestamp,
+    /// Its place among all readings. The clock can be set back.
+    number: u64,
 }
 
 impl<C: Control> Switch<C> {
     /// The switch, which is read when it is first needed.
     pub const fn new(control: C) -> Self {
-        Self { control, last: Mutex::new(None) }
+        Self { control, last: Mutex::new(None), begun: AtomicU64::new(0) }
     }
 
     /// Whether decisions are stopped, by a reading that is at most [`READING_AT_MOST`] old.
@@ -77,11 +88,12 @@ impl<C: Control> Switch<C> {
     }
 
     async fn read(&self, now: Timestamp, within: Duration) -> Result<bool, PortError> {
+        let number = self.begun.fetch_add(1, Ordering::SeqCst);
         let is_stopped = self.control.is_stopped(within).await?;
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // Of two readings at once the one that began later counts.
-        if last.is_none_or(|last| last.at <= now) {
-            *last = Some(Reading { is_stopped, at: now });
+        if last.is_none_or(|last| last.number < number) {
+            *last = Some(Reading { is_stopped, at: now, number });
         }
         Ok(is_stopped)
     }
@@ -100,7 +112,7 @@ impl Reading {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::sync::atomic::{AtomicBool, AtomicUsize};
 
     use super::*;
     use crate::Operation;
@@ -152,5 +164,12 @@ mod tests {
         assert!(switch.is_stopped(at(110), WITHIN).await.is_err());
         // The clock was set back.
         assert!(switch.is_stopped(at(0), WITHIN).await.is_err());
+
+        // A reading from the time when the clock was ahead does not come back when the clock reaches that time.
+        control.fails.store(false, Ordering::SeqCst);
+        assert!(!switch.is_stopped(at(3600), WITHIN).await.unwrap());
+        control.is_stopped.store(true, Ordering::SeqCst);
+        assert!(switch.is_stopped(at(200), WITHIN).await.unwrap());
+        assert!(switch.is_stopped(at(3601), WITHIN).await.unwrap());
     }
 }

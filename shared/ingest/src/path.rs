@@ -382,9 +382,11 @@ impl<P: Provider, K: SecretSource, S: Store + Limits, Q: Sink, D: Directory, C: 
             (Some(_), None) => self.decide(payment, None),
         });
         let payment = question.map(|question| question.payment);
-        let (stopped, supplied) =
-            join(self.stopped(decision.as_ref(), deadline), self.supply(decision.clone(), payment, deadline))
-                .await;
+        let (stopped, supplied) = join(
+            self.stopped(decision.as_ref(), arrival, deadline),
+            self.supply(decision.clone(), payment, deadline),
+        )
+        .await;
         let (decision, facts) = stopped?.map_or(supplied, |stopped| (Some(stopped), Facts::default()));
         let approved = decision.as_ref().is_some_and(|decision| decision.verdict == Verdict::Approve);
         let changed = match (counting, counts) {
@@ -606,11 +608,14 @@ impl<P: Provider, K: SecretSource, S: Store + Limits, Q: Sink, D: Directory, C: 
     async fn stopped(
         &self,
         decision: Option<&Decision>,
+        arrival: Arrival,
         deadline: Deadline,
     ) -> Result<Option<Decision>, Outcome> {
         let Some(decision) = decision else { return Ok(None) };
         let now = (self.clock)();
-        match self.switch.is_stopped(now, deadline.before_record(now)).await {
+        // Our clock can be behind for a moment after a freeze: then a reading seems younger than it is.
+        let latest = now.max(arrival.latest());
+        match self.switch.is_stopped(latest, deadline.before_record(now)).await {
             Ok(true) => Ok(Some(Decision::new(control::stopped()))),
             Err(error) if !matches!(decision.verdict, Verdict::Reject { .. }) => {
                 Err(Outcome::Unavailable(error))

@@ -590,6 +590,24 @@ async fn while_decisions_are_stopped_every_payment_is_rejected() {
     }
 }
 
+/// Our clock is behind after a freeze: by the gateway's, the reading is a minute old.
+#[tokio::test]
+async fn a_reading_is_as_old_as_the_later_clock_says() {
+    for (ahead, status) in [(0, 200), (44, 200), (60, 403), (600, 403)] {
+        let control = Arc::new(MemoryControl::default());
+        let switch = Switch::new(Arc::clone(&control));
+        let now = Timestamp::now();
+        switch.load(now, Duration::from_secs(1)).await;
+        control.0.store(true, Ordering::SeqCst);
+        let plain = receiver(keys(), store(), MemorySink::default());
+        let Receiver { provider, secrets, store, sink, directory, clock, breakers, .. } = plain;
+        let receiver = Receiver { provider, secrets, store, sink, directory, clock, switch, breakers };
+        let reached_gateway_at = Some(now + SignedDuration::from_secs(ahead));
+        let request = Request { reached_gateway_at, ..request("a ?approve") };
+        assert_eq!(deliver(&receiver, request, "d").await.0.status, status, "{ahead} s");
+    }
+}
+
 #[tokio::test]
 async fn no_payment_is_approved_while_it_is_unknown_whether_decisions_are_stopped() {
     for (body, status) in [("a ?approve", 503), ("b ?ask", 503), ("c ?reject", 403), ("d no question", 200)] {
