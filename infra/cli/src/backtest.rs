@@ -12,7 +12,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::answer::{Deciders, PaymentProvider};
-use crate::choice::{Choice, When, period, when};
+use crate::choice::{Choice, PeriodOptions};
 use crate::exit::Exit;
 use crate::output::{Progress, print, print_json};
 use crate::policy;
@@ -43,12 +43,8 @@ pub(crate) struct BacktestOptions {
     policy: PathBuf,
     #[command(flatten)]
     choice: Choice,
-    /// From this time on: 2026-11-25T08:30:00Z, 2026-11-25, 30m, 2h, 7d; 90d unless given
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    since: Option<When>,
-    /// Before this time
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    until: Option<When>,
+    #[command(flatten)]
+    period: PeriodOptions,
     /// Fail when more payments than this change so; `*` is every decision; can be given more than once
     #[arg(long, value_name = "OLD->NEW>COUNT", value_parser = limit)]
     fail_on: Vec<Limit>,
@@ -113,7 +109,7 @@ struct Report {
 /// Runs it.
 pub(crate) async fn run(target: &Target, options: BacktestOptions) -> Result<Exit> {
     let deciders = Deciders::new(|| policy::load(Some(&options.policy)))?;
-    let (since, until) = period(options.since, options.until)?;
+    let (since, until) = options.period.period(None)?;
     let filter = options.choice.filter(since, until);
     let records = target.records();
     let mut listing = records.listing(&filter, Order::OldestFirst, None, 10 * BATCH);

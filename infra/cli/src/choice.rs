@@ -124,6 +124,24 @@ impl Choice {
     }
 }
 
+/// From when to when, as options.
+#[derive(Args, Clone, Debug, Default)]
+pub(crate) struct PeriodOptions {
+    /// From this time on: 2026-11-25T08:30:00Z, 2026-11-25, 30m, 2h, 7d; 90d unless given (`stats`: 24h)
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    since: Option<When>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = when)]
+    until: Option<When>,
+}
+
+impl PeriodOptions {
+    /// The period. It begins at `otherwise`, or 90 days ago, unless the options say so.
+    pub(crate) fn period(&self, otherwise: Option<When>) -> Result<(Timestamp, Timestamp)> {
+        period(self.since.or(otherwise), self.until)
+    }
+}
+
 /// From when to when.
 pub(crate) fn period(since: Option<When>, until: Option<When>) -> Result<(Timestamp, Timestamp)> {
     // What arrives in this moment belongs to it too.

@@ -11,7 +11,7 @@ use records::{Condition, Copied, Entry, Listed, Order, Position, Query, Records,
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::choice::{Choice, When, period, when};
+use crate::choice::{Choice, PeriodOptions};
 use crate::exit::Exit;
 use crate::output::{Progress, coloured, masked, print, print_json, table};
 use crate::print::harmless;
@@ -80,12 +80,8 @@ Examples:
 pub(crate) struct ListOptions {
     #[command(flatten)]
     choice: Choice,
-    /// From this time on: 2026-11-25T08:30:00Z, 2026-11-25, 30m, 2h, 7d; 90d unless given
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    since: Option<When>,
-    /// Before this time
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    until: Option<When>,
+    #[command(flatten)]
+    period: PeriodOptions,
     /// How many at most
     #[arg(long, value_name = "COUNT", default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
     limit: u16,
@@ -163,7 +159,7 @@ async fn copy(
 }
 
 async fn list(records: &Records, options: ListOptions) -> Result<Exit> {
-    let (since, until) = period(options.since, options.until)?;
+    let (since, until) = options.period.period(None)?;
     let filter = options.choice.filter(since, until);
     let page = records.list(&filter, Order::NewestFirst, options.after, options.limit.into()).await?;
     if options.json {

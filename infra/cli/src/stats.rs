@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 use records::{Hour, Latency, Order, Statistics};
 use serde_json::{Value, json};
 
-use crate::choice::{Choice, When, period, when};
+use crate::choice::{Choice, PeriodOptions, When};
 use crate::exit::Exit;
 use crate::output::{Progress, print, print_json, table};
 use crate::target::Target;
@@ -18,12 +18,8 @@ const PAGE: usize = 1000;
 pub(crate) struct StatsOptions {
     #[command(flatten)]
     choice: Choice,
-    /// From this time on; 24h unless given
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    since: Option<When>,
-    /// Before this time
-    #[arg(long, value_name = "TIME", value_parser = when)]
-    until: Option<When>,
+    #[command(flatten)]
+    period: PeriodOptions,
     /// Prints one JSON object: `hours` and `total`
     #[arg(long)]
     json: bool,
@@ -32,7 +28,7 @@ pub(crate) struct StatsOptions {
 /// Runs it.
 pub(crate) async fn run(target: &Target, options: StatsOptions) -> Result<Exit> {
     let a_day = When::Ago(SignedDuration::from_hours(24));
-    let (since, until) = period(Some(options.since.unwrap_or(a_day)), options.until)?;
+    let (since, until) = options.period.period(Some(a_day))?;
     let (records, filter) = (target.records(), options.choice.filter(since, until));
     let (mut statistics, mut shown, mut after, mut read) = (Statistics::default(), Progress::new(), None, 0);
     loop {
