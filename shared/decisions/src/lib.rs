@@ -32,6 +32,8 @@ mod policy_literals;
 mod policy_request;
 mod rates;
 mod replies;
+#[cfg(test)]
+mod screening;
 mod spelling;
 
 pub use asks::{

@@ -1,0 +1,93 @@
+//! Tests of screening: lists in a policy's folder, against the payments of somebody who wants to escape them.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ingest::{Object, Totals, Verdict};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::{Asking, Asks, Layout, Payment, Policy, decide};
+
+/// The layout of UMAaaS, and one with a second place for the sender's address.
+const LAYOUT: Layout = Layout {
+    transaction: "transaction",
+    sender: Some("source"),
+    receiver: None,
+    user_id: "userId",
+    platform_user_id: "platformUserId",
+    requested: "requested",
+    requested_in_transaction: false,
+};
+
+/// Loads a policy of these files.
+fn policy(files: &[(&str, &str)]) -> Result<Policy, String> {
+    static COUNT: AtomicUsize = AtomicUsize::new(0);
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    let folder: PathBuf = std::env::temp_dir().join(format!("screening-{}-{count}", std::process::id()));
+    std::fs::create_dir_all(folder.join("lists")).unwrap();
+    for (name, content) in files {
+        std::fs::write(folder.join(name), content).unwrap();
+    }
+    let loaded = Policy::load(folder.to_str().unwrap()).map_err(|error| error.to_string());
+    std::fs::remove_dir_all(folder).unwrap();
+    loaded
+}
+
+/// A policy that rejects everybody on one list, and approves everybody else.
+fn screening(kind: &str, entries: &str) -> Policy {
+    screening_by(r#"principal in List::"x", action, resource"#, kind, entries).unwrap()
+}
+
+fn screening_by(head: &str, kind: &str, entries: &str) -> Result<Policy, String> {
+    let rules = format!(
+        r#"@id("a") @reason("listed") forbid ({head}); @id("b") permit (principal, action, resource);"#
+    );
+    let settings = json!({"lists": {"x": {"kind": kind}}}).to_string();
+    policy(&[("policy.cedar", &rules), ("bundle.json", &settings), ("lists/x.txt", entries)])
+}
+
+/// A body with a payment by somebody with this counterparty information.
+fn body(information: &Value) -> Value {
+    json!({"transaction": {
+        "senderUmaAddress": "$sender@example.com",
+        "receiverUmaAddress": "$receiver@example.com",
+        "receivedAmount": {"amount": 100, "currency": {"code": "EUR", "decimals": 2}},
+        "counterpartyInformation": information,
+    }})
+}
+
+/// What a policy decides about a body: `approve`, or the reason of the rejection.
+fn decided(policy: &Policy, body: &str) -> String {
+    let object = Object::parse(body.as_bytes()).unwrap();
+    let now = Timestamp::UNIX_EPOCH;
+    let asking = Asking::new(Asks::Approval, || Payment::read(&object, &LAYOUT, None, now)).unwrap();
+    match decide(Some(policy), &asking, Some(&Totals::new())).verdict {
+        Verdict::Approve => "approve".to_owned(),
+        Verdict::Reject { reason, .. } => reason,
+        Verdict::RequestInformation { .. } => "request".to_owned(),
+    }
+}
+
+fn decided_about(policy: &Policy, information: &Value) -> String {
+    decided(policy, &body(information).to_string())
+}
+
+#[test]
+fn every_form_of_a_rule_about_a_list_screens() {
+    let plain = screening("name", "Ivan Petrov");
+    assert_eq!(decided_about(&plain, &json!({"FULL_NAME": "Petrov, Ivan"})), "listed");
+    let sender = r#"principal in List::"x", action, resource"#;
+    let typed = r#"principal is Sender in List::"x", action, resource"#;
+    for head in [sender, typed] {
+        let policy = screening_by(head, "name", "Ivan Petrov").unwrap();
+        assert_eq!(decided_about(&policy, &json!({"FULL_NAME": "Petrov, Ivan"})), "listed", "{head}");
+        assert_eq!(decided_about(&policy, &json!({"FULL_NAME": "Ada Sender"})), "approve", "{head}");
+        let misspelt = screening_by(&head.replace("\"x\"", "\"y\""), "name", "Ivan Petrov").unwrap_err();
+        assert!(misspelt.contains("the policy has no list `y`"), "{misspelt}");
+    }
+    for head in [r#"resource in List::"x""#, r#"resource is Receiver in List::"x""#] {
+        let refused = screening_by(&format!("principal, action, {head}"), "name", "Ivan Petrov").unwrap_err();
+        assert!(refused.contains("a receiver is on no list of names"), "{refused}");
+    }
+}
