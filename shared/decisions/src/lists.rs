@@ -210,7 +210,8 @@ impl Entries {
             }
             Kind::Country => self.push(forms::country(entry), "it is not a country code of two letters"),
             Kind::Address => {
-                let address = forms::address(entry).map(|address| address.whole);
+                let address = forms::address(entry).filter(|address| !address.is_too_long());
+                let address = address.map(|address| address.whole);
                 self.push(address, "it is not a UMA address such as $ada@example.com")
             }
             Kind::Domain => {
@@ -219,7 +220,8 @@ impl Entries {
                     Some(name) => (".", name),
                     None => ("", entry),
                 };
-                let domain = forms::domain(name).map(|domain| format!("{below}{domain}"));
+                let domain = forms::domain(name).filter(|domain| !forms::is_too_long(domain));
+                let domain = domain.map(|domain| format!("{below}{domain}"));
                 self.push(domain, "it is not a domain such as example.com")
             }
         };
@@ -347,6 +349,27 @@ mod tests {
             (Kind::Domain, "a.txt", "*.example.com", None, "line 1: it is not a domain"),
             (Kind::Domain, "a.txt", "https://example.com", None, "line 1: it is not a domain"),
             (Kind::Address, "a.txt", "ada@example.com", None, "line 1: it is not a UMA address"),
+            (
+                Kind::Address,
+                "a.txt",
+                &format!("$a@{}example", "a.".repeat(124)),
+                None,
+                "line 1: it is not a UMA",
+            ),
+            (
+                Kind::Domain,
+                "a.txt",
+                &format!("{}.example", "a".repeat(64)),
+                None,
+                "line 1: it is not a domain",
+            ),
+            (
+                Kind::Domain,
+                "a.txt",
+                &format!("{}example", "a.".repeat(124)),
+                None,
+                "line 1: it is not a domain",
+            ),
             (Kind::Identifier, "a.txt", "x\n.", None, "line 2: it has no letter"),
             (Kind::Name, "a.txt", "# only this\n", None, "it has no entry"),
             (Kind::Name, "a.txt", "", None, "it has no entry"),

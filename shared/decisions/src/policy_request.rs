@@ -446,6 +446,9 @@ impl Payment {
         let mut names = BTreeMap::new();
         let mut found = Vec::new();
         for (name, list) in &needs.lists {
+            if matches!(list.kind, Kind::Domain | Kind::Address) && self.sender.is_too_long() {
+                return Err(self.too_long("senderUmaAddress"));
+            }
             let mut member = match list.kind {
                 Kind::Domain => list.has_domain(&self.sender.domain),
                 Kind::Address => list.has(&self.sender.whole),
@@ -467,10 +470,18 @@ impl Payment {
         Ok(found)
     }
 
+    /// That a field of the transaction is too long for a list.
+    fn too_long(&self, field: &str) -> Undecidable {
+        undecidable(field, "is too long to be compared").within(self.place)
+    }
+
     /// The names of the lists that the receiver is on.
     fn lists_of_receiver<'n>(&self, needs: &'n Needs) -> Result<Vec<&'n String>, Undecidable> {
         let mut found = Vec::new();
         for (name, list) in &needs.lists {
+            if matches!(list.kind, Kind::Domain | Kind::Address) && self.receiver.is_too_long() {
+                return Err(self.too_long("receiverUmaAddress"));
+            }
             let member = match list.kind {
                 Kind::Domain => list.has_domain(&self.receiver.domain),
                 Kind::Address => list.has(&self.receiver.whole),

@@ -91,3 +91,34 @@ fn every_form_of_a_rule_about_a_list_screens() {
         assert!(refused.contains("a receiver is on no list of names"), "{refused}");
     }
 }
+
+#[test]
+fn an_address_that_is_too_long_is_undecidable_for_lists_of_addresses_and_for_them_alone() {
+    let address = |address: &str| {
+        let mut body = body(&json!({"FULL_NAME": "Ada Sender"}));
+        body["transaction"]["senderUmaAddress"] = address.into();
+        body.to_string()
+    };
+    let by_name = screening("name", "Ivan Petrov");
+    for (kind, entry) in [("domain", ".bad.example"), ("address", "$ada@bad.example")] {
+        let policy = screening(kind, entry);
+        for long in [
+            format!("$a@{}example", "a.".repeat(20_000)),
+            format!("$a@{}bad.example", "a.".repeat(122)),
+            format!("$a@{}.bad.example", "a".repeat(64)),
+            format!("${}@bad.example", "a".repeat(320)),
+        ] {
+            let start = std::time::Instant::now();
+            assert_eq!(decided(&policy, &address(&long)), "undecidable", "{kind} {long:.50}");
+            assert_eq!(decided(&by_name, &address(&long)), "approve", "{long:.50}");
+            assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
+        }
+        for long in [
+            format!("$a@{}good.example", "a.".repeat(120)),
+            format!("$a@{}.good.example", "a".repeat(63)),
+            format!("${}@good.example", "a".repeat(300)),
+        ] {
+            assert_eq!(decided(&policy, &address(&long)), "approve", "{kind} {long}");
+        }
+    }
+}
