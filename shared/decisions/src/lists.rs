@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::derived::{self, FOLDED};
-use crate::fold::{self, Letters, MAX_BYTES};
+use crate::fold::{self, Letters};
 use crate::forms;
 use crate::policy_request::DESCRIPTION;
 
@@ -205,8 +205,12 @@ impl Entries {
                 (!added).then_some("it has no letter and no digit")
             }
             Kind::Identifier => {
-                let code = fold::compact(entry);
-                self.push((!code.is_empty()).then_some(code), "it has no letter and no digit")
+                let codes = fold::compacts(entry);
+                for code in &codes {
+                    self.text.push_str(code);
+                    self.text.push('\n');
+                }
+                codes.is_empty().then_some("it has no letter and no digit")
             }
             Kind::Country => self.push(forms::country(entry), "it is not a country code of two letters"),
             Kind::Address => {
@@ -285,17 +289,15 @@ const fn hash_with(hash: u32, byte: u8) -> u32 {
     (hash ^ byte as u32).wrapping_mul(0x0100_0193)
 }
 
-/// The text of one of the sender's fields, unless it is too long to be looked up.
-pub(crate) fn bounded(text: &str) -> Option<&str> {
-    (text.len() <= MAX_BYTES).then_some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fold::words;
+
+    fn words(text: &str) -> BTreeSet<String> {
+        fold::words(text).unwrap()
+    }
 
     fn list(kind: Kind, text: &str) -> List {
         List::parse(kind, None, "a.txt", text, None).unwrap()

@@ -18,11 +18,11 @@ use jiff::tz::TimeZone;
 use crate::body::{Content, Value};
 use crate::countries::Countries;
 use crate::derived::{self, FOLDED, Reads};
-use crate::fold;
+use crate::fold::{self, MAX_BYTES};
 use crate::forms::{self, Address, trimmed};
 use crate::layout::Layout;
 use crate::limits::{By, LIMITS, Limits};
-use crate::lists::{self, Kind, List};
+use crate::lists::{Kind, List};
 use crate::rates::Rates;
 use crate::spelling::canonical;
 
@@ -32,6 +32,8 @@ pub struct Payment {
     sender: Address,
     /// Counterparty information that the schema names, by its name in the schema.
     named: BTreeMap<&'static str, String>,
+    /// The named fields, and [`DESCRIPTION`], with a text whose letters are shown in another order than they are sent.
+    turned: BTreeSet<&'static str>,
     /// Every country in the counterparty information.
     countries: Countries,
     /// Counterparty information that the schema does not name, by its name in the body.
@@ -128,6 +130,12 @@ impl Payment {
             rate: rate(transaction),
             // Policies that do not know this field must not depend on its form.
             quote_id: text(transaction, "quoteId", "quoteId").unwrap_or_default(),
+            turned: transaction
+                .get(DESCRIPTION)
+                .filter(|text| is_turned(text))
+                .map(|_| DESCRIPTION)
+                .into_iter()
+                .collect(),
             ..Self::bare()
         })
     }
@@ -138,6 +146,7 @@ impl Payment {
         Self {
             sender: nobody(),
             named: BTreeMap::new(),
+            turned: BTreeSet::new(),
             countries: Countries::default(),
             tags: BTreeMap::new(),
             receiver: nobody(),
@@ -179,6 +188,9 @@ impl Payment {
                 }
                 continue;
             };
+            if is_turned(value) {
+                self.turned.insert(field);
+            }
             let path = format!("{INFORMATION}.{field}");
             let value = match field {
                 "address" | "fiAddress" => postal_address(value, &path)?,
@@ -195,6 +207,16 @@ impl Payment {
         }
         Ok(())
     }
+}
+
+/// Whether a value has a character that overrides the direction of writing, U+202D or U+202E: then a reader sees the letters in
+/// another order than a rule.
+fn is_turned(value: &Value<'_>) -> bool {
+    let json = value.json;
+    json.contains(['\u{202d}', '\u{202e}'])
+        || json.match_indices("\\u202").any(|(start, escape)| {
+            json.get(start + escape.len()..).is_some_and(|rest| rest.starts_with(['d', 'D', 'e', 'E']))
+        })
 }
 
 /// Reads a country under a name that the schema knows. [`Countries`] has this country too.
@@ -432,7 +454,7 @@ impl Payment {
         pairs.extend(self.named.iter().map(|(field, value)| text_of(field, value)));
         for folded in FOLDED.iter().filter(|folded| folded.field != DESCRIPTION) {
             let path = || format!("{}.{INFORMATION}.{}", self.place, folded.field);
-            pairs.extend(folded.pairs(self.named.get(folded.field), &needs.reads, path)?);
+            pairs.extend(folded.pairs(self.text_to_fold(folded.field), &needs.reads, path)?);
         }
         let born = self.named.get("dateOfBirth").filter(|_| needs.reads.contains("birthDate"));
         let born = born.and_then(|text| derived::birth_date(text));
@@ -456,18 +478,31 @@ impl Payment {
                 Kind::Name | Kind::Identifier => false,
             };
             for field in &list.of {
-                let Some(text) = self.named.get(field.as_str()) else { continue };
                 let path = || format!("{}.{INFORMATION}.{field}", self.place);
-                let text =
-                    lists::bounded(text).ok_or_else(|| undecidable(path(), "is too long to be compared"))?;
+                let text = self.text_to_fold(field).map_err(|problem| undecidable(path(), problem))?;
+                let Some(text) = text else { continue };
                 member |= match list.kind {
-                    Kind::Name => list.has_words(names.entry(field).or_insert_with(|| fold::words(text))),
-                    _ => list.has(&fold::compact(text)),
+                    Kind::Name => {
+                        let words = names.entry(field).or_insert_with(|| fold::words(text));
+                        let words = words.as_ref().map_err(|problem| undecidable(path(), problem))?;
+                        list.has_words(words)
+                    }
+                    _ => fold::compacts(text).iter().any(|code| list.has(code)),
                 };
             }
             found.extend(member.then_some(name));
         }
         Ok(found)
+    }
+
+    /// The text of a named field or of [`DESCRIPTION`], or the problem for which it cannot be folded.
+    fn text_to_fold(&self, field: &str) -> Result<Option<&String>, &'static str> {
+        let text = if field == DESCRIPTION { self.description.as_ref() } else { self.named.get(field) };
+        match text {
+            Some(_) if self.turned.contains(field) => Err("has letters that are shown in another order"),
+            Some(text) if text.len() > MAX_BYTES => Err("is too long to be compared"),
+            text => Ok(text),
+        }
     }
 
     /// That a field of the transaction is too long for a list.
@@ -488,10 +523,11 @@ impl Payment {
                 Kind::Country | Kind::Name => false,
                 Kind::Identifier => {
                     let ids = self.user_id.iter().chain(&self.platform_user_id);
-                    let folds: Option<Vec<_>> = ids.map(|id| lists::bounded(id).map(fold::compact)).collect();
+                    let folds: Option<Vec<_>> =
+                        ids.map(|id| (id.len() <= MAX_BYTES).then(|| fold::compacts(id))).collect();
                     let problem = "has an id of the receiver that is too long to be compared";
                     let folds = folds.ok_or_else(|| undecidable(self.place, problem))?;
-                    folds.iter().any(|id| list.has(id))
+                    folds.iter().flatten().any(|id| list.has(id))
                 }
             };
             found.extend(member.then_some(name));
@@ -517,7 +553,7 @@ impl Payment {
         pairs.push(("mandatoryFields".to_owned(), named(true)));
         for folded in FOLDED.iter().filter(|folded| folded.field == DESCRIPTION) {
             let path = || format!("{}.{DESCRIPTION}", self.place);
-            pairs.extend(folded.pairs(self.description.as_ref(), &needs.reads, path)?);
+            pairs.extend(folded.pairs(self.text_to_fold(DESCRIPTION), &needs.reads, path)?);
         }
         for (attribute, zone) in [("utc", Some(TimeZone::UTC)), ("local", needs.zone.clone())] {
             let zone = zone.filter(|_| needs.reads.contains(attribute));

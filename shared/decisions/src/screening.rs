@@ -122,3 +122,54 @@ fn an_address_that_is_too_long_is_undecidable_for_lists_of_addresses_and_for_the
         }
     }
 }
+
+/// A policy that rejects names with all of these words.
+fn by_tokens(words: &str) -> Policy {
+    let rules = format!(
+        r#"@id("a") @reason("listed") forbid (principal, action, resource) when {{ principal.nameTokens.containsAll([{words}]) }};
+           @id("b") permit (principal, action, resource);"#
+    );
+    policy(&[("policy.cedar", &rules)]).unwrap()
+}
+
+#[test]
+fn a_name_escapes_neither_a_list_nor_a_rule_by_its_symbols_digits_and_letters() {
+    let list = screening("name", "Ivan Petrov");
+    let rule = by_tokens(r#""ivan", "petrov""#);
+    for name in [
+        "Iv\u{ad}an\u{3164}Petrov",
+        "Iv-an,Petrov",
+        "Petrov/I.v.a.n",
+        "|van|Petrov",
+        "Iv\u{200b}an\u{115f}Pet\u{2060}rov",
+        "Petr٥v I\u{1160}v-an Iv’an",
+    ] {
+        assert_eq!(decided_about(&list, &json!({"FULL_NAME": name})), "listed", "{name:?}");
+        assert_eq!(decided_about(&rule, &json!({"FULL_NAME": name})), "listed", "{name:?}");
+    }
+    let many = vec!["a"; 33].join("-");
+    for name in [many.as_str(), "\u{202e}vorteP navI", "Ivan \u{202d}Petrov", &"x".repeat(4097)] {
+        for policy in [&list, &rule] {
+            assert_eq!(decided_about(policy, &json!({"FULL_NAME": name})), "undecidable", "{name:?}");
+            assert_eq!(
+                decided_about(policy, &json!({"FULL_NAME": "Ada", "note": name})),
+                "approve",
+                "{name:?}"
+            );
+        }
+        let escaped = body(&json!({"FULL_NAME": "?"})).to_string().replace('?', r"\u202Ex");
+        assert_eq!(decided(&list, &escaped), "undecidable");
+    }
+}
+
+#[test]
+fn an_identifier_escapes_by_no_reading_of_its_letters_and_digits() {
+    let list = screening("identifier", "N-4471\nP-4471-990\nΝ 88");
+    for number in ["n4471", "Ν-4471", "P-٤٤٧١-٩٩٠", "P-447|-990", "Ｐ.❹④➆1/990", "N-88", "ν-88"]
+    {
+        assert_eq!(decided_about(&list, &json!({"TAX_ID": number})), "listed", "{number}");
+    }
+    for number in ["N-447", "4471", "P-4471-99O1", "W-88"] {
+        assert_eq!(decided_about(&list, &json!({"TAX_ID": number})), "approve", "{number}");
+    }
+}
