@@ -90,6 +90,7 @@ impl Payment {
         received_at: Timestamp,
     ) -> Result<Self, Undecidable> {
         let body = Value::read(body, layout)?;
+        body.check_spellings(layout)?;
         let name = layout.transaction;
         let transaction = required(object(&body, name), name)?;
         let mut payment = Self::of_transaction(transaction, layout).map_err(|wrong| wrong.within(name))?;

@@ -173,3 +173,63 @@ fn an_identifier_escapes_by_no_reading_of_its_letters_and_digits() {
         assert_eq!(decided_about(&list, &json!({"TAX_ID": number})), "approve", "{number}");
     }
 }
+
+/// Other spellings of a name that [`crate::folded`] takes for the same.
+fn spellings(name: &str) -> Vec<String> {
+    let snake = name.chars().flat_map(|c| {
+        let separator = c.is_uppercase().then_some('_');
+        separator.into_iter().chain(c.to_lowercase())
+    });
+    let snake: String = snake.collect();
+    let (first, rest) = name.split_at(1);
+    let capital = format!("{}{rest}", first.to_uppercase());
+    let kebab = snake.replace('_', "-");
+    let mut all = vec![snake.to_uppercase(), snake, capital, kebab, name.to_lowercase(), format!("{name}_")];
+    all.retain(|spelling| spelling != name);
+    all
+}
+
+#[test]
+fn a_field_of_the_transaction_in_another_spelling_is_undecidable() {
+    let policy = by_tokens(r#""ivan", "petrov""#);
+    let whole = body(&json!({"FULL_NAME": "Ada"}));
+    assert_eq!(decided(&policy, &whole.to_string()), "approve");
+    for name in [
+        "counterpartyInformation",
+        "senderUmaAddress",
+        "receiverUmaAddress",
+        "receivedAmount",
+        "description",
+        "exchangeRate",
+        "quoteId",
+        "userId",
+        "platformUserId",
+        "source",
+    ] {
+        for other in spellings(name) {
+            let mut beside = whole.clone();
+            beside["transaction"][&other] = json!({"FULL_NAME": "Ivan Petrov"});
+            assert_eq!(decided(&policy, &beside.to_string()), "undecidable", "{other} beside {name}");
+            let mut instead = beside;
+            instead["transaction"].as_object_mut().unwrap().remove(name);
+            assert_eq!(decided(&policy, &instead.to_string()), "undecidable", "{other} instead of {name}");
+        }
+    }
+    for other in spellings("transaction") {
+        let mut beside = whole.clone();
+        beside[&other] = body(&json!({"FULL_NAME": "Ivan Petrov"}))["transaction"].clone();
+        assert_eq!(decided(&policy, &beside.to_string()), "undecidable", "{other}");
+        beside.as_object_mut().unwrap().remove("transaction");
+        assert_eq!(decided(&policy, &beside.to_string()), "undecidable", "{other}");
+    }
+    for pair in [("note", "Note"), ("x_y", "xY")] {
+        let mut two = whole.clone();
+        two["transaction"][pair.0] = json!(1);
+        assert_eq!(decided(&policy, &two.to_string()), "approve", "{pair:?}");
+        two["transaction"][pair.1] = json!(1);
+        assert_eq!(decided(&policy, &two.to_string()), "undecidable", "{pair:?}");
+    }
+    let mut amounts = whole;
+    amounts["transaction"]["receivedAmount"]["Amount"] = json!(1);
+    assert_eq!(decided(&policy, &amounts.to_string()), "undecidable");
+}
