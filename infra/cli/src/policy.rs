@@ -154,6 +154,17 @@ fn cases_of(policy: Option<&Path>) -> PathBuf {
 pub(crate) fn check(policy: &Path) -> anyhow::Result<()> {
     let loaded = load(Some(policy))?;
     println!("policy    {}", named(Some(policy), &loaded));
+    let list = |list: decisions::ListSummary<'_>| {
+        let entries = format!("{} entries", list.entries);
+        [
+            "list".to_owned(),
+            list.name.to_owned(),
+            list.kind.to_owned(),
+            entries,
+            format!("first: {}", list.first),
+        ]
+    };
+    print!("{}", aligned(&loaded.lists().map(list).collect::<Vec<_>>()));
     let cases = cases::read(&cases_of(Some(policy)))?;
     let mut problems = loaded.warnings().to_vec();
     let rules: Vec<String> = loaded.rules().map(str::to_owned).collect();

@@ -166,6 +166,31 @@ impl Payment {
         }
     }
 
+    /// A payment by somebody who is the first entry of a list and nothing else.
+    fn of_first_entry(list: &List) -> Self {
+        let mut payment = Self::bare();
+        let entry = trimmed(&list.first).to_owned();
+        match list.kind {
+            Kind::Domain => payment.sender.domain = entry.trim_start_matches('.').to_ascii_lowercase(),
+            Kind::Address => payment.sender.whole = entry.to_ascii_lowercase(),
+            Kind::Country => payment.countries.codes.extend(forms::country(&entry)),
+            Kind::Name | Kind::Identifier => {
+                let field = list.of.first().and_then(|field| canonical(field));
+                payment.named.extend(field.map(|field| (field, entry)));
+            }
+        }
+        payment
+    }
+
+    /// The names of those lists of a policy that do not have their own first entry.
+    pub(crate) fn lists_without_their_first_entry(needs: &Needs) -> Vec<&String> {
+        let has_it = |name: &String, list: &List| {
+            let found = Self::of_first_entry(list).lists_of_sender(needs);
+            found.is_ok_and(|found| found.contains(&name))
+        };
+        needs.lists.iter().filter(|(name, list)| !has_it(name, list)).map(|(name, _)| name).collect()
+    }
+
     /// Whether the payment has this piece of counterparty information, under any of its names.
     pub(crate) fn has(&self, name: &str) -> bool {
         canonical(name).is_some_and(|field| self.named.contains_key(field))

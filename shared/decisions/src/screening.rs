@@ -233,3 +233,23 @@ fn a_field_of_the_transaction_in_another_spelling_is_undecidable() {
     amounts["transaction"]["receivedAmount"]["Amount"] = json!(1);
     assert_eq!(decided(&policy, &amounts.to_string()), "undecidable");
 }
+
+#[test]
+fn a_list_has_its_own_first_entry() {
+    for (kind, entry) in [
+        ("name", "Jean-Luc O'Hara, Conde d'A-B-C-D (senior)"),
+        ("name", "Ν 1 ⓯ ſ Ϲ"),
+        ("name", "ராம் 習近平 Пётр ΰ"),
+        ("identifier", "Ν-4471 ٥|"),
+        ("country", "ir"),
+        ("domain", ".Bad.example"),
+        ("address", "$Ada@Bad.example"),
+    ] {
+        let policy = screening(kind, entry);
+        let list = policy.lists().next().unwrap();
+        assert_eq!((list.name, list.kind, list.entries, list.first), ("x", kind, 1, entry));
+    }
+    let parts = vec!["a"; 33].join("-");
+    let refused = screening_by(r#"principal in List::"x", action, resource"#, "name", &parts).unwrap_err();
+    assert!(refused.contains("does not match a payment by its own first entry"), "{refused}");
+}
