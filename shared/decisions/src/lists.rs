@@ -13,6 +13,9 @@ use crate::fold::{self, Letters};
 use crate::forms;
 use crate::policy_request::DESCRIPTION;
 
+/// In the place of a field: every text of the sender, under whatever name.
+pub(crate) const ANY: &str = "*";
+
 /// The longest entry, in bytes.
 const MAX_ENTRY_BYTES: usize = 500;
 
@@ -193,7 +196,7 @@ fn fields(kind: Kind, of: Option<Vec<String>>) -> Result<Vec<String>, String> {
     let known = |field: &String| {
         FOLDED.iter().any(|folded| folded.field == field && folded.form == form && field != DESCRIPTION)
     };
-    match of.iter().find(|field| !known(field)) {
+    match of.iter().find(|field| *field != ANY && !known(field)) {
         Some(wrong) => Err(format!("`of`: a list of this kind cannot have the field {wrong:?}")),
         None if of.is_empty() => Err("`of` is empty".to_owned()),
         None => Ok(of),

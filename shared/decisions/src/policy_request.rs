@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema,
@@ -22,9 +23,9 @@ use crate::fold::{self, MAX_BYTES};
 use crate::forms::{self, Address, trimmed};
 use crate::layout::Layout;
 use crate::limits::{By, LIMITS, Limits};
-use crate::lists::{Kind, List};
+use crate::lists::{ANY, Kind, List};
 use crate::rates::Rates;
-use crate::spelling::canonical;
+use crate::spelling::{canonical, look, looks};
 
 /// A payment that waits for approval.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Payment {
     named: BTreeMap<&'static str, String>,
     /// The named fields, and [`DESCRIPTION`], with a text whose letters are shown in another order than they are sent.
     turned: BTreeSet<&'static str>,
+    /// All texts about the sender, for lists of [`ANY`] field. Only a policy with such a list minds whether they can be read.
+    texts: Result<Vec<String>, Undecidable>,
     /// Every country in the counterparty information.
     countries: Countries,
     /// Counterparty information that the schema does not name, by its name in the body.
@@ -104,6 +107,9 @@ impl Payment {
             requested(&body, layout.requested, user)?
         };
         let information = object(transaction, INFORMATION).map_err(|wrong| wrong.within(name))?;
+        let about_sender =
+            information.into_iter().chain(layout.sender.and_then(|name| transaction.get(name)));
+        payment.texts = texts(about_sender).map_err(|problem| undecidable(INFORMATION, problem).within(name));
         if let Some(information) = information {
             payment.inform(information).map_err(|wrong| wrong.within(name))?;
         }
@@ -148,6 +154,7 @@ impl Payment {
             sender: nobody(),
             named: BTreeMap::new(),
             turned: BTreeSet::new(),
+            texts: Ok(Vec::new()),
             countries: Countries::default(),
             tags: BTreeMap::new(),
             receiver: nobody(),
@@ -176,6 +183,7 @@ impl Payment {
             Kind::Country => payment.countries.codes.extend(forms::country(&entry)),
             Kind::Name | Kind::Identifier => {
                 let field = list.of.first().and_then(|field| canonical(field));
+                payment.texts = Ok(vec![entry.clone()]);
                 payment.named.extend(field.map(|field| (field, entry)));
             }
         }
@@ -243,6 +251,67 @@ fn is_turned(value: &Value<'_>) -> bool {
         || json.match_indices("\\u202").any(|(start, escape)| {
             json.get(start + escape.len()..).is_some_and(|rest| rest.starts_with(['d', 'D', 'e', 'E']))
         })
+}
+
+/// How many bytes all texts about the sender may have together, to be looked up in lists.
+const MAX_TEXTS_BYTES: usize = 4 * MAX_BYTES;
+
+/// All texts and numbers in these values, at any depth.
+fn texts<'v, 'a: 'v>(values: impl Iterator<Item = &'v Value<'a>>) -> Result<Vec<String>, &'static str> {
+    let mut found = Vec::new();
+    for value in values {
+        collect_texts(value, false, &mut found)?;
+    }
+    let bytes: usize = found.iter().map(String::len).sum();
+    if bytes > MAX_TEXTS_BYTES { Err("has too many texts to be compared") } else { Ok(found) }
+}
+
+/// Adds the texts in a value. The parts of a name, such as `firstName` and `lastName`, are one text too. Returns the texts that
+/// are such parts if `named` says that the value is one.
+fn collect_texts(
+    value: &Value<'_>,
+    named: bool,
+    found: &mut Vec<String>,
+) -> Result<Vec<String>, &'static str> {
+    let mut parts = Vec::new();
+    match &value.content {
+        Content::Object(fields) => {
+            for (name, value) in fields {
+                let is_part =
+                    canonical(name).is_none() && looks(name).any(|look| look.contains(look_of_name()));
+                parts.extend(collect_texts(value, named || is_part, found)?);
+            }
+        }
+        Content::List(entries) => {
+            for entry in entries {
+                parts.extend(collect_texts(entry, named, found)?);
+            }
+        }
+        Content::Scalar if is_turned(value) => return Err("has letters that are shown in another order"),
+        Content::Scalar => {
+            let is_text = value.json.starts_with('"');
+            let text = if is_text {
+                serde_json::from_str(value.json).map_err(|_| "has a text that cannot be read")?
+            } else {
+                value.json.to_owned()
+            };
+            if text.len() > MAX_BYTES {
+                return Err("has a text that is too long to be compared");
+            }
+            found.push(text.clone());
+            return Ok(if named && is_text { vec![text] } else { vec![] });
+        }
+    }
+    if parts.len() > 1 {
+        found.push(parts.join(" "));
+    }
+    Ok(if named { parts } else { vec![] })
+}
+
+/// The word `name` in the form in which names of fields are compared.
+fn look_of_name() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| look("name"));
+    &NAME
 }
 
 /// Reads a country under a name that the schema knows. [`Countries`] has this country too.
@@ -504,17 +573,26 @@ impl Payment {
                 Kind::Name | Kind::Identifier => false,
             };
             for field in &list.of {
-                let path = || format!("{}.{INFORMATION}.{field}", self.place);
-                let text = self.text_to_fold(field).map_err(|problem| undecidable(path(), problem))?;
-                let Some(text) = text else { continue };
-                member |= match list.kind {
-                    Kind::Name => {
-                        let words = names.entry(field).or_insert_with(|| fold::words(text));
-                        let words = words.as_ref().map_err(|problem| undecidable(path(), problem))?;
-                        list.has_words(words)
-                    }
-                    _ => fold::compacts(text).iter().any(|code| list.has(code)),
+                let path = || match field.as_str() {
+                    ANY => format!("{}.{INFORMATION}", self.place),
+                    field => format!("{}.{INFORMATION}.{field}", self.place),
                 };
+                let texts: Vec<&String> = if field == ANY {
+                    self.texts.as_ref().map_err(Undecidable::clone)?.iter().collect()
+                } else {
+                    let text = self.text_to_fold(field).map_err(|problem| undecidable(path(), problem))?;
+                    text.into_iter().collect()
+                };
+                for text in texts {
+                    member |= match list.kind {
+                        Kind::Name => {
+                            let words = names.entry(text).or_insert_with(|| fold::words(text));
+                            let words = words.as_ref().map_err(|problem| undecidable(path(), problem))?;
+                            list.has_words(words)
+                        }
+                        _ => fold::compacts(text).iter().any(|code| list.has(code)),
+                    };
+                }
             }
             found.extend(member.then_some(name));
         }

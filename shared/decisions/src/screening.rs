@@ -43,8 +43,13 @@ fn screening_by(head: &str, kind: &str, entries: &str) -> Result<Policy, String>
     let rules = format!(
         r#"@id("a") @reason("listed") forbid ({head}); @id("b") permit (principal, action, resource);"#
     );
-    let settings = json!({"lists": {"x": {"kind": kind}}}).to_string();
-    policy(&[("policy.cedar", &rules), ("bundle.json", &settings), ("lists/x.txt", entries)])
+    screening_of(&rules, json!({"kind": kind}), entries)
+}
+
+/// A policy of these rules about the list `x`.
+fn screening_of(rules: &str, list: Value, entries: &str) -> Result<Policy, String> {
+    let settings = json!({"lists": {"x": list}}).to_string();
+    policy(&[("policy.cedar", rules), ("bundle.json", &settings), ("lists/x.txt", entries)])
 }
 
 /// A body with a payment by somebody with this counterparty information.
@@ -252,4 +257,54 @@ fn a_list_has_its_own_first_entry() {
     let parts = vec!["a"; 33].join("-");
     let refused = screening_by(r#"principal in List::"x", action, resource"#, "name", &parts).unwrap_err();
     assert!(refused.contains("does not match a payment by its own first entry"), "{refused}");
+}
+
+#[test]
+fn a_list_of_every_field_has_texts_under_any_name_and_at_any_depth() {
+    const RULES: &str = r#"@id("a") @reason("listed") forbid (principal in List::"x", action, resource);
+        @id("b") permit (principal, action, resource);"#;
+    let names = screening_of(RULES, json!({"kind": "name", "of": ["*"]}), "Ivan Petrov").unwrap();
+    let numbers =
+        screening_of(RULES, json!({"kind": "identifier", "of": ["*"]}), "P-4471-990\n123456").unwrap();
+    let around: [fn(&Value) -> Value; 6] = [
+        |text| json!({"FULL_NAME": text}),
+        |text| json!({"FULL_NAME": "Ada", "beneficialOwner": text}),
+        |text| json!({"owners": ["Ada", text]}),
+        |text| json!({"a": {"b": [{"c": text}, 1, null]}}),
+        |text| json!({"ADDRESS": {"line1": text}}),
+        |text| json!({"PURPOSE_OF_PAYMENT": text}),
+    ];
+    for around in around {
+        assert_eq!(
+            decided_about(&names, &around(&json!("Petrov, I.van"))),
+            "listed",
+            "{}",
+            around(&json!(""))
+        );
+        assert_eq!(decided_about(&names, &around(&json!("Ada Sender"))), "approve");
+        assert_eq!(decided_about(&names, &around(&json!("\u{202e}vorteP navI"))), "undecidable");
+        assert_eq!(decided_about(&names, &around(&json!("x".repeat(4097)))), "undecidable");
+        assert_eq!(decided_about(&numbers, &around(&json!("p 4471 99O"))), "listed");
+        assert_eq!(decided_about(&numbers, &around(&json!("p 4471 991"))), "approve");
+    }
+    assert_eq!(decided_about(&numbers, &json!({"document": {"no": 123_456}})), "listed");
+    for (information, expected) in [
+        (json!({"firstName": "Ivan", "lastName": "Petrov"}), "listed"),
+        (json!({"owner": {"given_name": "Ivan", "FAMILY_NAME": "Petrov"}}), "listed"),
+        (json!({"names": ["Ivan", "Petrov"]}), "listed"),
+        (json!({"name": {"first": "Ivan", "last": "Petrov"}}), "listed"),
+        (json!({"FULL_NAME": "Ivan", "ADDRESS": "Petrov"}), "approve"),
+    ] {
+        assert_eq!(decided_about(&names, &information), expected, "{information}");
+    }
+    let mut source = body(&json!({"FULL_NAME": "Ada"}));
+    source["transaction"]["source"] = json!({"account": {"holder": "Ivan Petrov"}});
+    assert_eq!(decided(&names, &source.to_string()), "listed");
+    let long: Vec<String> = (0..900).map(|number| format!("a text of the sender {number}")).collect();
+    assert_eq!(decided_about(&names, &json!({"FULL_NAME": "Ada", "a": long})), "undecidable");
+    let plain = screening("name", "Ivan Petrov");
+    assert_eq!(decided_about(&plain, &json!({"FULL_NAME": "Ada", "a": long, "b": "Ivan Petrov"})), "approve");
+    for kind in ["country", "domain", "address"] {
+        assert!(screening_of(RULES, json!({"kind": kind, "of": ["*"]}), "DE").is_err());
+    }
 }
