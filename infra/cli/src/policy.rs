@@ -154,6 +154,13 @@ fn cases_of(policy: Option<&Path>) -> PathBuf {
 pub(crate) fn check(policy: &Path) -> anyhow::Result<()> {
     let loaded = load(Some(policy))?;
     println!("policy    {}", named(Some(policy), &loaded));
+    let list = |list: decisions::ListSummary<'_>| {
+        let entries = format!("{} entries", list.entries);
+        [list.name.to_owned(), list.kind.to_owned(), entries, format!("first: {}", list.first)]
+    };
+    for line in aligned(&loaded.lists().map(list).collect::<Vec<_>>()).lines() {
+        println!("list      {line}");
+    }
     let cases = cases::read(&cases_of(Some(policy)))?;
     let mut problems = loaded.warnings().to_vec();
     let rules: Vec<String> = loaded.rules().map(str::to_owned).collect();

@@ -227,9 +227,17 @@ fn screening(name: &str) -> PathBuf {
 #[test]
 fn the_worked_example_passes_its_check_and_its_cases() {
     let (success, text) = run(&["policy", "check", SCREENING]);
-    assert!(success && text.contains("8 rules, 21 cases, 0 problems"), "{text}");
+    assert!(success && text.contains("8 rules, 23 cases, 0 problems"), "{text}");
+    let lists: Vec<_> = text.lines().filter(|line| line.starts_with("list      ")).collect();
+    assert_eq!(lists.len(), 4, "{text}");
+    for words in
+        ["sanctions-names name 4 entries first: Ivan Petrov", "closed-countries country 2 entries first: IR"]
+    {
+        let is_it = |line: &&str| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ") == words;
+        assert!(lists.iter().any(is_it), "{words}: {text}");
+    }
     let (success, text) = run(&["policy", "test", "--policy", SCREENING]);
-    assert!(success && text.contains("21 cases, 0 failed") && !text.contains("warning"), "{text}");
+    assert!(success && text.contains("23 cases, 0 failed") && !text.contains("warning"), "{text}");
     let (success, text) = run(&["policy", "explain", "--policy", SCREENING, PAYMENT]);
     assert!(success && text.contains("rule      known-institution"), "{text}");
     let (success, text) = run(&[
@@ -309,7 +317,7 @@ fn explain_prints_what_the_policy_saw_and_what_each_rule_lacks() {
     assert!(
         success
             && text.contains("known-institution      5")
-            && text.contains("21 cases, 3 decided by no rule"),
+            && text.contains("23 cases, 3 decided by no rule"),
         "{text}"
     );
 }
@@ -352,7 +360,10 @@ fn what_is_wrong_in_a_folder_is_named_by_file_and_line() {
             settings(", \"column\": \"domain\"", ""),
             "lists/institutions.csv: bundle.json does not name its `column`",
         ),
-        (settings("fiLegalEntityName", "taxId"), "cannot have the field \"taxId\""),
+        (
+            settings("\"*\"] },\n    \"sanctions-id", "\"taxId\"] },\n    \"sanctions-id"),
+            "cannot have the field \"taxId\"",
+        ),
         (
             ("rates.json", "0.92".into(), "-0.92".into()),
             "rates.json: rate of \"USD\": it is not a number above 0",
@@ -420,6 +431,26 @@ fn what_is_wrong_in_a_folder_is_named_by_file_and_line() {
         let (success, text) = run(&["policy", "check", path]);
         assert!(!success && text.contains(expected), "{from} -> {to}\n{text}\n{expected}");
         write(&file, &before);
+    }
+    for (file, text, expected) in [
+        (
+            "lists/sanctions-names.txt",
+            "Ada a.k.a. Bo",
+            "list `sanctions-names`: line 1: the entry has another name",
+        ),
+        ("lists/sanctions-names.txt", "1\n2", "list `sanctions-names`: most of its entries have a digit"),
+        (
+            "lists/sanctions-identifiers.txt",
+            "Ada",
+            "list `sanctions-identifiers`: most of its entries have no digit",
+        ),
+        ("lists/sanctions-names.txt", "Jos\u{fffd}", "line 1: it has a control character"),
+    ] {
+        let before = std::fs::read_to_string(copy.join(file)).unwrap();
+        write(&copy.join(file), text);
+        let (success, printed) = run(&["policy", "check", path]);
+        assert!(!success && printed.contains(expected), "{file}\n{printed}");
+        write(&copy.join(file), &before);
     }
     for (file, expected) in [
         ("notes.txt", "notes.txt: a policy has no such file"),

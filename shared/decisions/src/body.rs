@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use ingest::Object;
 use serde_json::value::RawValue;
 
+use crate::asks::folded;
 use crate::layout::Layout;
 use crate::policy_request::{INFORMATION, Undecidable, undecidable};
 use crate::spelling::is_deceptive;
@@ -62,6 +63,40 @@ impl<'a> Value<'a> {
         fields.iter().map(|(name, value)| (name.as_str(), value))
     }
 
+    /// Checks the names in a body and in its transaction in the same spellings in which `asks` compares them: a field in another
+    /// spelling would count there and not here. Counterparty information is read in all its spellings.
+    pub(crate) fn check_spellings(&self, layout: &Layout) -> Result<(), Undecidable> {
+        self.check_names(Place::Body, &[layout.transaction, layout.requested], layout)?;
+        let Some(transaction) = self.get(layout.transaction) else { return Ok(()) };
+        let mut known = IN_EVERY_TRANSACTION.to_vec();
+        known.extend([layout.user_id, layout.platform_user_id, layout.requested]);
+        known.extend(layout.sender.into_iter().chain(layout.receiver));
+        transaction.check_names(Place::Transaction, &known, layout)?;
+        let others = transaction.fields().filter(|(name, _)| *name != INFORMATION);
+        others.into_iter().try_for_each(|(_, value)| value.check_nested(layout))
+    }
+
+    fn check_nested(&self, layout: &Layout) -> Result<(), Undecidable> {
+        self.check_names(Place::Transaction, &[], layout)?;
+        self.fields().try_for_each(|(_, value)| value.check_nested(layout))?;
+        let entries: &[_] = if let Content::List(entries) = &self.content { entries } else { &[] };
+        entries.iter().try_for_each(|entry| entry.check_nested(layout))
+    }
+
+    /// Refuses an object with two spellings of one name, or with another spelling of one of the known names.
+    fn check_names(&self, place: Place, known: &[&str], layout: &Layout) -> Result<(), Undecidable> {
+        let mut spellings = BTreeSet::new();
+        for (name, _) in self.fields() {
+            if !spellings.insert(folded(name)) {
+                return Err(undecidable(place.name(layout), "has a field name in two spellings"));
+            }
+            if known.iter().any(|known| *known != name && folded(known) == folded(name)) {
+                return Err(undecidable(place.name(layout), "has a known field name in another spelling"));
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the value is `null`.
     #[must_use]
     pub fn is_null(&self) -> bool {
@@ -95,6 +130,17 @@ impl Place {
         }
     }
 }
+
+/// The fields of a transaction that every layout has.
+const IN_EVERY_TRANSACTION: [&str; 7] = [
+    "receivedAmount",
+    "senderUmaAddress",
+    "receiverUmaAddress",
+    "description",
+    "exchangeRate",
+    "quoteId",
+    INFORMATION,
+];
 
 struct Reader<'l> {
     /// How many more fields and list entries the body may have.

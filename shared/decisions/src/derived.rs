@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 
-use crate::fold::{self, MAX_BYTES};
+use crate::fold;
 use crate::policy_request::{Pair, Undecidable, set, string, text_of, undecidable};
 
 /// The folded forms of one text.
@@ -93,22 +93,24 @@ impl Folded {
     /// The folded forms that a policy reads. `path` is where the text is in the body.
     pub(crate) fn pairs(
         &self,
-        text: Option<&String>,
+        text: Result<Option<&String>, &'static str>,
         reads: &Reads,
-        path: impl FnOnce() -> String,
+        path: impl Fn() -> String,
     ) -> Result<Vec<Pair>, Undecidable> {
         let mut pairs = Vec::new();
         let read = |attribute: &str| reads.contains(attribute);
-        let text = text.filter(|_| read(self.text) || self.tokens.is_some_and(read));
-        if text.is_some_and(|text| text.len() > MAX_BYTES) {
-            return Err(undecidable(path(), "is too long to be compared"));
-        }
+        let text = if read(self.text) || self.tokens.is_some_and(read) {
+            text.map_err(|problem| undecidable(path(), problem))?
+        } else {
+            None
+        };
         if let Some(text) = text.filter(|_| read(self.text)) {
             let folded = self.form.of(text);
             pairs.extend((!folded.is_empty()).then(|| text_of(self.text, &folded)));
         }
         if let Some(tokens) = self.tokens {
-            let words = text.filter(|_| read(tokens)).map(|text| fold::words(text)).unwrap_or_default();
+            let words = text.filter(|_| read(tokens)).map_or(Ok(BTreeSet::new()), |text| fold::words(text));
+            let words = words.map_err(|problem| undecidable(path(), problem))?;
             pairs.push((tokens.to_owned(), set(words.iter().map(String::as_str))));
         }
         Ok(pairs)

@@ -40,6 +40,22 @@ pub(crate) struct Address {
     pub domain: String,
 }
 
+impl Address {
+    /// Whether the address or its domain is longer than any that exists. Such an address is not looked up in lists, because
+    /// each label of its domain takes a look-up of its own.
+    pub(crate) fn is_too_long(&self) -> bool {
+        self.whole.len() > MAX_ADDRESS_BYTES || is_too_long(&self.domain)
+    }
+}
+
+/// The longest address: that of SMTP (RFC 5321), 64 bytes before the `@` and 255 after it.
+const MAX_ADDRESS_BYTES: usize = 320;
+
+/// Whether a domain is longer than the DNS allows (RFC 1035): 253 bytes, and 63 for a label.
+pub(crate) fn is_too_long(domain: &str) -> bool {
+    domain.len() > 253 || domain.split('.').any(|label| label.len() > 63)
+}
+
 /// Reads a UMA address. The `$` is required and the characters are restricted. Otherwise one address would
 /// have two spellings, and a rule that names one spelling would not match the other.
 pub(crate) fn address(text: &str) -> Option<Address> {

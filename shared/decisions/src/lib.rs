@@ -32,6 +32,8 @@ mod policy_literals;
 mod policy_request;
 mod rates;
 mod replies;
+#[cfg(test)]
+mod screening;
 mod spelling;
 
 pub use asks::{
@@ -42,6 +44,6 @@ pub use body::{Content, Value};
 pub use decide::{Asking, counting, decide};
 pub use explain::{ExplainedRule, Explanation, Fit};
 pub use layout::Layout;
-pub use policy::{Policy, PolicyError};
+pub use policy::{ListSummary, Policy, PolicyError};
 pub use policy_request::{Payment, Undecidable};
 pub use replies::{decided, duplicate, error};

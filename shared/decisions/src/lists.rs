@@ -9,9 +9,12 @@ use std::collections::BTreeSet;
 use serde::Deserialize;
 
 use crate::derived::{self, FOLDED};
-use crate::fold::{self, Letters, MAX_BYTES};
+use crate::fold::{self, Letters};
 use crate::forms;
 use crate::policy_request::DESCRIPTION;
+
+/// In the place of a field: every text of the sender, under whatever name.
+pub(crate) const ANY: &str = "*";
 
 /// The longest entry, in bytes.
 const MAX_ENTRY_BYTES: usize = 500;
@@ -44,6 +47,12 @@ pub(crate) struct List {
     pub kind: Kind,
     /// The fields of the sender that are looked up, for names and identifiers.
     pub of: Vec<String>,
+    /// How many entries the file has.
+    pub count: usize,
+    /// The first entry, as it is written.
+    pub first: String,
+    /// What in the file is probably a mistake.
+    pub warnings: Vec<String>,
     /// The entries, one after the other: words with a space between them, a line break at the end.
     entries: String,
     /// For each entry where it is, by the hash of its key.
@@ -60,6 +69,19 @@ struct Place {
     start: u32,
 }
 
+impl Kind {
+    /// The kind's name in `bundle.json`.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Name => "name",
+            Self::Domain => "domain",
+            Self::Address => "address",
+            Self::Country => "country",
+            Self::Identifier => "identifier",
+        }
+    }
+}
+
 impl List {
     /// Reads a list.
     ///
@@ -73,11 +95,18 @@ impl List {
         column: Option<&str>,
     ) -> Result<Self, Vec<String>> {
         let of = fields(kind, of).map_err(|wrong| vec![wrong])?;
-        let mut entries =
-            Entries { kind, text: String::with_capacity(text.len()), letters: Letters::default() };
+        let mut entries = Entries {
+            kind,
+            text: String::with_capacity(text.len()),
+            letters: Letters::default(),
+            count: 0,
+            first: String::new(),
+            odd: 0,
+            warnings: Vec::new(),
+        };
         let mut problems = Vec::new();
         let mut add = |line: u64, entry: &str| {
-            if let Err(wrong) = entries.add(entry)
+            if let Err(wrong) = entries.add(line, entry)
                 && problems.len() < MAX_PROBLEMS
             {
                 problems.push(format!("line {line}: {wrong}"));
@@ -96,7 +125,10 @@ impl List {
                 }
             }
         }
-        let Entries { text: entries, .. } = entries;
+        let Entries { text: entries, count, first, odd, mut warnings, .. } = entries;
+        if 2 * odd > count {
+            warnings.push(format!("most of its entries {}", odd_entries(kind)));
+        }
         if problems.is_empty() && entries.is_empty() {
             // A file that was cut off or saved empty by mistake must not let everybody through.
             problems.push("it has no entry".to_owned());
@@ -104,13 +136,11 @@ impl List {
         let Some(index) = index(&entries) else {
             return Err(vec!["it is larger than 4 GB".to_owned()]);
         };
-        if problems.is_empty() { Ok(Self { kind, of, entries, index }) } else { Err(problems) }
-    }
-
-    /// How many entries the list has.
-    #[cfg(test)]
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
+        if problems.is_empty() {
+            Ok(Self { kind, of, count, first, warnings, entries, index })
+        } else {
+            Err(problems)
+        }
     }
 
     /// Whether the list has an entry all of whose words are among these.
@@ -166,7 +196,7 @@ fn fields(kind: Kind, of: Option<Vec<String>>) -> Result<Vec<String>, String> {
     let known = |field: &String| {
         FOLDED.iter().any(|folded| folded.field == field && folded.form == form && field != DESCRIPTION)
     };
-    match of.iter().find(|field| !known(field)) {
+    match of.iter().find(|field| *field != ANY && !known(field)) {
         Some(wrong) => Err(format!("`of`: a list of this kind cannot have the field {wrong:?}")),
         None if of.is_empty() => Err("`of` is empty".to_owned()),
         None => Ok(of),
@@ -177,6 +207,9 @@ fn fields(kind: Kind, of: Option<Vec<String>>) -> Result<Vec<String>, String> {
 fn read_column(text: &str, column: &str, add: &mut impl FnMut(u64, &str)) -> Result<(), String> {
     let mut reader = csv::ReaderBuilder::new().from_reader(text.as_bytes());
     let names = reader.headers().map_err(|error| error.to_string())?;
+    if names.iter().filter(|name| name.trim() == column).count() > 1 {
+        return Err(format!("line 1: there are several columns {column:?}"));
+    }
     let position = names.iter().position(|name| name.trim() == column);
     let position = position.ok_or_else(|| format!("line 1: there is no column {column:?}"))?;
     let mut record = csv::StringRecord::new();
@@ -192,12 +225,81 @@ struct Entries {
     kind: Kind,
     text: String,
     letters: Letters,
+    count: usize,
+    first: String,
+    /// How many entries look as if they were of another kind.
+    odd: usize,
+    warnings: Vec<String>,
+}
+
+/// The most words of a name that is no text about a person.
+const MAX_WORDS: usize = 8;
+
+/// What is odd about an entry of this kind.
+fn odd_entries(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Identifier => "have no digit: are they identifiers?",
+        _ => "have a digit or no letter: are they names?",
+    }
+}
+
+/// Whether an entry looks as if it was of another kind.
+fn is_odd(kind: Kind, entry: &str) -> bool {
+    match kind {
+        Kind::Name => entry.chars().any(char::is_numeric) || !entry.chars().any(char::is_alphabetic),
+        Kind::Identifier => !entry.chars().any(char::is_numeric),
+        Kind::Domain | Kind::Address | Kind::Country => false,
+    }
+}
+
+/// Why a name is probably more than one name, or has something else beside the name. All its words would have to be in the
+/// name of a payment.
+fn more_than_a_name(entry: &str) -> Option<&'static str> {
+    let words = || entry.split(|c: char| c.is_whitespace() || ",;:()".contains(c)).map(str::to_lowercase);
+    let known = |names: &[&str]| words().any(|word| names.contains(&word.as_str()));
+    if entry.contains(';') {
+        Some("has a semicolon")
+    } else if entry.contains('\t') {
+        Some("has a tab")
+    } else if known(&["a.k.a.", "a.k.a", "aka", "a/k/a", "f.k.a.", "fka", "alias"]) {
+        Some("has another name after a.k.a.")
+    } else if known(&["dob", "d.o.b.", "d.o.b", "born"]) {
+        Some("has a date of birth")
+    } else if entry.split_whitespace().count() > MAX_WORDS {
+        Some("has more than 8 words")
+    } else {
+        None
+    }
+}
+
+/// Whether an entry has a character that no entry has on purpose: it is a part of another line, or was read in the wrong encoding,
+/// or shows letters in another order than it has them.
+fn is_damaged(kind: Kind, entry: &str) -> bool {
+    entry.chars().any(|c| match c {
+        '\t' => kind != Kind::Name,
+        '\u{2028}' | '\u{2029}' | '\u{fffd}' | '\u{202d}' | '\u{202e}' => true,
+        c => c.is_control(),
+    })
 }
 
 impl Entries {
-    fn add(&mut self, entry: &str) -> Result<(), &'static str> {
+    fn add(&mut self, line: u64, entry: &str) -> Result<(), &'static str> {
         if entry.len() > MAX_ENTRY_BYTES {
             return Err("it is longer than 500 bytes");
+        }
+        if is_damaged(self.kind, entry) {
+            return Err("it has a control character, a line break or a character of a wrong encoding");
+        }
+        if self.count == 0 {
+            entry.clone_into(&mut self.first);
+        }
+        self.count += 1;
+        self.odd += usize::from(is_odd(self.kind, entry));
+        if self.kind == Kind::Name
+            && self.warnings.len() < MAX_PROBLEMS
+            && let Some(what) = more_than_a_name(entry)
+        {
+            self.warnings.push(format!("line {line}: the entry {what}; an entry is one name"));
         }
         let wrong = match self.kind {
             Kind::Name => {
@@ -205,12 +307,17 @@ impl Entries {
                 (!added).then_some("it has no letter and no digit")
             }
             Kind::Identifier => {
-                let code = fold::compact(entry);
-                self.push((!code.is_empty()).then_some(code), "it has no letter and no digit")
+                let codes = fold::compacts(entry);
+                for code in &codes {
+                    self.text.push_str(code);
+                    self.text.push('\n');
+                }
+                codes.is_empty().then_some("it has no letter and no digit")
             }
             Kind::Country => self.push(forms::country(entry), "it is not a country code of two letters"),
             Kind::Address => {
-                let address = forms::address(entry).map(|address| address.whole);
+                let address = forms::address(entry).filter(|address| !address.is_too_long());
+                let address = address.map(|address| address.whole);
                 self.push(address, "it is not a UMA address such as $ada@example.com")
             }
             Kind::Domain => {
@@ -219,7 +326,8 @@ impl Entries {
                     Some(name) => (".", name),
                     None => ("", entry),
                 };
-                let domain = forms::domain(name).map(|domain| format!("{below}{domain}"));
+                let domain = forms::domain(name).filter(|domain| !forms::is_too_long(domain));
+                let domain = domain.map(|domain| format!("{below}{domain}"));
                 self.push(domain, "it is not a domain such as example.com")
             }
         };
@@ -283,17 +391,15 @@ const fn hash_with(hash: u32, byte: u8) -> u32 {
     (hash ^ byte as u32).wrapping_mul(0x0100_0193)
 }
 
-/// The text of one of the sender's fields, unless it is too long to be looked up.
-pub(crate) fn bounded(text: &str) -> Option<&str> {
-    (text.len() <= MAX_BYTES).then_some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::fold::words;
+
+    fn words(text: &str) -> BTreeSet<String> {
+        fold::words(text).unwrap()
+    }
 
     fn list(kind: Kind, text: &str) -> List {
         List::parse(kind, None, "a.txt", text, None).unwrap()
@@ -347,6 +453,27 @@ mod tests {
             (Kind::Domain, "a.txt", "*.example.com", None, "line 1: it is not a domain"),
             (Kind::Domain, "a.txt", "https://example.com", None, "line 1: it is not a domain"),
             (Kind::Address, "a.txt", "ada@example.com", None, "line 1: it is not a UMA address"),
+            (
+                Kind::Address,
+                "a.txt",
+                &format!("$a@{}example", "a.".repeat(124)),
+                None,
+                "line 1: it is not a UMA",
+            ),
+            (
+                Kind::Domain,
+                "a.txt",
+                &format!("{}.example", "a".repeat(64)),
+                None,
+                "line 1: it is not a domain",
+            ),
+            (
+                Kind::Domain,
+                "a.txt",
+                &format!("{}example", "a.".repeat(124)),
+                None,
+                "line 1: it is not a domain",
+            ),
             (Kind::Identifier, "a.txt", "x\n.", None, "line 2: it has no letter"),
             (Kind::Name, "a.txt", "# only this\n", None, "it has no entry"),
             (Kind::Name, "a.txt", "", None, "it has no entry"),
@@ -355,18 +482,57 @@ mod tests {
             (Kind::Name, "a.csv", "id,name\n1,Ada\n2,Bo,x\n", Some("name"), "line: 3"),
             (Kind::Name, "a.csv", "id\n1", Some("name"), "there is no column \"name\""),
             (Kind::Name, "a.txt", "Ada", Some("name"), "only a CSV file"),
+            (Kind::Name, "a.csv", "name,id, name\nAda,1,Bo", Some("name"), "several columns \"name\""),
+            (Kind::Name, "a.csv", "name\n\"Ada\nBo\"", Some("name"), "line 2: it has a control"),
+            (Kind::Name, "a.txt", "Ada\rBo", None, "line 1: it has a control"),
+            (Kind::Name, "a.txt", "Ada\u{2028}Bo", None, "line 1: it has a control"),
+            (Kind::Name, "a.txt", "Ada\nB\u{2029}o", None, "line 2: it has a control"),
+            (Kind::Name, "a.txt", "Jos\u{fffd} Bo", None, "line 1: it has a control"),
+            (Kind::Name, "a.txt", "\u{202e}oB adA", None, "line 1: it has a control"),
+            (Kind::Name, "a.txt", "Ada\0", None, "line 1: it has a control"),
+            (Kind::Identifier, "a.txt", "12\t34", None, "line 1: it has a control"),
+            (Kind::Identifier, "a.txt", "12\u{85}34", None, "line 1: it has a control"),
+            (Kind::Domain, "a.txt", "a\u{fffd}.example", None, "line 1: it has a control"),
         ] {
             let error = List::parse(kind, None, file, text, column).unwrap_err().join("; ");
             assert!(error.contains(expected), "{text:?}: {error}");
         }
         let csv = List::parse(Kind::Name, None, "a.csv", "id,name\n1,\"Petrov, Ivan\"\n2,Ada", Some("name"))
             .unwrap();
-        assert!(csv.len() >= 2 && csv.has_words(&words("ivan petrov")) && csv.has_words(&words("ada")));
+        assert!(csv.count == 2 && csv.has_words(&words("ivan petrov")) && csv.has_words(&words("ada")));
         let long = "x".repeat(501);
         assert!(List::parse(Kind::Name, None, "a.txt", &long, None).is_err());
         let of = |kind, of: &str| List::parse(kind, Some(vec![of.to_owned()]), "a.txt", "DE", None);
         assert!(of(Kind::Name, "fiLegalEntityName").is_ok() && of(Kind::Identifier, "taxId").is_ok());
         assert!(of(Kind::Name, "taxId").is_err() && of(Kind::Country, "country").is_err());
+    }
+
+    #[test]
+    fn lists_of_something_else_get_a_warning() {
+        for (kind, text, expected) in [
+            (Kind::Name, "Ada\nBo", &[][..]),
+            (Kind::Name, "Ada; Bo", &["line 1: the entry has a semicolon"]),
+            (Kind::Name, "Ada\tBo", &["line 1: the entry has a tab"]),
+            (Kind::Name, "Bo\nAda a.k.a. Bo", &["line 2: the entry has another name"]),
+            (Kind::Name, "Ada (AKA Bo)", &["line 1: the entry has another name"]),
+            (Kind::Name, "Ada, DOB: May", &["line 1: the entry has a date of birth"]),
+            (Kind::Name, "a b c d e f g h", &[]),
+            (Kind::Name, "a b c d e f g h i", &["line 1: the entry has more than 8 words"]),
+            (Kind::Name, "Ada\n12\n34", &["most of its entries have a digit or no letter"]),
+            (Kind::Name, "Ada 1\nBo", &[]),
+            (Kind::Identifier, "Ada\nBo\n1", &["most of its entries have no digit"]),
+            (Kind::Identifier, "DE 12\nAda", &[]),
+            (Kind::Identifier, "٤٤\n12", &[]),
+            (Kind::Country, "DE", &[]),
+        ] {
+            let list = list(kind, text);
+            assert_eq!(list.warnings.len(), expected.len(), "{text:?}: {:?}", list.warnings);
+            for (warning, expected) in list.warnings.iter().zip(expected) {
+                assert!(warning.starts_with(expected), "{text:?}: {warning}");
+            }
+        }
+        let many = list(Kind::Name, &"Ada; Bo\n".repeat(100));
+        assert_eq!((many.warnings.len(), many.count, many.first.as_str()), (5, 100, "Ada; Bo"));
     }
 
     proptest! {

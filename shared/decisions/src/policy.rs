@@ -80,6 +80,19 @@ pub struct Policy {
     warnings: Vec<String>,
 }
 
+/// What a list of a policy is, for its author to check.
+#[derive(Clone, Copy, Debug)]
+pub struct ListSummary<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its kind, as in `bundle.json`.
+    pub kind: &'static str,
+    /// How many entries it has.
+    pub entries: usize,
+    /// The first entry, as it is written.
+    pub first: &'a str,
+}
+
 /// One `permit` or `forbid`, and the verdict when this rule decides.
 #[derive(Debug)]
 pub(crate) struct Rule {
@@ -233,6 +246,10 @@ impl Policy {
         }
         let reads_list = |name: &str| lists.iter().any(|used| used.name == name);
         policy.warnings = warnings;
+        for (name, list) in &given {
+            let of_the_list = |warning| format!("list `{name}`: {warning}");
+            policy.warnings.extend(list.warnings.iter().map(of_the_list));
+        }
         policy.warnings.extend(warning_about_countries(&attributes, &lists, &given));
         policy.warnings.extend(
             given
@@ -253,6 +270,11 @@ impl Policy {
         }
         given.retain(|name, _| reads_list(name));
         policy.needs = Needs { reads: attributes, zone, rates, lists: given, limits };
+        let without = Payment::lists_without_their_first_entry(&policy.needs);
+        if !without.is_empty() {
+            let wrong = |name| format!("the list `{name}` does not match a payment by its own first entry");
+            return Err(without.into_iter().map(wrong).collect());
+        }
         if let Some(set) = folded {
             policy.set = set;
         }
@@ -293,6 +315,16 @@ impl Policy {
     #[must_use]
     pub fn currencies(&self) -> &BTreeSet<String> {
         &self.currencies
+    }
+
+    /// The lists that the rules read.
+    pub fn lists(&self) -> impl Iterator<Item = ListSummary<'_>> {
+        self.needs.lists.iter().map(|(name, list)| ListSummary {
+            name,
+            kind: list.kind.name(),
+            entries: list.count,
+            first: &list.first,
+        })
     }
 
     /// The text of the rule with this id.

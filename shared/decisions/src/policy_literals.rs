@@ -67,35 +67,65 @@ pub(crate) fn currencies(rule: &Value, found: &mut BTreeSet<String>) {
 /// right of `principal in` or `resource in` has no variable.
 pub(crate) fn lists(rule: &Value) -> Vec<(Option<String>, String)> {
     let mut found = Vec::new();
-    for (variable, scope) in [("principal", &rule["principal"]), ("resource", &rule["resource"])] {
-        collect_lists(scope, Some(variable), &mut found);
+    for variable in ["principal", "resource"] {
+        // A rule's head names lists only as what its variable must be in.
+        found.extend(all_lists(&rule[variable]).into_iter().map(|list| (Some(variable.to_owned()), list)));
     }
-    collect_lists(&rule["conditions"], None, &mut found);
+    collect_lists(&rule["conditions"], &mut found);
+    // Whatever the form of the JSON: no list in a rule goes unnoticed. Such a list has no variable, so the rule is refused.
+    for list in all_lists(rule) {
+        if !found.iter().any(|(_, known)| *known == list) {
+            found.push((None, list));
+        }
+    }
     found
 }
 
-fn collect_lists(expression: &Value, of: Option<&str>, found: &mut Vec<(Option<String>, String)>) {
-    match expression {
+/// The ids of all entities of the type List in a JSON text of Cedar, wherever they are.
+fn all_lists(json: &Value) -> Vec<String> {
+    let mut found = Vec::new();
+    let nested: Vec<&Value> = match json {
         Value::Object(fields) => {
             if fields.get("type").is_some_and(|kind| kind == "List")
                 && let Some(id) = fields.get("id").and_then(Value::as_str)
             {
-                found.push((of.map(str::to_owned), id.to_owned()));
+                found.push(id.to_owned());
             }
+            fields.values().collect()
+        }
+        Value::Array(entries) => entries.iter().collect(),
+        _ => vec![],
+    };
+    found.extend(nested.into_iter().flat_map(all_lists));
+    found
+}
+
+fn collect_lists(expression: &Value, found: &mut Vec<(Option<String>, String)>) {
+    match expression {
+        Value::Object(fields) => {
+            let entity = all_lists(&expression["__entity"]);
+            found.extend(entity.into_iter().map(|list| (None, list)));
             for (operator, operands) in fields {
-                if ["in", "is"].contains(&operator.as_str()) {
-                    let variable = operands["left"]["Var"].as_str();
-                    collect_lists(&operands["left"], None, found);
-                    collect_lists(&operands["right"], variable, found);
-                    collect_lists(&operands["in"], variable, found);
-                } else {
-                    collect_lists(operands, of, found);
+                let variable =
+                    operands["left"]["Var"].as_str().filter(|_| ["in", "is"].contains(&operator.as_str()));
+                let Some(variable) = variable else {
+                    collect_lists(operands, found);
+                    continue;
+                };
+                for on_the_right in ["right", "in"] {
+                    found.extend(listed(&operands[on_the_right], variable));
                 }
             }
         }
-        Value::Array(entries) => entries.iter().for_each(|entry| collect_lists(entry, of, found)),
+        Value::Array(entries) => entries.iter().for_each(|entry| collect_lists(entry, found)),
         _ => {}
     }
+}
+
+/// The lists that stand at the right of `in`, as they are or in a set.
+fn listed(expression: &Value, variable: &str) -> Vec<(Option<String>, String)> {
+    let lists = all_lists(expression).into_iter();
+    lists.map(|list| (Some(variable.to_owned()), list)).collect()
 }
 
 fn search(expression: &Value, found: &mut Vec<String>) {
@@ -348,6 +378,53 @@ impl Form {
         match right {
             Some(right) => format!("no payment has the {what} {literal:?}: write {right:?}"),
             None => format!("no payment has the {what} {literal:?}: it is {form}"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The lists in a rule, each with its variable.
+    fn lists_in(rule: &str) -> Vec<String> {
+        let rule = cedar_policy::Policy::parse(None, rule).unwrap();
+        let found = lists(&rule.to_json().unwrap());
+        found.into_iter().map(|(variable, list)| format!("{} {list}", variable.unwrap_or_default())).collect()
+    }
+
+    #[test]
+    fn every_list_in_a_rule_is_found_with_its_variable() {
+        for (head, condition, expected) in [
+            (r#"principal in List::"x", action, resource"#, "true", &["principal x"][..]),
+            (r#"principal is Sender in List::"x", action, resource"#, "true", &["principal x"]),
+            (r#"principal, action, resource in List::"x""#, "true", &["resource x"]),
+            (r#"principal, action, resource is Receiver in List::"x""#, "true", &["resource x"]),
+            (
+                r#"principal is Sender in List::"x", action, resource is Receiver in List::"y""#,
+                r#"principal in List::"z""#,
+                &["principal x", "resource y", "principal z"],
+            ),
+        ] {
+            assert_eq!(lists_in(&format!("forbid ({head}) when {{ {condition} }};")), expected, "{head}");
+        }
+        for (condition, expected) in [
+            (r#"principal in List::"x""#, &["principal x"][..]),
+            (r#"principal is Sender in List::"x""#, &["principal x"]),
+            (r#"resource is Receiver in List::"x""#, &["resource x"]),
+            (r#"principal in [List::"x", List::"y"]"#, &["principal x", "principal y"]),
+            (r#"!(context.amount > 1 && resource in List::"x")"#, &["resource x"]),
+            (r#"(if context.amount > 1 then principal else principal) in List::"x""#, &[" x"]),
+            (r#"(if context.amount > 1 then principal else principal) is Sender in List::"x""#, &[" x"]),
+            (r#"List::"x" in List::"y""#, &[" x", " y"]),
+            (r#"List::"x" == principal"#, &[" x"]),
+            (r#"[List::"x"].contains(principal)"#, &[" x"]),
+            (r#"context.amount > 1"#, &[]),
+        ] {
+            for kind in ["when", "unless"] {
+                let rule = format!("forbid (principal, action, resource) {kind} {{ {condition} }};");
+                assert_eq!(lists_in(&rule), expected, "{rule}");
+            }
         }
     }
 }

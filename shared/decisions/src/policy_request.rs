@@ -7,6 +7,7 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::LazyLock;
 
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, Request, RestrictedExpression, Schema,
@@ -18,13 +19,13 @@ use jiff::tz::TimeZone;
 use crate::body::{Content, Value};
 use crate::countries::Countries;
 use crate::derived::{self, FOLDED, Reads};
-use crate::fold;
+use crate::fold::{self, MAX_BYTES};
 use crate::forms::{self, Address, trimmed};
 use crate::layout::Layout;
 use crate::limits::{By, LIMITS, Limits};
-use crate::lists::{self, Kind, List};
+use crate::lists::{ANY, Kind, List};
 use crate::rates::Rates;
-use crate::spelling::canonical;
+use crate::spelling::{canonical, look, looks};
 
 /// A payment that waits for approval.
 #[derive(Debug)]
@@ -32,6 +33,10 @@ pub struct Payment {
     sender: Address,
     /// Counterparty information that the schema names, by its name in the schema.
     named: BTreeMap<&'static str, String>,
+    /// The named fields, and [`DESCRIPTION`], with a text whose letters are shown in another order than they are sent.
+    turned: BTreeSet<&'static str>,
+    /// All texts about the sender, for lists of [`ANY`] field. Only a policy with such a list minds whether they can be read.
+    texts: Result<Vec<String>, Undecidable>,
     /// Every country in the counterparty information.
     countries: Countries,
     /// Counterparty information that the schema does not name, by its name in the body.
@@ -88,6 +93,7 @@ impl Payment {
         received_at: Timestamp,
     ) -> Result<Self, Undecidable> {
         let body = Value::read(body, layout)?;
+        body.check_spellings(layout)?;
         let name = layout.transaction;
         let transaction = required(object(&body, name), name)?;
         let mut payment = Self::of_transaction(transaction, layout).map_err(|wrong| wrong.within(name))?;
@@ -101,6 +107,9 @@ impl Payment {
             requested(&body, layout.requested, user)?
         };
         let information = object(transaction, INFORMATION).map_err(|wrong| wrong.within(name))?;
+        let about_sender =
+            information.into_iter().chain(layout.sender.and_then(|name| transaction.get(name)));
+        payment.texts = texts(about_sender).map_err(|problem| undecidable(INFORMATION, problem).within(name));
         if let Some(information) = information {
             payment.inform(information).map_err(|wrong| wrong.within(name))?;
         }
@@ -128,6 +137,12 @@ impl Payment {
             rate: rate(transaction),
             // Policies that do not know this field must not depend on its form.
             quote_id: text(transaction, "quoteId", "quoteId").unwrap_or_default(),
+            turned: transaction
+                .get(DESCRIPTION)
+                .filter(|text| is_turned(text))
+                .map(|_| DESCRIPTION)
+                .into_iter()
+                .collect(),
             ..Self::bare()
         })
     }
@@ -138,6 +153,8 @@ impl Payment {
         Self {
             sender: nobody(),
             named: BTreeMap::new(),
+            turned: BTreeSet::new(),
+            texts: Ok(Vec::new()),
             countries: Countries::default(),
             tags: BTreeMap::new(),
             receiver: nobody(),
@@ -154,6 +171,32 @@ impl Payment {
             requested: None,
             place: "",
         }
+    }
+
+    /// A payment by somebody who is the first entry of a list and nothing else.
+    fn of_first_entry(list: &List) -> Self {
+        let mut payment = Self::bare();
+        let entry = trimmed(&list.first).to_owned();
+        match list.kind {
+            Kind::Domain => payment.sender.domain = entry.trim_start_matches('.').to_ascii_lowercase(),
+            Kind::Address => payment.sender.whole = entry.to_ascii_lowercase(),
+            Kind::Country => payment.countries.codes.extend(forms::country(&entry)),
+            Kind::Name | Kind::Identifier => {
+                let field = list.of.first().and_then(|field| canonical(field));
+                payment.texts = Ok(vec![entry.clone()]);
+                payment.named.extend(field.map(|field| (field, entry)));
+            }
+        }
+        payment
+    }
+
+    /// The names of those lists of a policy that do not have their own first entry.
+    pub(crate) fn lists_without_their_first_entry(needs: &Needs) -> Vec<&String> {
+        let has_it = |name: &String, list: &List| {
+            let found = Self::of_first_entry(list).lists_of_sender(needs);
+            found.is_ok_and(|found| found.contains(&name))
+        };
+        needs.lists.iter().filter(|(name, list)| !has_it(name, list)).map(|(name, _)| name).collect()
     }
 
     /// Whether the payment has this piece of counterparty information, under any of its names.
@@ -179,6 +222,9 @@ impl Payment {
                 }
                 continue;
             };
+            if is_turned(value) {
+                self.turned.insert(field);
+            }
             let path = format!("{INFORMATION}.{field}");
             let value = match field {
                 "address" | "fiAddress" => postal_address(value, &path)?,
@@ -195,6 +241,77 @@ impl Payment {
         }
         Ok(())
     }
+}
+
+/// Whether a value has a character that overrides the direction of writing, U+202D or U+202E: then a reader sees the letters in
+/// another order than a rule.
+fn is_turned(value: &Value<'_>) -> bool {
+    let json = value.json;
+    json.contains(['\u{202d}', '\u{202e}'])
+        || json.match_indices("\\u202").any(|(start, escape)| {
+            json.get(start + escape.len()..).is_some_and(|rest| rest.starts_with(['d', 'D', 'e', 'E']))
+        })
+}
+
+/// How many bytes all texts about the sender may have together, to be looked up in lists.
+const MAX_TEXTS_BYTES: usize = 4 * MAX_BYTES;
+
+/// All texts and numbers in these values, at any depth.
+fn texts<'v, 'a: 'v>(values: impl Iterator<Item = &'v Value<'a>>) -> Result<Vec<String>, &'static str> {
+    let mut found = Vec::new();
+    for value in values {
+        collect_texts(value, false, &mut found)?;
+    }
+    let bytes: usize = found.iter().map(String::len).sum();
+    if bytes > MAX_TEXTS_BYTES { Err("has too many texts to be compared") } else { Ok(found) }
+}
+
+/// Adds the texts in a value. The parts of a name, such as `firstName` and `lastName`, are one text too. Returns the texts that
+/// are such parts if `named` says that the value is one.
+fn collect_texts(
+    value: &Value<'_>,
+    named: bool,
+    found: &mut Vec<String>,
+) -> Result<Vec<String>, &'static str> {
+    let mut parts = Vec::new();
+    match &value.content {
+        Content::Object(fields) => {
+            for (name, value) in fields {
+                let is_part =
+                    canonical(name).is_none() && looks(name).any(|look| look.contains(look_of_name()));
+                parts.extend(collect_texts(value, named || is_part, found)?);
+            }
+        }
+        Content::List(entries) => {
+            for entry in entries {
+                parts.extend(collect_texts(entry, named, found)?);
+            }
+        }
+        Content::Scalar if is_turned(value) => return Err("has letters that are shown in another order"),
+        Content::Scalar => {
+            let is_text = value.json.starts_with('"');
+            let text = if is_text {
+                serde_json::from_str(value.json).map_err(|_| "has a text that cannot be read")?
+            } else {
+                value.json.to_owned()
+            };
+            if text.len() > MAX_BYTES {
+                return Err("has a text that is too long to be compared");
+            }
+            found.push(text.clone());
+            return Ok(if named && is_text { vec![text] } else { vec![] });
+        }
+    }
+    if parts.len() > 1 {
+        found.push(parts.join(" "));
+    }
+    Ok(if named { parts } else { vec![] })
+}
+
+/// The word `name` in the form in which names of fields are compared.
+fn look_of_name() -> &'static str {
+    static NAME: LazyLock<String> = LazyLock::new(|| look("name"));
+    &NAME
 }
 
 /// Reads a country under a name that the schema knows. [`Countries`] has this country too.
@@ -432,7 +549,7 @@ impl Payment {
         pairs.extend(self.named.iter().map(|(field, value)| text_of(field, value)));
         for folded in FOLDED.iter().filter(|folded| folded.field != DESCRIPTION) {
             let path = || format!("{}.{INFORMATION}.{}", self.place, folded.field);
-            pairs.extend(folded.pairs(self.named.get(folded.field), &needs.reads, path)?);
+            pairs.extend(folded.pairs(self.text_to_fold(folded.field), &needs.reads, path)?);
         }
         let born = self.named.get("dateOfBirth").filter(|_| needs.reads.contains("birthDate"));
         let born = born.and_then(|text| derived::birth_date(text));
@@ -446,6 +563,9 @@ impl Payment {
         let mut names = BTreeMap::new();
         let mut found = Vec::new();
         for (name, list) in &needs.lists {
+            if matches!(list.kind, Kind::Domain | Kind::Address) && self.sender.is_too_long() {
+                return Err(self.too_long("senderUmaAddress"));
+            }
             let mut member = match list.kind {
                 Kind::Domain => list.has_domain(&self.sender.domain),
                 Kind::Address => list.has(&self.sender.whole),
@@ -453,34 +573,65 @@ impl Payment {
                 Kind::Name | Kind::Identifier => false,
             };
             for field in &list.of {
-                let Some(text) = self.named.get(field.as_str()) else { continue };
-                let path = || format!("{}.{INFORMATION}.{field}", self.place);
-                let text =
-                    lists::bounded(text).ok_or_else(|| undecidable(path(), "is too long to be compared"))?;
-                member |= match list.kind {
-                    Kind::Name => list.has_words(names.entry(field).or_insert_with(|| fold::words(text))),
-                    _ => list.has(&fold::compact(text)),
+                let path = || match field.as_str() {
+                    ANY => format!("{}.{INFORMATION}", self.place),
+                    field => format!("{}.{INFORMATION}.{field}", self.place),
                 };
+                let texts: Vec<&String> = if field == ANY {
+                    self.texts.as_ref().map_err(Undecidable::clone)?.iter().collect()
+                } else {
+                    let text = self.text_to_fold(field).map_err(|problem| undecidable(path(), problem))?;
+                    text.into_iter().collect()
+                };
+                for text in texts {
+                    member |= match list.kind {
+                        Kind::Name => {
+                            let words = names.entry(text).or_insert_with(|| fold::words(text));
+                            let words = words.as_ref().map_err(|problem| undecidable(path(), problem))?;
+                            list.has_words(words)
+                        }
+                        _ => fold::compacts(text).iter().any(|code| list.has(code)),
+                    };
+                }
             }
             found.extend(member.then_some(name));
         }
         Ok(found)
     }
 
+    /// The text of a named field or of [`DESCRIPTION`], or the problem for which it cannot be folded.
+    fn text_to_fold(&self, field: &str) -> Result<Option<&String>, &'static str> {
+        let text = if field == DESCRIPTION { self.description.as_ref() } else { self.named.get(field) };
+        match text {
+            Some(_) if self.turned.contains(field) => Err("has letters that are shown in another order"),
+            Some(text) if text.len() > MAX_BYTES => Err("is too long to be compared"),
+            text => Ok(text),
+        }
+    }
+
+    /// That a field of the transaction is too long for a list.
+    fn too_long(&self, field: &str) -> Undecidable {
+        undecidable(field, "is too long to be compared").within(self.place)
+    }
+
     /// The names of the lists that the receiver is on.
     fn lists_of_receiver<'n>(&self, needs: &'n Needs) -> Result<Vec<&'n String>, Undecidable> {
         let mut found = Vec::new();
         for (name, list) in &needs.lists {
+            if matches!(list.kind, Kind::Domain | Kind::Address) && self.receiver.is_too_long() {
+                return Err(self.too_long("receiverUmaAddress"));
+            }
             let member = match list.kind {
                 Kind::Domain => list.has_domain(&self.receiver.domain),
                 Kind::Address => list.has(&self.receiver.whole),
                 Kind::Country | Kind::Name => false,
                 Kind::Identifier => {
                     let ids = self.user_id.iter().chain(&self.platform_user_id);
-                    let folds: Option<Vec<_>> = ids.map(|id| lists::bounded(id).map(fold::compact)).collect();
+                    let folds: Option<Vec<_>> =
+                        ids.map(|id| (id.len() <= MAX_BYTES).then(|| fold::compacts(id))).collect();
                     let problem = "has an id of the receiver that is too long to be compared";
                     let folds = folds.ok_or_else(|| undecidable(self.place, problem))?;
-                    folds.iter().any(|id| list.has(id))
+                    folds.iter().flatten().any(|id| list.has(id))
                 }
             };
             found.extend(member.then_some(name));
@@ -506,7 +657,7 @@ impl Payment {
         pairs.push(("mandatoryFields".to_owned(), named(true)));
         for folded in FOLDED.iter().filter(|folded| folded.field == DESCRIPTION) {
             let path = || format!("{}.{DESCRIPTION}", self.place);
-            pairs.extend(folded.pairs(self.description.as_ref(), &needs.reads, path)?);
+            pairs.extend(folded.pairs(self.text_to_fold(DESCRIPTION), &needs.reads, path)?);
         }
         for (attribute, zone) in [("utc", Some(TimeZone::UTC)), ("local", needs.zone.clone())] {
             let zone = zone.filter(|_| needs.reads.contains(attribute));
