@@ -215,7 +215,7 @@ async fn one_record(
         steps[..5],
         [
             "received: at /umaaas, delivery d",
-            "verified: the signature fits, and the body is as documented",
+            "verified: the signature fits; the body is as documented",
             "decided: reject (too_large) by limit of policy 0123456789ab in 41 \u{b5}s",
             "answered: HTTP 403; Lambda took it within 5 seconds of the request",
             "forwarded: 1 attempt",
