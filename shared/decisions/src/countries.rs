@@ -10,11 +10,17 @@ use crate::spelling::{look, looks};
 
 /// Stems of words about countries. A field is about a country if its name contains one of them. Names are
 /// compared without case, separators and accents, and letters that look alike are equal.
-const OF_A_COUNTRY: [&str; 13] = [
+const OF_A_COUNTRY: [&str; 19] = [
     "country",
     "countries",
     "ctry", // ISO 20022, as in CtryOfRes
+    "cntry",
     "nationalit",
+    "natl of",
+    "natlty",
+    "issuing state", // as in machine-readable passports
+    "nazionalit",
+    "staatsangeh",
     "national of",
     "citizen",
     "reside",
@@ -25,6 +31,17 @@ const OF_A_COUNTRY: [&str; 13] = [
     "homeland",
     "nationhood",
 ];
+
+/// Words about countries that are parts of many other words, so they count only as a whole word of a name, as in
+/// `homeNation`.
+const WHOLE_WORDS: [&str; 3] = ["nation", "nations", "ntnlty"];
+
+/// The fields of an object that say what another field of it is about, as in `{"key": "nationality", "value": "IR"}`.
+const LABELS: [&str; 3] = ["name", "key", "field"];
+
+/// The fields that a `name` is about. A name can also be that of a person or a bank, as in `{"name": "Citizens Bank", "city": …}`.
+const OF_A_LABEL: [&str; 9] =
+    ["value", "values", "val", "content", "data", "text", "answer", "code", "details"];
 
 /// Words that contain one of the stems above but are not about a country.
 const OF_SOMETHING_ELSE: [&str; 5] = ["president", "presidents", "presidential", "presidency", "presiding"];
@@ -121,8 +138,13 @@ impl Countries {
     fn value(&mut self, value: &Value<'_>, subject: &Subject) {
         match &value.content {
             Content::Object(fields) => {
+                let label = fields.iter().find_map(|(name, value)| labelled(name, value, subject));
                 for (name, value) in fields {
-                    self.field(name, value, subject);
+                    match &label {
+                        Some((label, _)) if label == name => {}
+                        Some((label, about)) if is_about(label, name) => self.value(value, about),
+                        _ => self.field(name, value, subject),
+                    }
                 }
             }
             Content::List(entries) => {
@@ -164,7 +186,7 @@ impl Subject {
         let name = without_other_words(name);
         let speaks = |stems: &[String]| looks(&name).any(|name| stems.iter().any(|stem| name.contains(stem)));
         let telephone = self.telephone || speaks(&TELEPHONE);
-        if speaks(&COUNTRY) {
+        if speaks(&COUNTRY) || has_whole_word(&name) {
             let around = format!("{} {name}", self.around);
             return Self { country: !is_left_out(&name), telephone, around };
         }
@@ -173,11 +195,47 @@ impl Subject {
     }
 }
 
+/// The subject that a field of an object says another one has, if that is a country and the object has none.
+fn labelled<'n>(name: &'n str, value: &Value<'_>, subject: &Subject) -> Option<(&'n str, Subject)> {
+    let label = is_one_of(name, &LABELS) && !subject.country;
+    let text = serde_json::from_str::<String>(value.json).ok().filter(|_| label)?;
+    let about = subject.of(&text);
+    about.country.then_some((name, about))
+}
+
+/// Whether a label can be about a field beside it.
+fn is_about(label: &str, name: &str) -> bool {
+    !is_one_of(label, &LABELS[..1]) || is_one_of(name, &OF_A_LABEL)
+}
+
+fn is_one_of(name: &str, names: &[&str]) -> bool {
+    looks(name).any(|name| names.iter().any(|one| look(one) == name))
+}
+
+/// Whether a name has one of [`WHOLE_WORDS`], or the short `natl` without a word for a number such as in `natlId`.
+fn has_whole_word(name: &str) -> bool {
+    // Most names have none, and looking them up takes longer.
+    if !looks(name).any(|look| look.contains("nat") || look.contains("ntn")) {
+        return false;
+    }
+    let words = words(name);
+    let words = || words.split(' ');
+    words().any(|word| is_one_of(word, &WHOLE_WORDS))
+        || words().any(|word| is_one_of(word, &["natl"]))
+            && !words().any(|word| is_one_of(word, &["id", "ids", "identifier", "number", "no", "insurance"]))
+}
+
 /// A name without the words in [`OF_SOMETHING_ELSE`].
 fn without_other_words(name: &str) -> String {
     if !name.to_lowercase().contains("presid") {
         return name.to_owned();
     }
+    let words = words(name);
+    words.split(' ').filter(|word| !OF_SOMETHING_ELSE.contains(&word.to_lowercase().as_str())).collect()
+}
+
+/// The words in a name, with spaces between them.
+fn words(name: &str) -> String {
     let mut words = String::new();
     let mut before = ' ';
     for c in name.chars() {
@@ -187,7 +245,7 @@ fn without_other_words(name: &str) -> String {
         words.push(if c.is_alphanumeric() { c } else { ' ' });
         before = c;
     }
-    words.split(' ').filter(|word| !OF_SOMETHING_ELSE.contains(&word.to_lowercase().as_str())).collect()
+    words
 }
 
 /// Whether [`LEFT_OUT`] excludes a name.
@@ -337,6 +395,18 @@ mod tests {
             "phoneCountry",
             "phoneCountryCode",
             "jurisdictionState",
+            "cntry",
+            "CNTRY_CD",
+            "natlOf",
+            "natl",
+            "issuingState",
+            "ISSUING_STATE_CODE",
+            "nazionalità",
+            "staatsangehörigkeit",
+            "nation",
+            "homeNation",
+            "NATION_CODE",
+            "nationId",
             "СОUNТRY",
         ] {
             for information in [
@@ -369,6 +439,31 @@ mod tests {
     }
 
     #[test]
+    fn a_label_says_what_the_fields_beside_it_are_about() {
+        for label in ["name", "key", "field", "Name", "KEY"] {
+            for about in ["nationality", "country", "CITIZENSHIP", "issuing state", "nation"] {
+                let found = |value: &str| {
+                    let entry = format!(r#"{{"{label}":"{about}","value":{value}}}"#);
+                    [entry.clone(), format!(r#"{{"a":{entry}}}"#), format!(r#"{{"a":[[{entry}]]}}"#)]
+                        .map(|information| search(&format!(r#"{{"list":{information}}}"#)))
+                };
+                for value in [r#""ir""#, r#"["IR"]"#, r#"{"code":"IR"}"#] {
+                    assert_eq!(found(value), [(); 3].map(|()| ("IR".to_owned(), false)), "{label} {about}");
+                }
+                for value in [r#""Iran""#, &format!("\"{about}\"")] {
+                    assert_eq!(found(value), [(); 3].map(|()| (String::new(), true)), "{label} {about}");
+                }
+            }
+            let other = format!(r#"{{"list":[{{"{label}":"colour","value":"IR"}}]}}"#);
+            assert_eq!(search(&other), (String::new(), false), "{other}");
+        }
+        assert_eq!(search(r#"{"list":[{"key":"country","iso":"IR"}]}"#), ("IR".to_owned(), false));
+        assert_eq!(search(r#"{"country":{"name":"Iran","code":"IR"}}"#), ("IR".to_owned(), true));
+        let bank = r#"{"bank":{"name":"Citizens Bank","city":"Boston"}}"#;
+        assert_eq!(search(bank), (String::new(), false));
+    }
+
+    #[test]
     fn other_fields_are_not_countries() {
         for name in [
             "fullName",
@@ -378,6 +473,12 @@ mod tests {
             "city",
             "region",
             "nationalId",
+            "natlId",
+            "NATL_ID_NUMBER",
+            "nationwideBank",
+            "donation",
+            "combination",
+            "issuingAuthority",
             "national_insurance_number",
             "internationalBankAccount",
             "destination",
