@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
 use ingest::{
     DUE_AFTER, FOR_RECORD, FOR_SUBTRACTION, FORWARD_PAGE, Operation, PAGE_RECORDS, PortError, REPLY_WITHIN,
 };
+
+use crate::time_refusal::TimeRefusal;
 
 /// UMAaaS cancels a PENDING payment when it gets no answer within this time. Source: the UMAaaS integration
 /// guide.
@@ -120,6 +123,15 @@ pub(crate) async fn within<T>(
 }
 
 impl Budget {
+    /// A client of DynamoDB whose operations keep to this budget.
+    pub(crate) fn dynamodb(self, config: &SdkConfig) -> aws_sdk_dynamodb::Client {
+        let config = aws_sdk_dynamodb::config::Builder::from(config)
+            .timeout_config(self.timeouts())
+            .retry_config(Self::retries())
+            .retry_classifier(TimeRefusal);
+        aws_sdk_dynamodb::Client::from_conf(config.build())
+    }
+
     pub(crate) fn timeouts(self) -> TimeoutConfig {
         TimeoutConfig::builder()
             .connect_timeout(CONNECT)

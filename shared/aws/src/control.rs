@@ -4,14 +4,12 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_types::SdkConfig;
 use ingest::{Control, Operation, PortError};
 
-use crate::budget::{self, Budget};
+use crate::budget;
 use crate::failure::failure;
-use crate::time_refusal::TimeRefusal;
 use crate::variables::EVENTS_TABLE;
 use crate::{Environment, SettingsError};
 
@@ -32,11 +30,7 @@ impl DynamoControl {
     /// The switch in one table.
     #[must_use]
     pub fn new(config: &SdkConfig, table: String) -> Self {
-        let config = Builder::from(config)
-            .timeout_config(budget::CONTROL.timeouts())
-            .retry_config(Budget::retries())
-            .retry_classifier(TimeRefusal);
-        Self { table, client: Client::from_conf(config.build()) }
+        Self { table, client: budget::CONTROL.dynamodb(config) }
     }
 
     /// The switch in `EVENTS_TABLE`.

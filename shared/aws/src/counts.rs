@@ -6,31 +6,31 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use ingest::{Bucket, Count, Counts, Ledger, Record, Tally, Total, sha256_hex};
 use jiff::Timestamp;
 
-use crate::item::{Item, text, written};
+use crate::item::{Item, number, text, written};
 
 /// The item of a ledger, with the next version.
 pub(crate) fn ledger_item(ledger: &Ledger) -> Item {
     let counts = serde_json::to_string(&ledger.counts).unwrap_or_default();
     Item::from([
         ("pk".into(), text(&ledger.key)),
-        ("version".into(), number(ledger.version + 1)),
+        ("version".into(), numeric(ledger.version + 1)),
         ("counts".into(), AttributeValue::S(counts)),
-        ("expires_at".into(), number(ledger.expires_at().as_second())),
+        ("expires_at".into(), numeric(ledger.expires_at().as_second())),
     ])
 }
 
 /// The item of a tally, with the next version.
 pub(crate) fn tally_item(tally: &Tally) -> Item {
     let bucket = |(bucket, total): (&Bucket, &Total)| {
-        let total = [("sum".to_owned(), number(total.sum)), ("count".to_owned(), number(total.count))];
+        let total = [("sum".to_owned(), numeric(total.sum)), ("count".to_owned(), numeric(total.count))];
         (bucket.to_string(), AttributeValue::M(total.into()))
     };
     Item::from([
         ("pk".into(), text(&tally.key)),
-        ("version".into(), number(tally.version + 1)),
-        ("hours".into(), number(tally.hours)),
+        ("version".into(), numeric(tally.version + 1)),
+        ("hours".into(), numeric(tally.hours)),
         ("buckets".into(), AttributeValue::M(tally.buckets.iter().map(bucket).collect())),
-        ("expires_at".into(), number(tally.expires_at().as_second())),
+        ("expires_at".into(), numeric(tally.expires_at().as_second())),
     ])
 }
 
@@ -54,25 +54,26 @@ pub(crate) fn counts_of(ledger: &str, tallies: &[&str], items: Vec<Item>) -> Opt
 
 fn read_ledger(key: &str, item: &Item) -> Option<Ledger> {
     let counts: Vec<Count> = serde_json::from_str(item.get("counts")?.as_s().ok()?).ok()?;
-    let version = read(item, "version")?;
-    let expires_at = Timestamp::from_second(read(item, "expires_at")?).ok()?;
+    let version = number(item, "version")?;
+    let expires_at = Timestamp::from_second(number(item, "expires_at")?).ok()?;
     Some(Ledger { until: Some(Ledger::until(expires_at)), version, counts, ..Ledger::empty(key) })
 }
 
 fn read_tally(key: &str, item: &Item) -> Option<Tally> {
     let bucket = |(name, total): (&String, &AttributeValue)| {
         let total = total.as_m().ok()?;
-        Some((name.parse().ok()?, Total { sum: read(total, "sum")?, count: read(total, "count")? }))
+        Some((name.parse().ok()?, Total { sum: number(total, "sum")?, count: number(total, "count")? }))
     };
     let buckets = item.get("buckets")?.as_m().ok()?.iter().map(bucket).collect::<Option<_>>()?;
-    Some(Tally { version: read(item, "version")?, hours: read(item, "hours")?, buckets, ..Tally::empty(key) })
+    Some(Tally {
+        version: number(item, "version")?,
+        hours: number(item, "hours")?,
+        buckets,
+        ..Tally::empty(key)
+    })
 }
 
-fn read<N: std::str::FromStr>(item: &Item, name: &str) -> Option<N> {
-    item.get(name)?.as_n().ok()?.parse().ok()
-}
-
-fn number(value: impl ToString) -> AttributeValue {
+fn numeric(value: impl ToString) -> AttributeValue {
     AttributeValue::N(value.to_string())
 }
 

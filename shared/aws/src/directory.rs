@@ -4,16 +4,14 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::types::AttributeValue;
 use aws_types::SdkConfig;
 use ingest::{Directory, Facts, Operation, PortError};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::budget::{self, Budget};
+use crate::budget;
 use crate::failure::failure;
-use crate::time_refusal::TimeRefusal;
 use crate::variables::RECEIVER_DIRECTORY_TABLE;
 use crate::{Environment, metrics};
 
@@ -33,11 +31,7 @@ impl DynamoDirectory {
     /// A directory in one table.
     #[must_use]
     pub fn new(config: &SdkConfig, provider: &'static str, table: Option<String>) -> Self {
-        let config = Builder::from(config)
-            .timeout_config(budget::DIRECTORY.timeouts())
-            .retry_config(Budget::retries())
-            .retry_classifier(TimeRefusal);
-        Self { provider, table, client: Client::from_conf(config.build()) }
+        Self { provider, table, client: budget::DIRECTORY.dynamodb(config) }
     }
 
     /// The directory that `RECEIVER_DIRECTORY_TABLE` names.

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
-use aws_sdk_dynamodb::config::Builder;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
@@ -20,12 +19,11 @@ use ingest::{
 };
 use jiff::{SignedDuration, Timestamp};
 
-use crate::budget::{self, Budget};
+use crate::budget;
 use crate::connect;
 use crate::counts::{counts_of, ledger_item, tally_item, token};
 use crate::failure::failure;
 use crate::item::{Fields, Item, claim_of, due, earlier, item, millis, text, written};
-use crate::time_refusal::TimeRefusal;
 use crate::variables::EVENTS_TABLE;
 use crate::{Environment, SettingsError};
 
@@ -63,20 +61,13 @@ impl DynamoStore {
     /// removes the body from the record, and the event can no longer be sent again.
     #[must_use]
     pub fn new(config: &SdkConfig, table: String, retention: SignedDuration, keep_payload: bool) -> Self {
-        let client = |budget: Budget| {
-            let config = Builder::from(config)
-                .timeout_config(budget.timeouts())
-                .retry_config(Budget::retries())
-                .retry_classifier(TimeRefusal);
-            Client::from_conf(config.build())
-        };
         Self {
             table,
             retention,
             keep_payload,
-            recording: client(budget::RECORD),
-            settling: client(budget::SETTLE),
-            counting: client(budget::LIMITS),
+            recording: budget::RECORD.dynamodb(config),
+            settling: budget::SETTLE.dynamodb(config),
+            counting: budget::LIMITS.dynamodb(config),
         }
     }
 
@@ -159,51 +150,29 @@ impl DynamoStore {
         parts.extend(base.map(|base| self.on_base(record, base)).transpose()?);
         parts.extend(counts.map(|counts| self.on_counts(counts)).transpose()?.into_iter().flatten());
         let token = counts.map(|counts| token(Some(record), counts));
-        let mut wait = AFTER_CONTENTION;
-        loop {
-            let call = self.recording.transact_write_items().set_transact_items(Some(parts.clone()));
-            match call.set_client_request_token(token.clone()).send().await {
-                Ok(_) => return Ok(Counted::Recorded(RecordedDecision::Now)),
-                Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
-                    match refusal(operation, canceled(operation, error.into_err())?, base.is_some())? {
-                        Refusal::Recorded(refused) => return Ok(Counted::Recorded(refused)),
-                        Refusal::Contended if counts.is_some() => {
-                            pause(token.as_deref()).await;
-                            return Ok(Counted::Changed);
-                        }
-                        Refusal::Contended | Refusal::Throttled => {}
-                    }
-                }
-                Err(error) => return Err(failure(operation, &error)),
-            }
-            // Another transaction uses one of the items, or the table is throttled: both pass soon, so retry.
-            // The caller limits the time of this loop.
-            tokio::time::sleep(wait).await;
-            wait *= 2;
+        let refused = |reasons| {
+            Ok(match refusal(operation, reasons, base.is_some())? {
+                Refusal::Recorded(refused) => Some(Counted::Recorded(refused)),
+                Refusal::Contended if counts.is_some() => Some(Counted::Changed),
+                Refusal::Contended | Refusal::Throttled => None,
+            })
+        };
+        let refused = transact(&self.recording, operation, parts, token.as_deref(), refused).await?;
+        if refused == Some(Counted::Changed) {
+            pause(token.as_deref()).await;
         }
+        Ok(refused.unwrap_or(Counted::Recorded(RecordedDecision::Now)))
     }
 
     /// Writes counts alone. Returns false when they have changed, or another transaction uses them.
     async fn put_counts(&self, counts: &Counts) -> Result<bool, PortError> {
-        let parts = self.on_counts(counts)?;
-        let mut wait = AFTER_CONTENTION;
-        loop {
-            let token = token(None, counts);
-            let call = self.settling.transact_write_items().set_transact_items(Some(parts.clone()));
-            match call.client_request_token(&token).send().await {
-                Ok(_) => return Ok(true),
-                Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
-                    let reasons = canceled(Operation::Limits, error.into_err())?;
-                    if is_contended(Operation::Limits, &reasons)? {
-                        pause(Some(&token)).await;
-                        return Ok(false);
-                    }
-                }
-                Err(error) => return Err(failure(Operation::Limits, &error)),
-            }
-            tokio::time::sleep(wait).await;
-            wait *= 2;
+        let (parts, token) = (self.on_counts(counts)?, token(None, counts));
+        let refused = |reasons: Vec<_>| Ok(is_contended(Operation::Limits, &reasons)?.then_some(()));
+        let refused = transact(&self.settling, Operation::Limits, parts, Some(&token), refused).await?;
+        if refused.is_some() {
+            pause(Some(&token)).await;
         }
+        Ok(refused.is_none())
     }
 
     /// One write for the ledger and for each tally, provided that its version is the one that was read.
@@ -280,6 +249,36 @@ impl DynamoStore {
     }
 }
 
+/// Makes a transaction: again as long as it is canceled for something that passes soon. Returns what `refused` makes of
+/// the reasons for which it was canceled, or `None` when it is written. The caller limits the time.
+async fn transact<T>(
+    client: &Client,
+    operation: Operation,
+    parts: Vec<TransactWriteItem>,
+    token: Option<&str>,
+    refused: impl Fn(Vec<CancellationReason>) -> Result<Option<T>, PortError>,
+) -> Result<Option<T>, PortError> {
+    let mut wait = AFTER_CONTENTION;
+    loop {
+        let call = client.transact_write_items().set_transact_items(Some(parts.clone()));
+        match call.set_client_request_token(token.map(str::to_owned)).send().await {
+            Ok(_) => return Ok(None),
+            Err(SdkError::ServiceError(error)) if error.err().is_transaction_canceled_exception() => {
+                let TransactWriteItemsError::TransactionCanceledException(canceled) = error.into_err() else {
+                    return Err(PortError::new(operation, "canceled, but the error has no details"));
+                };
+                if let Some(refused) = refused(canceled.cancellation_reasons.unwrap_or_default())? {
+                    return Ok(Some(refused));
+                }
+            }
+            Err(error) => return Err(failure(operation, &error)),
+        }
+        // Another transaction uses one of the items, or the table is throttled: both pass soon.
+        tokio::time::sleep(wait).await;
+        wait *= 2;
+    }
+}
+
 /// Why a transaction was canceled.
 enum Refusal {
     /// The record or its base refused it.
@@ -332,18 +331,6 @@ fn is_contended(operation: Operation, reasons: &[CancellationReason]) -> Result<
     match codes().find(|code| !passing.contains(code) && !contention.contains(code)) {
         Some(code) => Err(PortError::new(operation, format!("canceled: {code}"))),
         None => Ok(codes().any(|code| contention.contains(&code))),
-    }
-}
-
-fn canceled(
-    operation: Operation,
-    error: TransactWriteItemsError,
-) -> Result<Vec<CancellationReason>, PortError> {
-    match error {
-        TransactWriteItemsError::TransactionCanceledException(canceled) => {
-            Ok(canceled.cancellation_reasons.unwrap_or_default())
-        }
-        _ => Err(PortError::new(operation, "canceled, but the error has no details")),
     }
 }
 

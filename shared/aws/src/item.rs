@@ -209,6 +209,12 @@ pub(crate) fn text(value: &str) -> AttributeValue {
     AttributeValue::S(value.to_owned())
 }
 
+/// A number in an item. `None` when there is none that fits.
+#[must_use]
+pub fn number<N: FromStr>(item: &Item, name: &str) -> Option<N> {
+    item.get(name)?.as_n().ok()?.parse().ok()
+}
+
 /// Epoch milliseconds.
 pub(crate) fn millis(time: Timestamp) -> AttributeValue {
     AttributeValue::N(time.as_millisecond().to_string())

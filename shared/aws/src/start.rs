@@ -86,17 +86,21 @@ async fn receiver<P: Provider>(
     let switch = Switch::new(DynamoControl::from_environment(environment, &config)?);
     let connect = environment.flag(&CONNECT_AT_START)?;
     let ready = async {
-        let connections = async {
+        let dynamodb = async {
             if connect {
-                tokio::join!(store.connect(), sink.connect());
+                store.connect().await;
             }
-        };
-        let switch = async {
+            // On the same connection: a second one would cost another handshake.
             if P::DECIDES {
                 switch.load(Timestamp::now(), budget::CONTROL.total).await;
             }
         };
-        tokio::join!(secrets.load(Timestamp::now()), connections, switch)
+        let sqs = async {
+            if connect {
+                sink.connect().await;
+            }
+        };
+        tokio::join!(secrets.load(Timestamp::now()), dynamodb, sqs)
     };
     // Building the provider only computes, so it runs while the calls above wait for answers.
     let (_, provider) = tokio::join!(ready, async { provider(environment) });

@@ -1,10 +1,9 @@
 //! A line of a listing: what an index holds of a record, and what the table says of its state.
 
 use std::collections::HashMap;
-use std::str::FromStr;
 use std::time::Duration;
 
-use aws::item::Item;
+use aws::item::{Item, number};
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use ingest::{Decision, State};
 use jiff::Timestamp;
@@ -80,11 +79,6 @@ impl Entry {
             decision,
         })
     }
-}
-
-/// A number in an item.
-pub(crate) fn number<N: FromStr>(item: &Item, name: &str) -> Option<N> {
-    item.get(name)?.as_n().ok()?.parse().ok()
 }
 
 /// A time in an item, in epoch milliseconds.

@@ -1,13 +1,13 @@
 //! One record as it stands in the table.
 
-use aws::item::{self, Item};
+use aws::item::{self, Item, number};
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ingest::{Decision, Message, Record, State};
 use jiff::Timestamp;
 
-use crate::entry::{number, state, time};
+use crate::entry::{state, time};
 use crate::{Current, Entry, Listed, Position, Records, RecordsError, failed, key_of};
 
 /// The longest key that DynamoDB takes.

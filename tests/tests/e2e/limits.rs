@@ -100,7 +100,7 @@ async fn only_payments_with_limits_cost_calls() {
         let host = Host::start().await;
         let _function = deployment.function_with(&host, "umaaas", &[("APPROVAL_POLICY", policy)]);
         let (sender, transaction) = (unique(), format!("Transaction:{}", unique()));
-        // The switch is read with the first payment.
+        // What the start and a first payment cost is not counted.
         assert_eq!(deliver(&host, &payment(&sender, &unique(), "PENDING")).await, 200);
         host.idle(1).await;
         let before = counted(&deployment).await.1;
