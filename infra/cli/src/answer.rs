@@ -1,6 +1,6 @@
 //! What the function would answer to a webhook: the provider's own steps, one after the other.
 
-use anyhow::anyhow;
+use anyhow::{Context, anyhow};
 use decisions::{Asking, Explanation};
 use grid::Grid;
 use ingest::{Arrival, Decision, Facts, Object, Outcome, Provider, Reply, RequestedFacts, Totals};
@@ -106,19 +106,31 @@ impl Decider {
 }
 
 /// Every provider that asks for decisions, with one policy.
-pub(crate) struct Deciders([(PaymentProvider, Decider); 2]);
+pub(crate) struct Deciders {
+    umaaas: Decider,
+    grid: Decider,
+}
 
 impl Deciders {
     /// Loads the policy, once for each.
     pub(crate) fn new(load: impl Fn() -> anyhow::Result<Policy>) -> anyhow::Result<Self> {
-        let decider = |provider| Ok::<_, anyhow::Error>((provider, Decider::new(provider, load()?)));
-        Ok(Self([decider(PaymentProvider::Umaaas)?, decider(PaymentProvider::Grid)?]))
+        Ok(Self {
+            umaaas: Decider::new(PaymentProvider::Umaaas, load()?),
+            grid: Decider::new(PaymentProvider::Grid, load()?),
+        })
+    }
+
+    /// The policy.
+    pub(crate) fn policy(&self) -> anyhow::Result<&Policy> {
+        self.umaaas.policy().context("it has a policy")
     }
 
     /// One of them.
     pub(crate) fn of(&self, provider: PaymentProvider) -> &Decider {
-        let [(first, umaaas), (_, grid)] = &self.0;
-        if *first == provider { umaaas } else { grid }
+        match provider {
+            PaymentProvider::Umaaas => &self.umaaas,
+            PaymentProvider::Grid => &self.grid,
+        }
     }
 }
 

@@ -121,9 +121,9 @@ pub(crate) async fn run(target: &Target, options: BacktestOptions) -> Result<Exi
         }
         entries.retain(|entry| entry.decision.is_some());
         for keys in entries.chunks(BATCH) {
-            for stored in records.whole(keys.iter().map(|entry| &entry.key)).await? {
-                report.add(&stored, &deciders);
-            }
+            let whole = records.whole(keys.iter().map(|entry| &entry.key)).await?;
+            report.unreadable += keys.len() - whole.len();
+            whole.iter().for_each(|stored| report.add(stored, &deciders));
             shown.say(|| format!("{} payments tried", report.tried));
         }
     }
@@ -201,11 +201,11 @@ impl Report {
     fn as_text(&self) -> String {
         let heading = ["was", "would be", "payments", "received", "for example"].map(str::to_owned);
         let row = |((old, new), group): (&(String, String), &Group)| {
+            let mark = if old == new { "" } else { "*" };
             let sums = group.sums.iter().map(|(currency, sum)| format!("{sum} {currency}"));
             let reasons: Vec<&str> = group.reasons.keys().map(String::as_str).collect();
             let new =
                 if reasons.is_empty() { new.clone() } else { format!("{new} ({})", reasons.join(", ")) };
-            let mark = if *old == group_name(&new) { "" } else { "*" };
             [
                 format!("{mark}{old}"),
                 new,
@@ -228,14 +228,10 @@ impl Report {
             text += &format!(", {without_body} without a body");
         }
         if *unreadable > 0 {
-            text += &format!(", {unreadable} that this code would not decide");
+            text += &format!(", {unreadable} that cannot be read or are not decided by this code");
         }
         text + "\n"
     }
-}
-
-fn group_name(text: &str) -> &str {
-    text.split(' ').next().unwrap_or_default()
 }
 
 /// The amount that would be received, in the currency's smallest unit.

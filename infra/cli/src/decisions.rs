@@ -2,7 +2,7 @@
 
 use anyhow::{Result, ensure};
 use clap::Subcommand;
-use ingest::{DECISIONS_STOPPED, READING_AT_MOST};
+use ingest::DECISIONS_STOPPED;
 use jiff::Timestamp;
 use records::{DecisionSwitch, Records};
 use serde_json::json;
@@ -89,13 +89,12 @@ async fn set(records: &Records, stop: bool, reason: Option<&str>) -> Result<Exit
         return Ok(Exit::Nothing);
     }
     records.set_decision_switch(stop, reason, Timestamp::now()).await?;
-    let within = READING_AT_MOST.as_secs();
     if stop {
         eprintln!(
-            "stopped: within {within} seconds every payment that waits for approval is rejected ({DECISIONS_STOPPED})"
+            "stopped: within a minute every payment that waits for approval is rejected ({DECISIONS_STOPPED})"
         );
     } else {
-        eprintln!("resumed: within {within} seconds the policies decide again");
+        eprintln!("resumed: within a minute the policies decide again");
     }
     Ok(Exit::Done)
 }

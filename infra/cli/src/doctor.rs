@@ -326,18 +326,20 @@ async fn secrets(
     target: &Target,
     arns: &[String],
 ) -> Result<()> {
-    let mut known: Vec<(String, String)> = arns
+    let mut known: Vec<(String, String, Option<&Sender>)> = arns
         .iter()
-        .map(|arn| (format!("secret {}", arn.rsplit(':').next().unwrap_or(arn)), arn.clone()))
+        .map(|arn| (format!("secret {}", arn.rsplit(':').next().unwrap_or(arn)), arn.clone(), None))
         .collect();
     if let Some(stack) = &target.stack {
         for provider in providers {
             let arn = stack.outputs.get(&name(provider.name, "SecretArn")?);
-            known.extend(arn.map(|arn| (format!("secret of {}", provider.name), arn.clone())));
+            known.extend(
+                arn.map(|arn| (format!("secret of {}", provider.name), arn.clone(), Some(*provider))),
+            );
         }
     }
     let manager = aws_sdk_secretsmanager::Client::new(&target.config);
-    for (name, arn) in &known {
+    for (name, arn, provider) in &known {
         let read = manager.get_secret_value().secret_id(arn).send().await;
         let secret = match read.context("cannot read the secret") {
             Ok(secret) => secret,
@@ -346,7 +348,6 @@ async fn secrets(
                 continue;
             }
         };
-        let provider = name.strip_prefix("secret of ").and_then(Sender::named);
         let takes_key = provider.map(|provider| takes_key(provider, target.stack.as_ref()));
         list.add(secret_form(name, secret.secret_string(), takes_key));
     }
@@ -726,9 +727,7 @@ fn pending_check(count: usize, oldest: Option<SignedDuration>) -> Check {
 fn retention(target: &Target, providers: &[&Sender], options: &Options) -> Check {
     let check_name = "retention and tolerance";
     let setting = |variable: &str, parameter: &str| -> Option<u64> {
-        let local = target.local.as_ref().and_then(|local| local.get(variable));
-        let stack = target.stack.as_ref().and_then(|stack| stack.parameters.get(parameter));
-        local.or(stack.map(String::as_str))?.parse().ok()
+        target.setting(variable, parameter)?.parse().ok()
     };
     let is_known = target.local.is_some() || target.stack.is_some();
     let tolerances = providers.iter().filter_map(|provider| {

@@ -53,7 +53,7 @@ pub(crate) struct Cli {
 }
 
 const EXIT_STATUS: &str = "\
-Exit status: 0 done, 1 an error, 2 wrong arguments, 3 nothing found, 4 refused (--yes), 5 not all done, 130 Ctrl-C.";
+Exit status: 0 done, 1 an error, 2 wrong arguments, 3 nothing found, 4 refused (--yes, --max), 5 not all done, 130 Ctrl-C.";
 
 #[derive(Subcommand)]
 enum Command {

@@ -224,10 +224,8 @@ async fn about(target: &Target, reading: &Reading) -> Result<Found> {
 
 /// The directory that was named, or that the deployment has.
 fn receivers(target: &Target, named: Option<String>) -> Option<Receivers> {
-    let local = target.local.as_ref().and_then(|local| local.get(DIRECTORY_VARIABLE));
-    let stack = target.stack.as_ref().and_then(|stack| stack.parameters.get(DIRECTORY_PARAMETER));
-    let known = local.or(stack.map(String::as_str)).filter(|table| !table.is_empty());
-    Some(Receivers::new(&target.config, named.or_else(|| known.map(str::to_owned))?))
+    let known = || target.setting(DIRECTORY_VARIABLE, DIRECTORY_PARAMETER).map(str::to_owned);
+    Some(Receivers::new(&target.config, named.or_else(known)?))
 }
 
 fn find(found: &Found, json: bool) -> Result<Exit> {

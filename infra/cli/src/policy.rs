@@ -23,19 +23,17 @@ const SAMPLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/decision
 
 /// Runs the cases in a folder.
 pub(crate) fn test(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Result<()> {
-    let policy = load(file)?;
-    warn(&policy);
-    let name = named(file, &policy);
     let deciders = Deciders::new(|| load(file))?;
+    let policy = deciders.policy()?;
+    warn(policy);
+    let name = named(file, policy);
     let folder = cases.unwrap_or_else(|| cases_of(file));
     let cases = cases::read(&folder)?;
 
     let mut rows = vec![["".to_owned(), "case".to_owned(), "expected".to_owned(), "decided".to_owned()]];
     for case in &cases {
-        let body = case.body()?;
-        let decider = deciders.of(case.provider(&body));
-        let answer = decider.answer(body, &case.limits).with_context(|| format!("case \"{}\"", case.case))?;
-        let (expected, got) = (case.expected(), case.got(answer.decision.as_ref()));
+        let decision = decide(&deciders, case, case.body()?)?;
+        let (expected, got) = (case.expected(), case.got(decision.as_ref()));
         let result = if expected == got { "ok" } else { "FAILED" };
         rows.push([result.to_owned(), case.case.clone(), expected, got]);
     }
@@ -119,15 +117,13 @@ fn without_persons(attribute: &str, value: &Value) -> Value {
 
 /// Prints how many cases each rule decides.
 pub(crate) fn coverage(file: Option<&Path>, cases: Option<PathBuf>) -> anyhow::Result<()> {
-    let policy = load(file)?;
-    let rules: Vec<String> = policy.rules().map(str::to_owned).collect();
     let deciders = Deciders::new(|| load(file))?;
+    let rules: Vec<String> = deciders.policy()?.rules().map(str::to_owned).collect();
     let cases = cases::read(&cases.unwrap_or_else(|| cases_of(file)))?;
     let mut decided: BTreeMap<String, usize> = BTreeMap::new();
     let mut by_none = 0;
     for case in &cases {
-        let decision =
-            decide(&deciders, case, case.body()?).with_context(|| format!("case \"{}\"", case.case))?;
+        let decision = decide(&deciders, case, case.body()?)?;
         let rules = decision.map(|decision| decision.policies).unwrap_or_default();
         by_none += usize::from(rules.is_empty());
         rules.into_iter().for_each(|rule| *decided.entry(rule).or_default() += 1);
@@ -152,8 +148,9 @@ fn cases_of(policy: Option<&Path>) -> PathBuf {
 
 /// Checks a policy and everything that belongs to it.
 pub(crate) fn check(policy: &Path) -> anyhow::Result<()> {
-    let loaded = load(Some(policy))?;
-    println!("policy    {}", named(Some(policy), &loaded));
+    let deciders = Deciders::new(|| load(Some(policy)))?;
+    let loaded = deciders.policy()?;
+    println!("policy    {}", named(Some(policy), loaded));
     let list = |list: decisions::ListSummary<'_>| {
         let entries = format!("{} entries", list.entries);
         [list.name.to_owned(), list.kind.to_owned(), entries, format!("first: {}", list.first)]
@@ -164,13 +161,10 @@ pub(crate) fn check(policy: &Path) -> anyhow::Result<()> {
     let cases = cases::read(&cases_of(Some(policy)))?;
     let mut problems = loaded.warnings().to_vec();
     let rules: Vec<String> = loaded.rules().map(str::to_owned).collect();
-    let currencies = loaded.currencies().clone();
-    let deciders = Deciders::new(|| load(Some(policy)))?;
 
     let mut decided = BTreeSet::new();
     for case in &cases {
-        let decision =
-            decide(&deciders, case, case.body()?).with_context(|| format!("case \"{}\"", case.case))?;
+        let decision = decide(&deciders, case, case.body()?)?;
         let (expected, got) = (case.expected(), case.got(decision.as_ref()));
         if expected != got {
             problems.push(format!("case \"{}\": expected {expected}, decided {got}", case.case));
@@ -179,7 +173,7 @@ pub(crate) fn check(policy: &Path) -> anyhow::Result<()> {
     }
     let idle = rules.iter().filter(|rule| !decided.contains(*rule));
     problems.extend(idle.map(|rule| format!("rule `{rule}`: it decides no case")));
-    problems.extend(uncapped(&deciders, &cases, &currencies)?);
+    problems.extend(uncapped(&deciders, &cases, loaded.currencies())?);
 
     for problem in &problems {
         println!("problem   {problem}");
@@ -190,7 +184,8 @@ pub(crate) fn check(policy: &Path) -> anyhow::Result<()> {
 }
 
 fn decide(deciders: &Deciders, case: &Case, body: Vec<u8>) -> anyhow::Result<Option<Decision>> {
-    Ok(deciders.of(case.provider(&body)).answer(body, &case.limits)?.decision)
+    let answer = deciders.of(case.provider(&body)).answer(body, &case.limits);
+    Ok(answer.with_context(|| format!("case \"{}\"", case.case))?.decision)
 }
 
 /// The currencies in which the largest amount is approved, although it is rejected in another one: a cap for each currency,

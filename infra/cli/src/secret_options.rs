@@ -230,8 +230,7 @@ impl KeyMaterial {
     pub(crate) fn each(&self) -> Vec<Keys> {
         match self {
             Self::Secrets(texts) => {
-                let alone = |text: &String| SecretTexts::parse(text.clone()).map(|one| Keys::Hmac(one.all()));
-                texts.secrets.iter().filter_map(|text| alone(text).ok()).collect()
+                texts.secrets.iter().map(|text| SigningKey::secret(text).keys()).collect()
             }
             Self::Public(keys) => keys.iter().map(|key| PublicKeys::from(key.clone()).into()).collect(),
             Self::Private(key) => vec![key.keys()],
@@ -287,10 +286,15 @@ mod tests {
         let both = format!("{public}{}", SigningKey::new_private().public_key().unwrap());
         let json = serde_json::json!({ "current": public, "previous": public }).to_string();
         let one_line = public.replace('\n', " ");
-        for (text, expected) in
-            [("s3cret", (1, "secret")), ("a,b", (2, "secret")), (&public, (1, "key")), (&both, (2, "key"))]
-                .into_iter()
-                .chain([(&*json, (2, "key")), (&*one_line, (1, "key")), (&*private, (1, "key"))])
+        for (text, expected) in [
+            ("s3cret", (1, "secret")),
+            ("a,b", (2, "secret")),
+            (r#"{"current":"a,b"}"#, (1, "secret")),
+            (&public, (1, "key")),
+            (&both, (2, "key")),
+        ]
+        .into_iter()
+        .chain([(&*json, (2, "key")), (&*one_line, (1, "key")), (&*private, (1, "key"))])
         {
             let material = KeyMaterial::parse(text.to_owned()).unwrap();
             assert_eq!((material.count(), material.each().len()), (expected, expected.0), "{text}");

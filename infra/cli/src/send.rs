@@ -174,7 +174,7 @@ pub(crate) async fn run(options: Options, target: &TargetOptions) -> Result<bool
         "{url}: only https:// to another machine, because the delivery is signed"
     );
     if options.secret.is_of_stack() && !is_local(&url) {
-        let own = target.resolve().await?.stack.and_then(|stack| stack.outputs.get("UmaaasUrl").cloned());
+        let own = target.stack().await?.and_then(|stack| stack.outputs.get("UmaaasUrl").cloned());
         let own = own.map(|own| base(&own)).transpose()?;
         ensure!(
             own.as_ref() == Some(&url),

@@ -10,7 +10,7 @@ use crate::aws_call::{self, Query, below, field, fields};
 /// A stack that is deployed.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StackDescription {
-    /// Its name, without which CloudFormation knows it by its id only.
+    /// Its name, with which the names of its alarms begin.
     pub name: String,
     /// Its outputs, as in `TableName`.
     pub outputs: HashMap<String, String>,

@@ -11,6 +11,7 @@ use clap::Args;
 use local_stack::env_file;
 use local_stack::senders::{SENDERS, Sender};
 use records::Records;
+use tokio::sync::OnceCell;
 
 use crate::request::base;
 use crate::stack_description::{self, StackDescription};
@@ -50,6 +51,12 @@ pub(crate) struct TargetOptions {
     /// The region, as for the AWS CLI (AWS_REGION)
     #[arg(long, global = true, value_name = "REGION", conflicts_with = "local")]
     region: Option<String>,
+    /// Credentials and region, loaded at the first use.
+    #[arg(skip)]
+    loaded: OnceCell<SdkConfig>,
+    /// The stack, described at the first use.
+    #[arg(skip)]
+    described: OnceCell<StackDescription>,
 }
 
 /// A deployment.
@@ -104,6 +111,13 @@ impl Target {
     /// The records in its table.
     pub(crate) fn records(&self) -> Records {
         Records::new(&self.config, self.table.clone())
+    }
+
+    /// A setting: a variable of the local stack, or a parameter of the deployed one.
+    pub(crate) fn setting(&self, variable: &str, parameter: &str) -> Option<&str> {
+        let local = self.local.as_ref().and_then(|local| local.get(variable));
+        let stack = self.stack.as_ref().and_then(|stack| stack.parameters.get(parameter));
+        local.or(stack.map(String::as_str)).filter(|value| !value.is_empty())
     }
 
     /// The queue of a provider.
@@ -182,14 +196,17 @@ impl TargetOptions {
 
     /// Credentials and region as the AWS CLI finds them.
     pub(crate) async fn config(&self) -> SdkConfig {
-        let mut loader = aws_config::defaults(BehaviorVersion::latest());
-        if let Some(profile) = &self.profile {
-            loader = loader.profile_name(profile);
-        }
-        if let Some(region) = &self.region {
-            loader = loader.region(Region::new(region.clone()));
-        }
-        loader.load().await
+        let load = || async {
+            let mut loader = aws_config::defaults(BehaviorVersion::latest());
+            if let Some(profile) = &self.profile {
+                loader = loader.profile_name(profile);
+            }
+            if let Some(region) = &self.region {
+                loader = loader.region(Region::new(region.clone()));
+            }
+            loader.load().await
+        };
+        self.loaded.get_or_init(load).await.clone()
     }
 
     /// The outputs and parameters of `--stack`. `None` without that option.
@@ -197,14 +214,13 @@ impl TargetOptions {
     /// # Errors
     /// The stack cannot be read.
     pub(crate) async fn stack(&self) -> Result<Option<StackDescription>> {
-        match &self.stack {
-            Some(stack) => {
-                let config = self.config().await;
-                checked_region(&config)?;
-                Ok(Some(stack_description::read(&config, stack).await?))
-            }
-            None => Ok(None),
-        }
+        let Some(stack) = &self.stack else { return Ok(None) };
+        let describe = || async {
+            let config = self.config().await;
+            checked_region(&config)?;
+            stack_description::read(&config, stack).await
+        };
+        Ok(Some(self.described.get_or_try_init(describe).await?.clone()))
     }
 
     /// Refuses these options for a command that talks to no deployment.
@@ -212,7 +228,8 @@ impl TargetOptions {
     /// # Errors
     /// One of them is given.
     pub(crate) fn none_for(&self, command: &str) -> Result<()> {
-        let Self { stack, table, queue, url, local, env_file, profile, region } = self;
+        let Self { stack, table, queue, url, local, env_file, profile, region, loaded: _, described: _ } =
+            self;
         let given = [
             ("--stack", stack.is_some()),
             ("--table", table.is_some()),

@@ -215,8 +215,9 @@ pub fn number<N: FromStr>(item: &Item, name: &str) -> Option<N> {
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
-/// Epoch milliseconds.
-pub(crate) fn millis(time: Timestamp) -> AttributeValue {
+/// A time as items have it, in epoch milliseconds.
+#[must_use]
+pub fn millis(time: Timestamp) -> AttributeValue {
     AttributeValue::N(time.as_millisecond().to_string())
 }
 

@@ -1,5 +1,6 @@
 //! What a person does about a held conflict.
 
+use aws::item::millis;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ingest::State;
 use jiff::Timestamp;
@@ -35,7 +36,7 @@ impl Records {
             .expression_attribute_values(":conflict", AttributeValue::S(State::Conflict.name().into()))
             .expression_attribute_values(":pending", AttributeValue::S(State::Pending.name().into()))
             .expression_attribute_values(":shard", AttributeValue::S("0".into()))
-            .expression_attribute_values(":now", AttributeValue::N(now.as_millisecond().to_string()))
+            .expression_attribute_values(":now", millis(now))
             .send()
             .await;
         Ok(if written(released, "release a conflict")? { Changed::Yes } else { Changed::NotHeld })

@@ -1,4 +1,4 @@
-//! Queries over what is recorded: listing by time, everything about one subject, one record with its history and its
+//! Queries over what is recorded, and the few changes that people make to it: listing by time, everything about one subject, one record with its history and its
 //! message, and a search that reads the whole table.
 //!
 //! This is for people's tools. No function uses it, and no call of a delivery reads the indexes `by_time` and
@@ -36,7 +36,7 @@ use aws::item::Item;
 use aws_sdk_dynamodb::Client;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_types::SdkConfig;
-use ingest::PortError;
+use ingest::{LEDGER, PortError, TALLY};
 
 /// The records in one table.
 #[derive(Clone, Debug)]
@@ -76,8 +76,8 @@ pub enum RecordsError {
     },
 }
 
-/// What the keys of items begin with that are no records.
-const NO_RECORDS: [&str; 4] = ["control#", "decision#", "limit#", "policy#"];
+/// What the keys of items begin with that are no records. `policy#` is reserved: nothing writes it yet.
+const NO_RECORDS: [&str; 4] = ["control#", LEDGER, TALLY, "policy#"];
 
 /// Whether an item of the table is a record of an event.
 fn is_record(item: &Item) -> bool {

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use aws::item::Item;
+use aws::item::{Item, millis};
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures_util::future::try_join_all;
 use ingest::{PENDING_SHARDS, State, TIME_SHARDS, time_shard};
@@ -307,7 +307,6 @@ impl Shard {
         limit: usize,
     ) -> Result<(), RecordsError> {
         while self.ready.is_empty() && !self.done {
-            let millis = |time: Timestamp| AttributeValue::N(time.as_millisecond().to_string());
             let page = records
                 .client
                 .query()

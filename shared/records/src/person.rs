@@ -3,6 +3,7 @@
 //! A record that is erased keeps its key, id, path, times, reply, decision and digests: the audit trail, and what
 //! recognises a redelivery.
 
+use aws::item::millis;
 use aws_sdk_dynamodb::types::AttributeValue;
 use ingest::{State, sha256_hex};
 use jiff::Timestamp;
@@ -167,11 +168,6 @@ impl Records {
         ));
         written(update.send().await, "erase a record")
     }
-}
-
-/// Epoch milliseconds.
-fn millis(time: Timestamp) -> AttributeValue {
-    AttributeValue::N(time.as_millisecond().to_string())
 }
 
 /// Whether a body has a value somewhere, as a text or a number. Of a body that this parser cannot read (a lone

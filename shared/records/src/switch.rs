@@ -1,6 +1,7 @@
 //! The switch that stops all decisions about payments: what people write and functions read.
 
 use aws::control::{DECISIONS, STOPPED};
+use aws::item::millis;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 
@@ -51,7 +52,7 @@ impl Records {
             .table_name(&self.table)
             .item("pk", AttributeValue::S(DECISIONS.to_owned()))
             .item(STOPPED, AttributeValue::Bool(is_stopped))
-            .item("since", AttributeValue::N(now.as_millisecond().to_string()));
+            .item("since", millis(now));
         let put = match reason {
             Some(reason) => put.item("reason", AttributeValue::S(reason.to_owned())),
             None => put,
