@@ -74,7 +74,8 @@ const RENAMED: [(&str, &str); 3] = [
 ];
 
 /// Whether the `type` and the status contradict each other: the `type` says, or may say, that the payment waits, and the
-/// status is one that a payment has while it goes on. (Of the documented types about incoming payments only `INCOMING_PAYMENT.PENDING` asks for a decision.)
+/// status is one that a payment has while it goes on. (Of the documented types about incoming payments only
+/// `INCOMING_PAYMENT.PENDING` asks for a decision.)
 fn is_contradicted(body: &Object<'_>) -> bool {
     const WAITS: &str = "INCOMING_PAYMENT.PENDING";
     const EARLY: [&str; 2] = ["CREATED", "PROCESSING"];

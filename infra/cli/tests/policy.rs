@@ -311,6 +311,18 @@ fn explain_prints_what_the_policy_saw_and_what_each_rule_lacks() {
     );
     let (_, text) = run(&["policy", "explain", "--policy", &own, PAYMENT]);
     assert!(text.contains(r#"not: when { principal.nameTokens.contains("Ivan") }"#), "{text}");
+    // The word of the other keyword in a text.
+    let words = write(
+        &folder.join("words.cedar"),
+        r#"@id("one") forbid (principal, action, resource)
+           when { resource has platformUserId && resource.platformUserId like "*unless*" };
+           @id("two") forbid (principal, action, resource)
+           unless { resource has platformUserId && resource.platformUserId != "when" };"#,
+    );
+    let (_, words) = run(&["policy", "explain", "--policy", &words, PAYMENT]);
+    for condition in [r#"when { resource.platformUserId like "*unless*" }"#, "unless { "] {
+        assert!(words.contains(&format!("not: {condition}")), "{condition}: {words}");
+    }
     assert!(text.contains("failed: ") && text.contains("policy_error"), "{text}");
 
     let (success, text) = run(&["policy", "coverage", "--policy", SCREENING]);

@@ -125,7 +125,7 @@ pub fn members<'o, 'a>(
 
 /// Like [`members`], with the fields that are `null` too.
 fn spelled<'o, 'a>(object: &'o Object<'a>, name: &'o str) -> impl Iterator<Item = (&'o str, &'a RawValue)> {
-    object.fields().filter(move |(found, _)| folded(found) == name)
+    object.fields().filter(move |(found, _)| letters(found).eq(name.chars()))
 }
 
 /// A name or a value in lower case, its letters and digits alone.
@@ -134,7 +134,11 @@ pub fn folded(name: &str) -> Cow<'_, str> {
     if name.bytes().all(|byte| byte.is_ascii_lowercase()) {
         return name.into();
     }
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>().into()
+    letters(name).collect::<String>().into()
+}
+
+fn letters(name: &str) -> impl Iterator<Item = char> {
+    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase)
 }
 
 /// Whether a value is a string that contains `part` (in upper case), whatever the case of the string.

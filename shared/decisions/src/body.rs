@@ -2,7 +2,7 @@
 //! with a name that can be mistaken for another one, or with more nesting or fields than a payment has. Two
 //! parsers could read two different payments from such a body.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ingest::Object;
 use serde_json::value::RawValue;
@@ -72,8 +72,8 @@ impl<'a> Value<'a> {
         known.extend([layout.user_id, layout.platform_user_id, layout.requested]);
         known.extend(layout.sender.into_iter().chain(layout.receiver));
         transaction.check_names(Place::Transaction, &known, layout)?;
-        let others = transaction.fields().filter(|(name, _)| *name != INFORMATION);
-        others.into_iter().try_for_each(|(_, value)| value.check_nested(layout))
+        let mut others = transaction.fields().filter(|(name, _)| *name != INFORMATION);
+        others.try_for_each(|(_, value)| value.check_nested(layout))
     }
 
     fn check_nested(&self, layout: &Layout) -> Result<(), Undecidable> {
@@ -85,12 +85,16 @@ impl<'a> Value<'a> {
 
     /// Refuses an object with two spellings of one name, or with another spelling of one of the known names.
     fn check_names(&self, place: Place, known: &[&str], layout: &Layout) -> Result<(), Undecidable> {
+        // No two of the known names are spellings of one name.
+        let known: BTreeMap<_, _> = known.iter().map(|name| (folded(name), *name)).collect();
         let mut spellings = BTreeSet::new();
         for (name, _) in self.fields() {
-            if !spellings.insert(folded(name)) {
+            let spelling = folded(name);
+            let known = known.get(&spelling);
+            if !spellings.insert(spelling) {
                 return Err(undecidable(place.name(layout), "has a field name in two spellings"));
             }
-            if known.iter().any(|known| *known != name && folded(known) == folded(name)) {
+            if known.is_some_and(|known| *known != name) {
                 return Err(undecidable(place.name(layout), "has a known field name in another spelling"));
             }
         }

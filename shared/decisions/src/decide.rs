@@ -48,13 +48,11 @@ impl Asking {
 /// What a webhook counts as, if it is approved and the policy reads limits before it decides.
 #[must_use]
 pub fn counting(policy: Option<&Policy>, asking: &Asking) -> Option<Counting> {
-    match &asking.0 {
-        Question::Payment(payment) => policy?.counting(payment.as_ref().as_ref().ok()?),
-        Question::Unknown => None,
-    }
+    policy?.counting(asking.payment()?)
 }
 
-/// Decides about a webhook. `totals` has what was counted before, as [`counting`] says; `None` when that cannot be read. What a policy cannot decide is rejected.
+/// Decides about a webhook. `totals` has what was counted before, as [`counting`] says; `None` when that cannot be read.
+/// What a policy cannot decide is rejected.
 #[must_use]
 pub fn decide(policy: Option<&Policy>, asking: &Asking, totals: Option<&Totals>) -> Decision {
     let payment = match &asking.0 {

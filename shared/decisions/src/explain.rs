@@ -108,11 +108,11 @@ fn fit(
     for (condition, text) in conditions.iter().zip(&texts) {
         // A condition after one that is not met can fail without it, so the first one counts.
         if !fits(&head(&evaluated, std::slice::from_ref(condition))?)? {
-            let text = head(&everyone(), std::slice::from_ref(text))?.to_string();
-            let start = text.find("when").or_else(|| text.find("unless")).unwrap_or_default();
-            return Ok(Fit::Not(
-                text.get(start..).unwrap_or_default().trim_end_matches(';').trim().to_owned(),
-            ));
+            let rule = head(&everyone(), std::slice::from_ref(text))?.to_string();
+            // The head of `everyone` contains neither keyword, so the first one begins the condition.
+            let keyword = text["kind"].as_str().unwrap_or("when");
+            let condition = rule.find(keyword).and_then(|start| rule.get(start..)).unwrap_or_default();
+            return Ok(Fit::Not(condition.trim_end_matches(';').trim().to_owned()));
         }
     }
     Err("it cannot be taken apart".to_owned())

@@ -1,8 +1,7 @@
 //! Where a body has the fields of a payment.
 
 /// The names of a payment's fields in the bodies of one provider. The fields that are not here have the same name
-/// and place with every provider: `receivedAmount`, `senderUmaAddress`, `receiverUmaAddress`, `description` and
-/// `counterpartyInformation` within the transaction.
+/// and place with every provider: `body::IN_EVERY_TRANSACTION` lists those of a transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct Layout {
     /// The object with the transaction.

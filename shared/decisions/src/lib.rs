@@ -12,8 +12,8 @@
 //! | `policy_request`, `body`, `countries`, `forms`, `spelling` | what the rules see of a payment |
 //! | `derived`, `fold` | what is computed for the rules that read it: texts in which spelling makes no difference, times |
 //!
-//! Nothing here does I/O, except that [`Policy::load`] reads the policy's files at the start. `policies/README.md` is
-//! the guide for the authors of policies.
+//! Nothing here does I/O, except that [`Policy::load`] and [`Policy::files`] read the policy's files. `policies/README.md`
+//! is the guide for the authors of policies.
 
 mod asks;
 mod body;

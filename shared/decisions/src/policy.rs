@@ -66,7 +66,7 @@ const READER_STACK_BYTES: usize = 64 << 20;
 /// How many problems of a file one error reports.
 const MAX_PROBLEMS: usize = 5;
 
-/// A policy file that has passed all checks and fits the schema.
+/// A policy that has passed all checks and fits the schema.
 #[derive(Debug)]
 pub struct Policy {
     hash: String,
@@ -102,7 +102,7 @@ pub(crate) struct Rule {
     pub written: cedar_policy::Policy,
 }
 
-/// A policy file that cannot be used, and the reasons, written for the author of the file.
+/// A policy that cannot be used, and the reasons, written for its author.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {}", problems.join("; "))]
 pub struct PolicyError {
@@ -294,7 +294,7 @@ impl Policy {
         })
     }
 
-    /// Hex SHA-256 of the policy text.
+    /// Hex SHA-256 of the policy's text; of a folder, of the names and contents of all its files.
     #[must_use]
     pub fn hash(&self) -> &str {
         &self.hash
@@ -478,15 +478,17 @@ impl Read {
                 continue;
             };
             let mut wrong = policy_literals::problems(&json);
-            let attributes = derived::computed().chain(["countries", "countriesUnread"]);
-            let attributes = attributes.filter(|name| policy_literals::reads(&json, name));
-            read.attributes.extend(attributes.map(str::to_owned));
+            let mut attributes = BTreeSet::new();
+            policy_literals::attributes(&json, &mut attributes);
+            let computed = derived::computed().chain(["countries", "countriesUnread"]);
+            let computed = computed.filter(|name| attributes.contains(name));
+            read.attributes.extend(computed.map(str::to_owned));
             policy_literals::currencies(&json, &mut read.currencies);
             limits.read_by(&json, &mut read.limits);
             let lists = policy_literals::lists(&json);
             if lists.is_empty() {
                 // Which fields a list looks up is not known here.
-                read.warnings.extend(rule.untested(&json));
+                read.warnings.extend(rule.untested(&attributes));
             }
             let used = |(variable, name)| UsedList { rule: id.clone(), variable, name };
             read.lists.extend(lists.into_iter().map(used));
@@ -594,12 +596,11 @@ impl Rule {
 impl Rule {
     /// The warnings about fields that the rule requires and does not test: a payment that has such a field would be asked
     /// for it again.
-    fn untested(&self, json: &serde_json::Value) -> Vec<String> {
+    fn untested(&self, attributes: &BTreeSet<&str>) -> Vec<String> {
         let Verdict::RequestInformation { required_fields } = &self.verdict else { return vec![] };
         let is_tested = |field: &&String| {
-            canonical(field).is_some_and(|attribute| {
-                derived::of(attribute).any(|name| policy_literals::reads(json, name))
-            })
+            canonical(field)
+                .is_some_and(|attribute| derived::of(attribute).any(|name| attributes.contains(name)))
         };
         let untested = required_fields.iter().filter(|field| !is_tested(field));
         untested

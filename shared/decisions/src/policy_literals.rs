@@ -32,15 +32,15 @@ pub(crate) fn problems(rule: &Value) -> Vec<String> {
     found
 }
 
-/// Whether a rule reads an attribute of this name.
-pub(crate) fn reads(rule: &Value, attribute: &str) -> bool {
+/// Collects the names of the attributes that a rule reads.
+pub(crate) fn attributes<'r>(rule: &'r Value, found: &mut BTreeSet<&'r str>) {
     match rule {
         Value::Object(fields) => {
-            fields.get("attr").is_some_and(|attr| attr == attribute)
-                || fields.values().any(|value| reads(value, attribute))
+            found.extend(fields.get("attr").and_then(Value::as_str));
+            fields.values().for_each(|value| attributes(value, found));
         }
-        Value::Array(entries) => entries.iter().any(|entry| reads(entry, attribute)),
-        _ => false,
+        Value::Array(entries) => entries.iter().for_each(|entry| attributes(entry, found)),
+        _ => {}
     }
 }
 

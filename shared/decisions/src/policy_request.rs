@@ -277,9 +277,10 @@ fn collect_texts(
     match &value.content {
         Content::Object(fields) => {
             for (name, value) in fields {
-                let is_part =
-                    canonical(name).is_none() && looks(name).any(|look| look.contains(look_of_name()));
-                parts.extend(collect_texts(value, named || is_part, found)?);
+                // All that stands below a name is part of it, so a field there needs no look of its own.
+                let named = named
+                    || canonical(name).is_none() && looks(name).any(|look| look.contains(look_of_name()));
+                parts.extend(collect_texts(value, named, found)?);
             }
         }
         Content::List(entries) => {
