@@ -62,9 +62,9 @@ pub(crate) struct TargetOptions {
 /// A deployment.
 #[derive(Clone, Debug)]
 pub(crate) struct Target {
-    /// Who asks, and where.
+    /// Credentials and region.
     pub config: SdkConfig,
-    /// Its table.
+    /// The name of the table of records.
     pub table: String,
     /// The address of the receiver, if it is known.
     pub url: Option<String>,
@@ -251,7 +251,8 @@ impl TargetOptions {
     }
 }
 
-/// There is a region, and it is none that leads to another host: it is a part of the hosts' names.
+/// Checks that there is a region, and that it has no character that could lead to another host: the names of AWS's
+/// hosts contain it.
 fn checked_region(config: &SdkConfig) -> Result<()> {
     let region = config.region().context(NO_REGION)?.as_ref();
     let valid = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';

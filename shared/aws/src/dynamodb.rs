@@ -193,7 +193,7 @@ impl DynamoStore {
         [ledger].into_iter().chain(tallies).map(put).collect()
     }
 
-    /// Reads a ledger and tallies with one call, and again what the table left out.
+    /// Reads a ledger and tallies with one call. What DynamoDB did not process is read again.
     async fn get_counts(&self, ledger: &str, tallies: &[&str]) -> Result<Option<Counts>, PortError> {
         let key = |key: &&str| Item::from([("pk".into(), text(key))]);
         let keys = [ledger].iter().chain(tallies).map(key).collect();
@@ -323,7 +323,7 @@ fn refusal(
     Ok(Refusal::Recorded(RecordedDecision::Not { before, decided }))
 }
 
-/// Whether a transaction was canceled because of what other transactions do. Otherwise the table is throttled.
+/// Whether a transaction was canceled because of another transaction. If not, the table is throttled.
 fn is_contended(operation: Operation, reasons: &[CancellationReason]) -> Result<bool, PortError> {
     let passing = ["None", "ThrottlingError", "ProvisionedThroughputExceeded"];
     let contention = [CHECK_FAILED, "TransactionConflict"];
@@ -334,7 +334,7 @@ fn is_contended(operation: Operation, reasons: &[CancellationReason]) -> Result<
     }
 }
 
-/// Waits up to 64 ms, a different time for each transaction, so that those that met do not meet again.
+/// Waits up to 64 ms, a different time for each transaction, so that two that conflicted do not conflict again.
 async fn pause(token: Option<&str>) {
     let digits = token.and_then(|token| u64::from_str_radix(token.get(..2)?, 16).ok());
     tokio::time::sleep(Duration::from_millis(digits.unwrap_or_default() / 4)).await;
